@@ -1,0 +1,129 @@
+"""The asyncio client through which Python talks to Bitrix24 over OAuth 2.0."""
+
+from b24oauth._version import __version__
+from b24oauth.client import B24OAuth
+from b24oauth.error_codes import HARD_ERROR_CODES, SOFT_ERROR_CODES
+from b24oauth.errors import (
+    AccessDeniedError,
+    AjaxError,
+    AmbiguousResultError,
+    AuthRefusedError,
+    BadResponseError,
+    ClientStateError,
+    ConfigurationError,
+    ExpiredTokenError,
+    InvalidCallParamsError,
+    InvalidDataError,
+    InvalidParamsError,
+    NetworkError,
+    NotFoundError,
+    OperatingLimitError,
+    PortalBlockedError,
+    PortalMovedError,
+    RateLimitError,
+    RefreshTokenError,
+    RequestInfo,
+    RequestTimeoutError,
+    SdkError,
+    TokenPersistenceError,
+    UntrustedHostError,
+    ValidationError,
+)
+from b24oauth.http.client import HttpClient
+from b24oauth.http.stats import HttpStats, MethodStats
+from b24oauth.limits.adaptive import AdaptiveDelayer
+from b24oauth.limits.manager import RestrictionManager, RestrictionManagerStats
+from b24oauth.limits.operating import OperatingLimiter
+from b24oauth.limits.params import (
+    AdaptiveConfig,
+    OperatingLimitConfig,
+    ParamsFactory,
+    RateLimitConfig,
+    RestrictionParams,
+)
+from b24oauth.limits.rate import RateLimiter
+from b24oauth.models import (
+    ApiVersion,
+    AuthData,
+    B24OAuthParams,
+    B24OAuthSecret,
+    EnumAppStatus,
+    HandlerRefreshAuth,
+    RefreshedAuth,
+)
+from b24oauth.oauth.manager import AuthOAuthManager
+from b24oauth.oauth.stores import MemoryTokenStore, TokenStore
+from b24oauth.observing import LoggerLike, truncate_for_log
+from b24oauth.protocol.batch_ref_v3 import BatchRefV3
+from b24oauth.protocol.decoding import ajax_result
+from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS
+from b24oauth.protocol.filter_v3 import FilterV3
+from b24oauth.redaction import SENSITIVE_KEYS, redact
+from b24oauth.result import AjaxQuery, AjaxResult, PayloadTime, Result, SuccessPayload
+
+__all__ = [
+    "DEFAULT_OAUTH_HOSTS",
+    "HARD_ERROR_CODES",
+    "SENSITIVE_KEYS",
+    "SOFT_ERROR_CODES",
+    "AccessDeniedError",
+    "AdaptiveConfig",
+    "AdaptiveDelayer",
+    "AjaxError",
+    "AjaxQuery",
+    "AjaxResult",
+    "AmbiguousResultError",
+    "ApiVersion",
+    "AuthData",
+    "AuthOAuthManager",
+    "AuthRefusedError",
+    "B24OAuth",
+    "B24OAuthParams",
+    "B24OAuthSecret",
+    "BadResponseError",
+    "BatchRefV3",
+    "ClientStateError",
+    "ConfigurationError",
+    "EnumAppStatus",
+    "ExpiredTokenError",
+    "FilterV3",
+    "HandlerRefreshAuth",
+    "HttpClient",
+    "HttpStats",
+    "InvalidCallParamsError",
+    "InvalidDataError",
+    "InvalidParamsError",
+    "LoggerLike",
+    "MemoryTokenStore",
+    "MethodStats",
+    "NetworkError",
+    "NotFoundError",
+    "OperatingLimitConfig",
+    "OperatingLimitError",
+    "OperatingLimiter",
+    "ParamsFactory",
+    "PayloadTime",
+    "PortalBlockedError",
+    "PortalMovedError",
+    "RateLimitConfig",
+    "RateLimitError",
+    "RateLimiter",
+    "RefreshTokenError",
+    "RefreshedAuth",
+    "RequestInfo",
+    "RequestTimeoutError",
+    "RestrictionManager",
+    "RestrictionManagerStats",
+    "RestrictionParams",
+    "Result",
+    "SdkError",
+    "SuccessPayload",
+    "TokenPersistenceError",
+    "TokenStore",
+    "UntrustedHostError",
+    "ValidationError",
+    "__version__",
+    "ajax_result",
+    "redact",
+    "truncate_for_log",
+]

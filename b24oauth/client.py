@@ -1,0 +1,271 @@
+"""`B24OAuth`: the entry, which puts the parts together and closes them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Collection
+from types import TracebackType
+from typing import Literal, Self
+
+import anyio
+import httpx
+
+from b24oauth.actions import ActionsManager
+from b24oauth.errors import ClientStateError, ConfigurationError
+from b24oauth.http.client import HttpClient, Services
+from b24oauth.http.relocation import Relocation
+from b24oauth.limits.manager import RestrictionManager
+from b24oauth.limits.params import RestrictionParams
+from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
+from b24oauth.oauth.keeper import CallbackRefreshAuth, TokenKeeper
+from b24oauth.oauth.manager import AuthOAuthManager
+from b24oauth.oauth.renewal import CustomRefreshAuth, Renewer
+from b24oauth.oauth.stores import TokenStore
+from b24oauth.observing import Log, LoggerLike
+from b24oauth.protocol.dialects import DIALECTS
+from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS, oauth_token_url, rest_root
+from b24oauth.tools import ToolsManager
+from b24oauth.wire import Wire
+
+__all__ = ["B24OAuth"]
+
+
+class B24OAuth:
+    """Talks to one Bitrix24 portal over OAuth 2.0.
+
+    Usually opened with `async with`; a plain constructor works too, also before an event loop runs, and then wants
+    `await b24.aclose()`. One object serves any number of tasks of one event loop.
+
+    Args:
+        auth_options: The token pair, as Bitrix24 gave it.
+        oauth_secret: The application's credentials.
+        restriction_params: Limits and repeats; None for the usual ones.
+        restriction_manager: Limits to share with other clients of the same portal, instead of `restriction_params`.
+        http_client: An httpx client of yours; it stays yours to close.
+        token_store: Where token pairs outlive the process.
+        logger: Anything like a `logging.Logger`; by default the one named "b24oauth".
+        timeout: How long to wait for a connection, and for each part of an answer, seconds.
+        trusted_oauth_hosts: OAuth servers that may see the client secret, each "host" or "host:port". Loopback
+            addresses listed here may be reached over plain http, as OAuth server and as portal.
+        refresh_http_method: "GET" sends the client secret and the refresh token in the address, where proxies, servers
+            and httpx's own log write them down: only for an OAuth server that does not read a posted form.
+        refresh_attempts: How often a renewal whose answer was lost is asked for, at most.
+        clock: Unix timestamp, seconds.
+
+    Raises:
+        UntrustedHostError: An endpoint of the pair must not see a secret.
+        ConfigurationError: Arguments that do not fit together.
+
+    Source: https://apidocs.bitrix24.com/settings/oauth/index.html
+    """
+
+    def __init__(
+        self,
+        auth_options: B24OAuthParams,
+        oauth_secret: B24OAuthSecret,
+        *,
+        restriction_params: RestrictionParams | None = None,
+        restriction_manager: RestrictionManager | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        token_store: TokenStore | None = None,
+        logger: LoggerLike | None = None,
+        timeout: float = 30.0,
+        trusted_oauth_hosts: Collection[str] = DEFAULT_OAUTH_HOSTS,
+        refresh_http_method: Literal["POST", "GET"] = "POST",
+        refresh_attempts: int = 3,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        _check(auth_options, oauth_secret, restriction_params, restriction_manager, trusted_oauth_hosts)
+        trusted = frozenset(trusted_oauth_hosts)
+        oauth_token_url(auth_options.server_endpoint, trusted)
+        rest_root(auth_options.client_endpoint, trusted)
+        self._log = Log(logger)
+        self._wire = Wire(http_client, timeout=timeout)
+        self._limits = restriction_manager or RestrictionManager(restriction_params, clock=clock)
+        renewer = Renewer(
+            wire=self._wire,
+            secret=oauth_secret,
+            trusted_hosts=trusted,
+            http_method=refresh_http_method,
+            attempts=refresh_attempts,
+            wall_clock=clock,
+        )
+        self._keeper = TokenKeeper(auth_options, renewer, store=token_store, log=self._log)
+        services = Services(
+            wire=self._wire,
+            keeper=self._keeper,
+            limits=self._limits,
+            relocation=Relocation(self._keeper),
+            log=self._log,
+            secret=oauth_secret,
+            trusted_hosts=trusted,
+        )
+        self._http = {version: HttpClient(dialect, services) for version, dialect in DIALECTS.items()}
+        self._auth = AuthOAuthManager(self._keeper, renewer)
+        self._actions = ActionsManager(self._http[ApiVersion.V2], self._http[ApiVersion.V3])
+        self._tools = ToolsManager(self._http[ApiVersion.V2])
+        self._entered = False
+        if sys.platform == "emscripten":
+            self._log.warning(
+                "B24OAuth runs in a browser, where everybody can read the client secret: use it on a server",
+                code="B24OAUTH_CLIENT_SIDE_WARNING",
+            )
+
+    @property
+    def auth(self) -> AuthOAuthManager:
+        """Token data, renewal and its hooks, administrator rights."""
+        return self._auth
+
+    @property
+    def actions(self) -> ActionsManager:
+        """Calls, by API version."""
+        return self._actions
+
+    @property
+    def tools(self) -> ToolsManager:
+        """Whether the portal answers."""
+        return self._tools
+
+    @property
+    def is_init(self) -> bool:
+        """True: the client is ready once it is made."""
+        return True
+
+    async def init_is_admin(self, request_id: str | None = None) -> None:
+        """Learns whether the user of the token is an administrator; `auth.is_admin` tells afterwards.
+
+        Args:
+            request_id: Shown in the portal's log; generated by default.
+
+        Raises:
+            SdkError: The portal did not answer.
+        """
+        await self._auth.init_is_admin(lambda: self._http[ApiVersion.V2].call("profile", request_id=request_id))
+
+    def set_callback_refresh_auth(self, callback: CallbackRefreshAuth) -> None:
+        """Calls a function with each renewed pair before anything uses it, exactly once a pair.
+
+        Args:
+            callback: An async or a plain function of one argument, a `RefreshedAuth`.
+
+        Raises:
+            ConfigurationError: It is no function.
+        """
+        self._auth.set_callback_refresh_auth(callback)
+
+    def remove_callback_refresh_auth(self) -> None:
+        """No function is called any more."""
+        self._auth.remove_callback_refresh_auth()
+
+    def set_custom_refresh_auth(self, custom: CustomRefreshAuth) -> None:
+        """Obtains new pairs from a function instead of the OAuth server.
+
+        Args:
+            custom: An async or a plain function without arguments that gives a `HandlerRefreshAuth`.
+
+        Raises:
+            ConfigurationError: It is no function.
+        """
+        self._auth.set_custom_refresh_auth(custom)
+
+    def remove_custom_refresh_auth(self) -> None:
+        """New pairs come from the OAuth server again."""
+        self._auth.remove_custom_refresh_auth()
+
+    def off_client_side_warning(self) -> None:
+        """Does nothing but keep the reference's name: the warning of browsers is given once, when a client is made."""
+
+    def get_target_origin(self) -> str:
+        """The portal's address, for example ``https://xxx.bitrix24.com``."""
+        return self._auth.get_target_origin()
+
+    def get_target_origin_with_path(self) -> dict[ApiVersion, str]:
+        """The REST root of each API version, without a slash at its end."""
+        return self._auth.get_target_origin_with_path()
+
+    def get_http_client(self, version: ApiVersion) -> HttpClient:
+        """The client of one API version."""
+        return self._http[ApiVersion(version)]
+
+    def set_http_client(self, version: ApiVersion, client: HttpClient) -> None:
+        """Makes calls of one API version through another client.
+
+        Args:
+            version: The API version.
+            client: What makes its calls from now on; it is not closed by this one.
+        """
+        self._http[ApiVersion(version)] = client
+        self._actions = ActionsManager(self._http[ApiVersion.V2], self._http[ApiVersion.V3])
+        self._tools = ToolsManager(self._http[ApiVersion.V2])
+
+    async def set_restriction_manager_params(self, params: RestrictionParams) -> None:
+        """Replaces limits and repeats; what is known of the portal stays.
+
+        Args:
+            params: The new ones; change single fields with `attrs.evolve`.
+        """
+        await self._limits.set_params(params)
+
+    def get_restriction_manager_params(self) -> RestrictionParams:
+        """Limits and repeats in force."""
+        return self._limits.get_params()
+
+    def get_logger(self) -> LoggerLike:
+        """The logger in use."""
+        return self._log.logger
+
+    def set_logger(self, logger: LoggerLike) -> None:
+        """Writes to another logger from now on, in every part of the client.
+
+        Args:
+            logger: Anything like a `logging.Logger`.
+        """
+        self._log.logger = logger
+
+    async def __aenter__(self) -> Self:
+        self._wire.enter_loop()
+        if self._entered:
+            raise ClientStateError(
+                "This client is entered already: share the object instead of entering it again",
+                code="B24OAUTH_ENTERED_TWICE",
+            )
+        self._entered = True
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Waits for a renewal under way, saves what is not saved yet and closes the connections. May be called twice.
+
+        Raises:
+            TokenPersistenceError: A renewed pair still could not be saved; closing again tries again.
+        """
+        try:
+            await self._keeper.aclose()
+        finally:
+            # Connections are closed even when the task that closes is being cancelled.
+            with anyio.CancelScope(shield=True):
+                await self._wire.aclose()
+
+    destroy = aclose
+
+
+def _check(
+    auth_options: object,
+    oauth_secret: object,
+    params: RestrictionParams | None,
+    manager: RestrictionManager | None,
+    trusted_hosts: object,
+) -> None:
+    if not isinstance(auth_options, B24OAuthParams):
+        raise ConfigurationError("auth_options must be B24OAuthParams; use B24OAuthParams.from_dict() for a mapping")
+    if not isinstance(oauth_secret, B24OAuthSecret):
+        raise ConfigurationError("oauth_secret must be B24OAuthSecret; use B24OAuthSecret.from_dict() for a mapping")
+    if params is not None and manager is not None:
+        raise ConfigurationError("restriction_params belong into the restriction_manager: give one of the two")
+    if isinstance(trusted_hosts, str):
+        raise ConfigurationError("trusted_oauth_hosts must be a collection of hosts, not one string")

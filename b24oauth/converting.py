@@ -1,0 +1,78 @@
+"""The one place that configures cattrs: payloads into classes and back, with errors that never repeat a value."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import cattrs
+from cattrs.preconf.json import make_converter
+
+from b24oauth.errors import InvalidDataError
+
+__all__ = ["structure", "unstructure"]
+
+T = TypeVar("T")
+
+
+def _whole_number(value: object, _: type[int]) -> int:
+    # Bitrix24 sends numbers as strings in forms and events.
+    if isinstance(value, str) and value.strip().lstrip("-").isascii():
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise TypeError
+
+
+def _text(value: object, _: type[str]) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError
+
+
+def _configured() -> cattrs.Converter:
+    converter = make_converter()
+    converter.register_structure_hook(int, _whole_number)
+    converter.register_structure_hook(str, _text)
+    return converter
+
+
+_converter: Final = _configured()
+
+
+def _without_value(error: BaseException, expected: type | None) -> str:
+    if isinstance(error, KeyError):
+        return "is missing"
+    return f"must be {'of another type' if expected is None else expected.__name__}"
+
+
+def structure(data: object, type_: type[T], what: str) -> T:
+    """Builds an object of `type_` from plain values.
+
+    Args:
+        data: A mapping as it came from JSON, a form or a store.
+        type_: The attrs class to build.
+        what: Name of the payload for the error.
+
+    Raises:
+        InvalidDataError: Naming each field that is missing or does not fit, never its value.
+    """
+    try:
+        return _converter.structure(data, type_)
+    except cattrs.BaseValidationError as error:
+        problems = [_placed(line) for line in cattrs.transform_error(error, format_exception=_without_value)]
+    except (TypeError, ValueError, KeyError, AttributeError):
+        problems = ["must be a mapping of its fields"]
+    # Raised outside of the except blocks: a cause would repeat the value in tracebacks.
+    raise InvalidDataError(what, problems)
+
+
+def unstructure(value: object) -> Any:
+    """The plain values of an object, ready for JSON."""
+    return _converter.unstructure(value)
+
+
+def _placed(line: str) -> str:
+    problem, _, path = line.rpartition(" @ ")
+    return f"{path.removeprefix('$').removeprefix('.') or 'the payload'} {problem}"

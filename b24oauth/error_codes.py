@@ -1,0 +1,179 @@
+"""The one table that says what a portal's code means: which error, whether to repeat, how it reaches the caller."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from b24oauth.errors import (
+    AccessDeniedError,
+    AjaxError,
+    AuthRefusedError,
+    BadResponseError,
+    ExpiredTokenError,
+    NetworkError,
+    NotFoundError,
+    OperatingLimitError,
+    PortalBlockedError,
+    PortalMovedError,
+    RateLimitError,
+    RequestInfo,
+    RequestTimeoutError,
+    ValidationError,
+)
+
+__all__ = [
+    "CODES",
+    "HARD_ERROR_CODES",
+    "SOFT_ERROR_CODES",
+    "Code",
+    "Delivery",
+    "Retry",
+    "error_for",
+    "meaning_of",
+]
+
+
+class Retry(enum.Enum):
+    """May a call that failed with this code be repeated?"""
+
+    NEVER = "never"
+    AFTER_RENEWAL = "after renewal"
+    RATE = "the rate limit refused it"
+    OPERATING = "the operating limit refused it"
+
+
+class Delivery(enum.Enum):
+    """How an error reaches the caller."""
+
+    RAISED = "hard"
+    RETURNED = "soft"
+
+
+@attrs.frozen
+class Code:
+    """What a code of the portal means.
+
+    Attributes:
+        error: The class that is raised for it.
+        retry: Whether the call is repeated; None: the status decides.
+        delivery: Always raised, or always returned inside the result; None: raised.
+        status: The status it stands for, whatever the answer said.
+    """
+
+    error: type[AjaxError]
+    retry: Retry | None = None
+    delivery: Delivery | None = None
+    status: int | None = None
+
+
+_V3: Final = "BITRIX_REST_V3_EXCEPTION_"
+
+
+def _hard(error: type[AjaxError] = AjaxError, retry: Retry = Retry.NEVER, status: int | None = None) -> Code:
+    return Code(error, retry, Delivery.RAISED, status)
+
+
+def _soft(error: type[AjaxError]) -> Code:
+    return Code(error, Retry.NEVER, Delivery.RETURNED)
+
+
+# Source: https://apidocs.bitrix24.com/error-codes.html and the reference's own lists, in its order.
+CODES: Final[Mapping[str, Code]] = {
+    "ERR_BAD_REQUEST": _hard(),
+    "B24OAUTH_UNKNOWN_ERROR": _hard(),
+    "100": _hard(ValidationError),
+    "INTERNAL_SERVER_ERROR": _hard(),
+    "ERROR_UNEXPECTED_ANSWER": _hard(),
+    "PORTAL_DELETED": _hard(PortalBlockedError),
+    "ERROR_BATCH_METHOD_NOT_ALLOWED": _hard(ValidationError),
+    "ERROR_BATCH_LENGTH_EXCEEDED": _hard(ValidationError),
+    "NO_AUTH_FOUND": _hard(AuthRefusedError),
+    "INVALID_REQUEST": _hard(ValidationError),
+    "OVERLOAD_LIMIT": _hard(PortalBlockedError),
+    "expired_token": _hard(ExpiredTokenError, Retry.AFTER_RENEWAL),
+    "invalid_token": _hard(ExpiredTokenError, Retry.AFTER_RENEWAL),
+    "ACCESS_DENIED": _hard(AccessDeniedError),
+    "INVALID_CREDENTIALS": _hard(AccessDeniedError),
+    "user_access_error": _hard(AccessDeniedError),
+    "insufficient_scope": _hard(AccessDeniedError),
+    "ERROR_MANIFEST_IS_NOT_AVAILABLE": _hard(),
+    "allowed_only_intranet_user": _hard(AccessDeniedError),
+    "NOT_FOUND": _hard(NotFoundError),
+    "INVALID_ARG_VALUE": _hard(ValidationError),
+    "ERROR_ENTITY_NOT_FOUND": _soft(NotFoundError),
+    f"{_V3}ACCESSDENIEDEXCEPTION": _soft(AccessDeniedError),
+    f"{_V3}INVALIDJSONEXCEPTION": _soft(ValidationError),
+    f"{_V3}INVALIDFILTEREXCEPTION": _soft(ValidationError),
+    f"{_V3}INVALIDSELECTEXCEPTION": _soft(ValidationError),
+    f"{_V3}ENTITYNOTFOUNDEXCEPTION": _soft(NotFoundError),
+    f"{_V3}METHODNOTFOUNDEXCEPTION": _soft(NotFoundError),
+    f"{_V3}UNKNOWNDTOPROPERTYEXCEPTION": _soft(ValidationError),
+    f"{_V3}VALIDATION_REQUESTVALIDATIONEXCEPTION": _soft(ValidationError),
+    f"{_V3}VALIDATION_DTOVALIDATIONEXCEPTION": _soft(ValidationError),
+    "QUERY_LIMIT_EXCEEDED": Code(RateLimitError, Retry.RATE),
+    "OPERATION_TIME_LIMIT": Code(OperatingLimitError, Retry.OPERATING),
+    "AUTHORIZE_ERROR": Code(AccessDeniedError, Retry.NEVER, status=403),
+    "WRONG_AUTH_TYPE": Code(AccessDeniedError, Retry.NEVER, status=403),
+    "ALLOWED_ONLY_INTRANET_USER": Code(AccessDeniedError, Retry.NEVER),
+    "ERROR_METHOD_NOT_FOUND": Code(NotFoundError, Retry.NEVER),
+    "METHOD_CONFIRM_WAITING": Code(AccessDeniedError, Retry.NEVER),
+    "METHOD_CONFIRM_DENIED": Code(AccessDeniedError, Retry.NEVER),
+    "PAYMENT_REQUIRED": Code(AuthRefusedError, Retry.NEVER),
+    "NETWORK_ERROR": Code(NetworkError),
+    "REQUEST_TIMEOUT": Code(RequestTimeoutError),
+    "B24OAUTH_BAD_RESPONSE": Code(BadResponseError),
+    "B24OAUTH_PORTAL_MOVED": Code(PortalMovedError, Retry.NEVER),
+}
+HARD_ERROR_CODES: Final = tuple(code for code, known in CODES.items() if known.delivery is Delivery.RAISED)
+SOFT_ERROR_CODES: Final = tuple(code for code, known in CODES.items() if known.delivery is Delivery.RETURNED)
+
+# v3 names its exceptions after classes, so new ones can be understood by a part of the name.
+_V3_PARTS: Final[Mapping[str, Code]] = {
+    "RATELIMIT": Code(OperatingLimitError, Retry.OPERATING),
+    "ACCESSDENIED": Code(AccessDeniedError, Retry.NEVER),
+    "INSUFFICIENTSCOPE": Code(AccessDeniedError, Retry.NEVER),
+    "NOTFOUND": Code(NotFoundError, Retry.NEVER),
+    "VALIDATION": Code(ValidationError, Retry.NEVER),
+    "INVALID": Code(ValidationError, Retry.NEVER),
+}
+
+# 503 without a code is a rate limit: nothing else at a portal answers it before executing the call.
+_BY_STATUS: Final[Mapping[int, Code]] = {
+    401: Code(AuthRefusedError, Retry.NEVER),
+    403: Code(AccessDeniedError, Retry.NEVER),
+    404: Code(NotFoundError, Retry.NEVER),
+    422: Code(ValidationError, Retry.NEVER),
+    429: Code(OperatingLimitError, Retry.OPERATING),
+    503: Code(RateLimitError, Retry.RATE),
+}
+_TRANSPORT_CODES: Final = frozenset({"ERR_BAD_REQUEST", "ERR_BAD_RESPONSE"})
+_UNKNOWN: Final = Code(AjaxError)
+
+
+def meaning_of(code: str, status: int) -> Code:
+    """What a code and a status mean together: the code first, then the status."""
+    if code in CODES and not (code in _TRANSPORT_CODES and status in _BY_STATUS):
+        return CODES[code]
+    if code.startswith(_V3):
+        for part, known in _V3_PARTS.items():
+            if part in code:
+                return known
+    return _BY_STATUS.get(status, _UNKNOWN)
+
+
+def error_for(
+    code: str,
+    status: int,
+    message: str = "",
+    *,
+    request_info: RequestInfo | None = None,
+    validation: Sequence[Mapping[str, Any]] | None = None,
+) -> AjaxError:
+    """The error object for a code and a status, of the class that `CODES` names."""
+    known = meaning_of(code, status)
+    status = status if known.status is None else known.status
+    return known.error(message, code=code, status=status, request_info=request_info, validation=validation)

@@ -1,0 +1,299 @@
+"""Every error the library raises; which code of a portal becomes which, the table in `error_codes` says.
+
+SdkError                          anything raised by this library
+├── ConfigurationError            wrong use, found before anything is sent (also a ValueError)
+│   ├── InvalidDataError          a field is missing or of the wrong type; names the fields
+│   └── UntrustedHostError        an endpoint that must not see a secret; nothing was sent
+├── InvalidParamsError            parameters that cannot be sent (also a ValueError)
+├── ClientStateError              closed, entered twice, or used in a second event loop (also a RuntimeError)
+├── RefreshTokenError             the token pair could not be renewed
+├── TokenPersistenceError         the renewed pair could not be saved; it is kept and saved again
+└── AjaxError                     a REST call failed
+    ├── InvalidCallParamsError    … before it was sent (also an InvalidParamsError)
+    ├── AuthRefusedError          401: the portal does not accept the application or user
+    │   └── ExpiredTokenError     … nor the access token, even after a renewal
+    ├── AccessDeniedError         403: a permission or scope is missing
+    ├── NotFoundError             the record or the method does not exist
+    ├── ValidationError           the portal refuses the parameters
+    ├── RateLimitError            503: too many requests, not executed
+    ├── OperatingLimitError       429: too much execution time, not executed
+    ├── PortalBlockedError        the portal is blocked or deleted
+    ├── BadResponseError          the answer is not what Bitrix24 answers
+    ├── PortalMovedError          302 to an address that the OAuth server does not confirm
+    ├── NetworkError              no connection, or no answer
+    ├── RequestTimeoutError       no answer in time
+    └── AmbiguousResultError      sent, no answer: a write that may have been executed
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from b24oauth.redaction import redact, redact_validation
+
+__all__ = [
+    "AccessDeniedError",
+    "AjaxError",
+    "AmbiguousResultError",
+    "AuthRefusedError",
+    "BadResponseError",
+    "ClientStateError",
+    "ConfigurationError",
+    "ExpiredTokenError",
+    "InvalidCallParamsError",
+    "InvalidDataError",
+    "InvalidParamsError",
+    "NetworkError",
+    "NotFoundError",
+    "OperatingLimitError",
+    "PortalBlockedError",
+    "PortalMovedError",
+    "RateLimitError",
+    "RefreshTokenError",
+    "RequestInfo",
+    "RequestTimeoutError",
+    "SdkError",
+    "TokenPersistenceError",
+    "UntrustedHostError",
+    "ValidationError",
+]
+
+
+@attrs.frozen(kw_only=True)
+class RequestInfo:
+    """What was asked for when a call failed.
+
+    Attributes:
+        method: REST method.
+        params: Parameters of the call, with credentials masked.
+        request_id: Identifier of the request, as sent to the portal.
+    """
+
+    method: str
+    params: Any = attrs.field(factory=dict[str, Any], converter=redact)
+    request_id: str = ""
+
+
+class SdkError(Exception):
+    """Anything raised by this library.
+
+    Attributes:
+        code: Machine-readable code: the portal's own, or one that starts with ``B24OAUTH_``.
+        status: HTTP status of the answer, 0 when there was none.
+        message: What happened, for people.
+        timestamp: When, in UTC.
+    """
+
+    def __init__(self, message: str = "Internal error", *, code: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status = status
+        self.timestamp = datetime.now(UTC)
+
+    @property
+    def description(self) -> str:
+        """The message; the reference's name for it."""
+        return self.message
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as plain values for a structured log; never holds a secret."""
+        return {
+            "name": type(self).__name__,
+            "code": self.code,
+            "message": self.message,
+            "status": self.status,
+            "timestamp": self.timestamp.isoformat(),
+            "stack": traceback.format_tb(self.__traceback__),
+        }
+
+    def __str__(self) -> str:
+        return f"[{type(self).__name__}] {self.code} ({self.status}): {self.message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default would call the constructor without its keyword-only arguments.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(cls: type[SdkError], args: tuple[Any, ...], state: dict[str, Any]) -> SdkError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(SdkError, ValueError):
+    """The library is used wrongly; nothing was sent."""
+
+    def __init__(self, message: str, *, code: str = "B24OAUTH_CONFIGURATION", status: int = 0) -> None:
+        super().__init__(message, code=code, status=status)
+
+
+class InvalidDataError(ConfigurationError):
+    """A payload lacks a field or has one of a wrong type.
+
+    Attributes:
+        problems: One sentence for each field, naming it and never its value.
+    """
+
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
+        super().__init__(f"{what}: {'; '.join(problems)}", code="B24OAUTH_INVALID_DATA")
+        self.problems = tuple(problems)
+
+
+class UntrustedHostError(ConfigurationError):
+    """An endpoint is not one that may see a secret; nothing was sent to it.
+
+    Attributes:
+        host: The host that was refused.
+    """
+
+    def __init__(self, message: str, *, host: str) -> None:
+        super().__init__(message, code="B24OAUTH_UNTRUSTED_HOST")
+        self.host = host
+
+
+class InvalidParamsError(SdkError, ValueError):
+    """Parameters that cannot be sent; the message names the place of the value."""
+
+    def __init__(self, message: str, *, code: str = "B24OAUTH_INVALID_PARAMS", status: int = 400) -> None:
+        super().__init__(message, code=code, status=status)
+
+
+class ClientStateError(SdkError, RuntimeError):
+    """The client is closed, entered twice, or used in a second event loop."""
+
+    def __init__(self, message: str, *, code: str = "B24OAUTH_CLIENT_STATE") -> None:
+        super().__init__(message, code=code)
+
+
+class RefreshTokenError(SdkError):
+    """The token pair could not be renewed.
+
+    Attributes:
+        needs_reauth: True when only a new authorization helps: the refusal is final for this pair.
+    """
+
+    def __init__(self, message: str, *, code: str, status: int = 0, needs_reauth: bool = False) -> None:
+        super().__init__(message, code=code, status=status)
+        self.needs_reauth = needs_reauth
+
+
+class TokenPersistenceError(SdkError):
+    """A renewed pair could not be saved.
+
+    The pair is kept in memory, and saving it is tried again before the next call and at close.
+    The cause is the error of the store or callback.
+    """
+
+    def __init__(self, message: str, *, code: str = "B24OAUTH_TOKEN_PERSISTENCE") -> None:
+        super().__init__(message, code=code)
+
+
+class AjaxError(SdkError):
+    """A REST call failed.
+
+    Attributes:
+        request_info: What was asked for.
+        validation: Rows of a v3 validation error, else None.
+        retryable: True when the same call may succeed later.
+    """
+
+    retryable: bool = False
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: str,
+        status: int = 0,
+        request_info: RequestInfo | None = None,
+        validation: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        on = f" (on {request_info.method})" if request_info else ""
+        super().__init__(message or f"{code}{on}", code=code, status=status)
+        self.request_info = request_info
+        self.validation = None if validation is None else tuple(redact_validation(validation))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as plain values for a structured log; never holds a secret."""
+        info = None if self.request_info is None else attrs.asdict(self.request_info)
+        return super().to_dict() | {"request_info": info}
+
+    def __str__(self) -> str:
+        if self.request_info is None:
+            return super().__str__()
+        return f"{super().__str__()} [{self.request_info.method}, request {self.request_info.request_id}]"
+
+
+class InvalidCallParamsError(AjaxError, InvalidParamsError):
+    """The parameters of a call cannot be sent; nothing was."""
+
+
+class AuthRefusedError(AjaxError):
+    """401: the portal does not accept the application, the user or the token."""
+
+
+class ExpiredTokenError(AuthRefusedError):
+    """401 for the access token, even after a renewal."""
+
+    retryable = True
+
+
+class AccessDeniedError(AjaxError):
+    """A permission or a scope is missing."""
+
+
+class NotFoundError(AjaxError):
+    """The record or the method does not exist."""
+
+
+class ValidationError(AjaxError):
+    """The portal refuses the parameters."""
+
+
+class RateLimitError(AjaxError):
+    """503: more requests than the portal takes; the call was not executed."""
+
+    retryable = True
+
+
+class OperatingLimitError(AjaxError):
+    """429: the method has used up its execution time; the call was not executed."""
+
+    retryable = True
+
+
+class PortalBlockedError(AjaxError):
+    """The portal is blocked or deleted; repeating does not help."""
+
+
+class BadResponseError(AjaxError):
+    """The answer is not JSON, or not what Bitrix24 answers."""
+
+
+class PortalMovedError(AjaxError):
+    """The portal redirects to an address that the OAuth server does not confirm; no token was sent there."""
+
+
+class NetworkError(AjaxError):
+    """No connection to the portal, or none until the answer."""
+
+    retryable = True
+
+
+class RequestTimeoutError(AjaxError, TimeoutError):
+    """No answer within the timeout."""
+
+    retryable = True
+
+
+class AmbiguousResultError(AjaxError):
+    """A write was sent and no answer came: it may have been executed.
+
+    Look before you repeat it, or mark calls that may run twice with ``idempotent=True``.
+    """

@@ -1,0 +1,1 @@
+"""One REST call: admission, token, sending, understanding, repeating."""

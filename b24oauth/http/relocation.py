@@ -1,0 +1,63 @@
+"""What to do when a portal answers with a redirect: it may have been renamed, or somebody wants its tokens."""
+
+from __future__ import annotations
+
+from b24oauth.errors import PortalMovedError, RequestInfo
+from b24oauth.models import B24OAuthParams
+from b24oauth.oauth.keeper import TokenKeeper
+from b24oauth.protocol.decoding import RawAnswer
+from b24oauth.protocol.endpoints import host_of
+from b24oauth.result import AjaxQuery
+
+__all__ = ["Relocation"]
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Relocation:
+    """Follows a portal to its new address, once the OAuth server confirms it; shared by both API versions.
+
+    Args:
+        keeper: Renews the token pair, whose data name the portal's address.
+    """
+
+    def __init__(self, keeper: TokenKeeper) -> None:
+        self._keeper = keeper
+        # Hosts that the OAuth server did not confirm, so that each further redirect does not cost a renewal.
+        self._unconfirmed: set[str] = set()
+
+    @staticmethod
+    def is_redirect(answer: RawAnswer) -> bool:
+        """True when the answer only names another address."""
+        return answer.status in _REDIRECTS
+
+    async def follow(self, answer: RawAnswer, sent_with: B24OAuthParams, query: AjaxQuery) -> B24OAuthParams:
+        """The token pair with the portal's new address.
+
+        Args:
+            answer: The redirect.
+            sent_with: The pair that the request was sent with.
+            query: What was asked for.
+
+        Raises:
+            PortalMovedError: The OAuth server does not name the host of the redirect as the portal's.
+            RefreshTokenError: The pair could not be renewed.
+            TokenPersistenceError: The renewed pair could not be saved.
+        """
+        target = host_of(answer.headers.get("location", ""))
+        before = host_of(sent_with.client_endpoint)
+        current = self._keeper.params
+        if target and target != before and host_of(current.client_endpoint) == target:
+            return current  # another call has been through this already
+        if target and target != before and target not in self._unconfirmed:
+            renewed = await self._keeper.renew()
+            if host_of(renewed.client_endpoint) == target:
+                return renewed
+            self._unconfirmed.add(target)
+        raise PortalMovedError(
+            f"The portal {before} redirects {query.method} to {target or 'no address'}, which the OAuth server "
+            "does not name as the portal's address; no token was sent there",
+            code="B24OAUTH_PORTAL_MOVED",
+            status=answer.status,
+            request_info=RequestInfo(method=query.method, params=query.params, request_id=query.request_id),
+        )

@@ -1,0 +1,136 @@
+"""What goes on the wire for one call: address, headers, body. Encoded once, however often it is sent."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import attrs
+
+from b24oauth._version import __version__
+from b24oauth.errors import ConfigurationError, InvalidCallParamsError, InvalidParamsError, RequestInfo
+from b24oauth.protocol.dialects import Dialect, sends_telemetry
+from b24oauth.protocol.encoding import encode_json
+from b24oauth.result import AjaxQuery
+
+__all__ = ["PreparedRequest", "prepare"]
+
+SDK_NAME: Final = "b24-python-oauth"
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Type": "application/json",
+    "Accept": "application/json",
+    "User-Agent": f"{SDK_NAME}/{__version__} (Python {platform.python_version()})",
+}
+
+
+@attrs.frozen(kw_only=True)
+class PreparedRequest:
+    """A call, ready to be sent with any token.
+
+    Attributes:
+        query: What was asked for.
+        dialect: The version of the API it speaks.
+        body: The encoded parameters.
+        telemetry: Query string of the address, with its question mark, or nothing.
+        idempotency_key: Value of the header, or None.
+        bearer: True when the token travels in a header.
+    """
+
+    query: AjaxQuery
+    dialect: Dialect
+    body: bytes
+    telemetry: str
+    idempotency_key: str | None
+    bearer: bool
+
+    def url(self, rest_root: str) -> str:
+        """The address at a portal."""
+        return self.dialect.url(rest_root, self.query.method) + self.telemetry
+
+    def headers_with(self, token: str) -> dict[str, str]:
+        """The headers for a token."""
+        headers = dict(HEADERS)
+        if self.idempotency_key is not None:
+            headers["Idempotency-Key"] = self.idempotency_key
+        if self.bearer:
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
+
+    def body_with(self, token: str) -> bytes:
+        """The body for a token."""
+        if self.bearer:
+            return self.body
+        auth = b'"auth":' + json.dumps(token).encode()
+        return b"{" + auth + b"}" if self.body == b"{}" else self.body[:-1] + b"," + auth + b"}"
+
+
+def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None = None) -> PreparedRequest:
+    """Encodes a call.
+
+    Args:
+        query: What is asked for; a sequence as parameters is a positional call, or the commands of a v3 batch.
+        dialect: The version of the API to speak.
+        idempotency_key: 1 to 255 printable ASCII characters; v3 only.
+
+    Raises:
+        InvalidCallParamsError: The parameters cannot be encoded; names the place.
+        ConfigurationError: The key cannot be sent.
+    """
+    bearer = dialect.batch_auth == "bearer" and query.method == "batch"
+    if idempotency_key is not None:
+        _check_key(idempotency_key, dialect)
+    try:
+        body = encode_json(query.params if bearer else _as_object(query.params))
+    except InvalidParamsError as error:
+        refusal = InvalidCallParamsError(
+            error.message,
+            code=error.code,
+            status=error.status,
+            request_info=RequestInfo(method=query.method, params=query.params, request_id=query.request_id),
+        )
+    else:
+        return PreparedRequest(
+            query=query,
+            dialect=dialect,
+            body=body,
+            telemetry=_telemetry(query),
+            idempotency_key=idempotency_key,
+            bearer=bearer,
+        )
+    raise refusal
+
+
+def _as_object(params: object) -> object:
+    if isinstance(params, Mapping):
+        # The caller's own `auth` would stand beside the token.
+        return {name: value for name, value in params.items() if name != "auth"} if "auth" in params else params
+    if isinstance(params, Sequence) and not isinstance(params, (str, bytes, bytearray)):
+        return {str(position): value for position, value in enumerate(params)}
+    raise InvalidParamsError(f"Parameters must be a mapping or a list, not {type(params).__name__}")
+
+
+def _telemetry(query: AjaxQuery) -> str:
+    if not sends_telemetry(query.method):
+        return ""
+    facts: dict[str, Any] = {
+        "bx24_request_id": query.request_id,
+        "bx24_sdk_ver": __version__,
+        "bx24_sdk_type": SDK_NAME,
+    }
+    return f"?{urlencode(facts)}"
+
+
+def _check_key(key: str, dialect: Dialect) -> None:
+    if not dialect.idempotency_key:
+        raise ConfigurationError(
+            "idempotency_key only works with v3: v2 ignores it and would run the call twice",
+            code="B24OAUTH_HTTP_INVALID_IDEMPOTENCY_KEY",
+        )
+    if not 1 <= len(key) <= 255 or not all("!" <= letter <= "~" for letter in key):
+        raise ConfigurationError(
+            "idempotency_key must be 1 to 255 printable ASCII characters without spaces",
+            code="B24OAUTH_HTTP_INVALID_IDEMPOTENCY_KEY",
+        )

@@ -1,0 +1,136 @@
+"""Whether a call that failed is sent again, how long it waits, and how its error reaches the caller: pure decisions."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+import attrs
+
+from b24oauth.error_codes import Delivery, Retry, meaning_of
+from b24oauth.errors import AjaxError, AmbiguousResultError, BadResponseError, NetworkError, RequestTimeoutError
+from b24oauth.limits.params import RestrictionParams
+
+__all__ = ["Next", "RepeatRule", "backoff", "is_about_token", "is_returned", "next_step", "surfaced"]
+
+_LONGEST_PAUSE: Final = 30.0
+_SHORTEST_PAUSE: Final = 0.1
+_JITTER: Final = 0.1
+# The portal says so when a parameter is missing, with status 500.
+_MISSING_PARAMETER: Final = "Could not find value for parameter"
+
+
+class Next(enum.Enum):
+    """What to do after a failure."""
+
+    STOP = "do not repeat"
+    WAIT_FOR_RATE = "repeat when the bucket has room"
+    WAIT_FOR_BUDGET = "repeat when the method has execution time again"
+    BACK_OFF = "repeat after a pause"
+
+
+@attrs.frozen(kw_only=True)
+class RepeatRule:
+    """What is allowed for one call.
+
+    Attributes:
+        params: Limits and repeats of the client.
+        harmless: The call may run twice: a read, or marked as idempotent.
+        keyed: The portal runs it once, however often it is sent.
+    """
+
+    params: RestrictionParams
+    harmless: bool
+    keyed: bool
+
+    @property
+    def may_run_twice(self) -> bool:
+        """True when sending it again does no harm, whatever became of the first."""
+        return self.harmless or self.keyed or self.params.retry_on_network_error is True
+
+
+def is_about_token(error: AjaxError) -> bool:
+    """True when the portal refuses the access token itself, whether as a 401 or inside of a 200."""
+    return error.status in (200, 401) and meaning_of(error.code, error.status).retry is Retry.AFTER_RENEWAL
+
+
+def next_step(error: AjaxError, rule: RepeatRule, *, sent: bool) -> Next:
+    """Decides whether a call is repeated.
+
+    Args:
+        error: What went wrong.
+        rule: What is allowed for the call.
+        sent: False when the portal cannot have seen the request.
+    """
+    known = meaning_of(error.code, error.status)
+    if error.code in rule.params.hard_error_codes or known.delivery is Delivery.RAISED:
+        return Next.STOP
+    if known.retry is Retry.RATE or error.status == 503:
+        return Next.WAIT_FOR_RATE
+    if known.retry is Retry.OPERATING or error.status == 429:
+        return Next.WAIT_FOR_BUDGET
+    if _is_without_answer(error):
+        return _next_without_answer(rule, sent=sent)
+    refused = error.status < 500 or known.retry is Retry.NEVER or error.code in rule.params.soft_error_codes
+    if refused or _MISSING_PARAMETER in error.message:
+        return Next.STOP
+    return Next.BACK_OFF if rule.may_run_twice else Next.STOP
+
+
+def backoff(attempt: int, params: RestrictionParams, *, jitter: float) -> float:
+    """Seconds to pause before a call is repeated.
+
+    Args:
+        attempt: How often it was repeated before.
+        params: Limits and repeats of the client.
+        jitter: A random number from -1 to 1, so that clients do not all come back at once.
+    """
+    longest = max(_LONGEST_PAUSE, params.retry_delay)
+    delay = min(longest, params.retry_delay * 2.0**attempt)
+    return max(_SHORTEST_PAUSE, delay * (1 + _JITTER * jitter))
+
+
+def is_returned(error: AjaxError, params: RestrictionParams) -> bool:
+    """True when an error comes back inside of the result instead of being raised.
+
+    Args:
+        error: What went wrong.
+        params: Limits and repeats of the client.
+    """
+    if error.status == 200 and not isinstance(error, BadResponseError):
+        return True  # the portal answered, if only with an error
+    known = meaning_of(error.code, error.status)
+    if error.code in params.hard_error_codes or known.delivery is Delivery.RAISED:
+        return False
+    return known.delivery is Delivery.RETURNED or error.code in params.soft_error_codes
+
+
+def surfaced(error: AjaxError, rule: RepeatRule, *, maybe_run: bool) -> AjaxError:
+    """The error as the caller sees it: a write that may have been executed says so.
+
+    Args:
+        error: What went wrong at last.
+        rule: What was allowed for the call.
+        maybe_run: True when the call was sent at least once without an answer.
+    """
+    if rule.harmless or not maybe_run or not _is_without_answer(error):
+        return error
+    return AmbiguousResultError(
+        f"{error.message}. It may have been executed: look before you repeat it, "
+        "or mark calls that may run twice with idempotent=True",
+        code=error.code,
+        status=error.status,
+        request_info=error.request_info,
+    )
+
+
+def _is_without_answer(error: AjaxError) -> bool:
+    # A gateway's 5xx page stands between us and the portal's answer just as a cut connection does.
+    unreadable = error.code == "ERR_BAD_RESPONSE"
+    return unreadable or isinstance(error, (NetworkError, RequestTimeoutError, BadResponseError))
+
+
+def _next_without_answer(rule: RepeatRule, *, sent: bool) -> Next:
+    if rule.params.retry_on_network_error is False:
+        return Next.STOP
+    return Next.BACK_OFF if rule.may_run_twice or not sent else Next.STOP

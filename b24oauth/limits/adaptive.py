@@ -1,0 +1,48 @@
+"""Pauses before calls of a method that has used up much of its execution time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from b24oauth.limits.operating import OperatingLimiter
+from b24oauth.limits.params import AdaptiveConfig
+
+__all__ = ["AdaptiveDelayer"]
+
+_WITHOUT_RESET = 7.0
+
+
+class AdaptiveDelayer:
+    """Tells how long a call should pause, by what its method used before.
+
+    Args:
+        config: When and how long.
+        operating: Knows what methods used.
+        wall_clock: Unix timestamp, seconds.
+    """
+
+    def __init__(self, config: AdaptiveConfig, operating: OperatingLimiter, *, wall_clock: Callable[[], float]) -> None:
+        self.config = config
+        self.delays = 0
+        self.total_delay = 0.0
+        self._operating = operating
+        self._wall_clock = wall_clock
+
+    def delay_for(self, method: str) -> float:
+        """Seconds a call of this method should pause, 0 for none."""
+        use = self._operating.use_of(method) if self.config.enabled else None
+        if use is None or use.operating / self._operating.config.limit * 100 <= self.config.threshold_percent:
+            return 0.0
+        until_reset = use.reset_at - self._wall_clock()
+        delay = until_reset * self.config.coefficient if until_reset > 0 else _WITHOUT_RESET
+        return min(delay, self.config.max_delay)
+
+    def paused(self, seconds: float) -> None:
+        """Notes a pause."""
+        self.delays += 1
+        self.total_delay += seconds
+
+    def reset(self) -> None:
+        """Forgets the pauses."""
+        self.delays = 0
+        self.total_delay = 0.0

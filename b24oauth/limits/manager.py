@@ -1,0 +1,169 @@
+"""What one portal allows, for every client of it: v2, v3, tools and batches share one bucket and one set of budgets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import attrs
+
+from b24oauth.limits.adaptive import AdaptiveDelayer
+from b24oauth.limits.operating import OperatingLimiter
+from b24oauth.limits.params import ParamsFactory, RestrictionParams
+from b24oauth.limits.rate import RateLimiter
+
+__all__ = ["RestrictionManager", "RestrictionManagerStats"]
+
+
+@attrs.frozen(kw_only=True)
+class RestrictionManagerStats:
+    """What the limits did so far.
+
+    Attributes:
+        retries: Calls that were repeated.
+        consecutive_errors: Errors since the last success.
+        limit_hits: Times that a call waited.
+        error_counts: Errors by method since its last success.
+        burst_limit: Requests that may be sent at once, as it is now.
+        drain_rate: Requests a second, as it is now.
+        original_burst_limit: As configured.
+        original_drain_rate: As configured.
+        recent_errors: Refusals of the last minute.
+        recent_successes: Successes since the last refusal.
+        adaptive_delays: Pauses after slow calls.
+        total_adaptive_delay: Length of all these pauses, seconds.
+        adaptive_delay_avg: Length of a pause on average, seconds.
+        heavy_request_count: Answers of methods that had used up much of their budget.
+        operating_stats: Execution time used by each method, seconds.
+    """
+
+    retries: int
+    consecutive_errors: int
+    limit_hits: int
+    error_counts: Mapping[str, int]
+    burst_limit: float
+    drain_rate: float
+    original_burst_limit: float
+    original_drain_rate: float
+    recent_errors: int
+    recent_successes: int
+    adaptive_delays: int
+    total_adaptive_delay: float
+    adaptive_delay_avg: float
+    heavy_request_count: int
+    operating_stats: Mapping[str, float]
+
+
+class RestrictionManager:
+    """Limits of one portal; give the same object to all clients of it in one event loop.
+
+    Args:
+        params: Limits and repeats; None for the usual ones.
+        clock: Unix timestamp, seconds.
+
+    Source: https://apidocs.bitrix24.com/limits.html
+    """
+
+    def __init__(self, params: RestrictionParams | None = None, *, clock: Callable[[], float] = time.time) -> None:
+        self._params = ParamsFactory.get_default() if params is None else params
+        self.rate = RateLimiter(self._params.rate_limit, wall_clock=clock)
+        self.operating = OperatingLimiter(self._params.operating_limit, wall_clock=clock)
+        self.adaptive = AdaptiveDelayer(self._params.adaptive_config, self.operating, wall_clock=clock)
+        self._retries = self._consecutive_errors = self._limit_hits = 0
+        self._error_counts: dict[str, int] = {}
+
+    def get_params(self) -> RestrictionParams:
+        """Limits and repeats in force."""
+        return self._params
+
+    async def set_params(self, params: RestrictionParams) -> None:
+        """Replaces limits and repeats; what is known of the portal stays.
+
+        Args:
+            params: The new ones; change single fields with `attrs.evolve(manager.get_params(), …)`.
+        """
+        before, self._params = self._params, params
+        if params.rate_limit != before.rate_limit:
+            await self.rate.set_config(params.rate_limit)
+        self.operating.config = params.operating_limit
+        self.adaptive.config = params.adaptive_config
+
+    def budget_wait(self, methods: Collection[str]) -> float:
+        """Seconds that a request must or should wait for the execution time of its methods.
+
+        Args:
+            methods: The method, or the inner methods of a batch.
+        """
+        blocked = max(map(self.operating.time_to_free, methods), default=0.0)
+        if blocked > 0:
+            return blocked
+        pause = max(map(self.adaptive.delay_for, methods), default=0.0)
+        if pause > 0:
+            self.adaptive.paused(pause)
+        return pause
+
+    async def wait(self, seconds: float) -> None:
+        """Waits, and counts it."""
+        self._limit_hits += 1
+        await asyncio.sleep(seconds)
+
+    async def admit(self) -> None:
+        """Waits for a place in the portal's bucket, first come, first served."""
+        if self.rate.must_wait():
+            self._limit_hits += 1
+        await self.rate.acquire()
+
+    def observe(self, times: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """Notes a success and what it says about execution times.
+
+        Args:
+            times: The answer's `time` by method; for a batch, by inner method.
+        """
+        for method, spent in times.items():
+            self.operating.observe(method, spent)
+        self.rate.succeeded()
+
+    def succeeded(self, method: str) -> None:
+        """Notes that a call came through."""
+        self._error_counts.pop(method, None)
+        self._consecutive_errors = 0
+
+    def failed(self, method: str) -> None:
+        """Notes that a call did not come through."""
+        self._error_counts[method] = self._error_counts.get(method, 0) + 1
+        self._consecutive_errors += 1
+
+    def repeated(self) -> None:
+        """Notes that a call is repeated."""
+        self._retries += 1
+
+    def get_stats(self) -> RestrictionManagerStats:
+        """What the limits did so far."""
+        delays, total = self.adaptive.delays, self.adaptive.total_delay
+        return RestrictionManagerStats(
+            retries=self._retries,
+            consecutive_errors=self._consecutive_errors,
+            limit_hits=self._limit_hits,
+            error_counts=dict(self._error_counts),
+            burst_limit=self.rate.burst_limit,
+            drain_rate=self.rate.drain_rate,
+            original_burst_limit=self.rate.config.burst_limit,
+            original_drain_rate=self.rate.config.drain_rate,
+            recent_errors=self.rate.recent_errors,
+            recent_successes=self.rate.recent_successes,
+            adaptive_delays=delays,
+            total_adaptive_delay=total,
+            adaptive_delay_avg=total / delays if delays else 0.0,
+            heavy_request_count=self.operating.heavy_requests,
+            operating_stats=self.operating.stats(),
+        )
+
+    def reset(self) -> None:
+        """Forgets what is known of the portal and all counts; the bucket is empty again."""
+        self.rate.reset()
+        self.operating.reset()
+        self.adaptive.reset()
+        self._retries = self._consecutive_errors = self._limit_hits = 0
+        self._error_counts.clear()

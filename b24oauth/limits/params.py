@@ -1,0 +1,145 @@
+"""What can be set about limits and repeats, and the presets for usual kinds of load."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from attrs.validators import and_, ge, gt, instance_of, le, optional
+
+from b24oauth.errors import InvalidDataError
+
+__all__ = ["AdaptiveConfig", "OperatingLimitConfig", "ParamsFactory", "RateLimitConfig", "RestrictionParams"]
+
+
+def _in_range(*validators: Any) -> Any:
+    """Says which field is out of range with an error of ours."""
+    check = and_(instance_of((int, float)), *validators)
+
+    def validate(self_: object, field: attrs.Attribute[Any], value: Any) -> None:
+        try:
+            check(self_, field, value)
+        except (TypeError, ValueError):
+            limits = ", ".join(f"{v.compare_op} {v.bound}" for v in validators)
+            problem = f"{field.name} must be a number {limits}"
+        else:
+            return
+        raise InvalidDataError(type(self_).__name__, [problem])
+
+    return validate
+
+
+@attrs.frozen(kw_only=True)
+class RateLimitConfig:
+    """The portal's leaky bucket for requests.
+
+    Attributes:
+        burst_limit: Requests that may be sent at once.
+        drain_rate: Requests a second in the long run.
+        adaptive_enabled: Slow down after refusals of the portal, and recover slowly.
+
+    Source: https://apidocs.bitrix24.com/limits.html
+    """
+
+    burst_limit: float = attrs.field(default=50.0, validator=_in_range(ge(1)))
+    drain_rate: float = attrs.field(default=2.0, validator=_in_range(gt(0)))
+    adaptive_enabled: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class OperatingLimitConfig:
+    """The portal's budget of execution time for one method.
+
+    Attributes:
+        window: Length of the sliding window, seconds.
+        limit: Execution time allowed within the window, seconds.
+        heavy_percent: Share of the limit from which a method counts as heavy, percent.
+
+    Source: https://apidocs.bitrix24.com/limits.html
+    """
+
+    window: float = attrs.field(default=600.0, validator=_in_range(gt(0)))
+    limit: float = attrs.field(default=480.0, validator=_in_range(gt(0)))
+    heavy_percent: float = attrs.field(default=80.0, validator=_in_range(ge(0), le(100)))
+
+
+@attrs.frozen(kw_only=True)
+class AdaptiveConfig:
+    """When and how long calls pause after slow ones.
+
+    Attributes:
+        enabled: Pause at all.
+        threshold_percent: Share of the operating budget from which calls pause, percent.
+        coefficient: Share of the time until the budget is renewed that a pause takes.
+        max_delay: Longest pause, seconds.
+    """
+
+    enabled: bool = True
+    threshold_percent: float = attrs.field(default=80.0, validator=_in_range(ge(0), le(100)))
+    coefficient: float = attrs.field(default=0.01, validator=_in_range(ge(0)))
+    max_delay: float = attrs.field(default=7.0, validator=_in_range(ge(0)))
+
+
+@attrs.frozen(kw_only=True)
+class RestrictionParams:
+    """Limits and repeats of a client.
+
+    Attributes:
+        rate_limit: The portal's bucket for requests.
+        operating_limit: The portal's budget of execution time.
+        adaptive_config: Pauses after slow calls.
+        max_retries: How often a call is sent, at most; 0 sends nothing.
+        retry_delay: First pause before a call is repeated, seconds; doubles each time.
+        retry_on_network_error: None repeats a call without an answer when that cannot run a write twice; True always
+            repeats it, as the reference does; False never does.
+        hard_error_codes: Further codes that are raised at once and never repeated.
+        soft_error_codes: Further codes that come back inside of the result.
+    """
+
+    rate_limit: RateLimitConfig = attrs.field(factory=RateLimitConfig, validator=instance_of(RateLimitConfig))
+    operating_limit: OperatingLimitConfig = attrs.field(
+        factory=OperatingLimitConfig, validator=instance_of(OperatingLimitConfig)
+    )
+    adaptive_config: AdaptiveConfig = attrs.field(factory=AdaptiveConfig, validator=instance_of(AdaptiveConfig))
+    max_retries: int = attrs.field(default=3, validator=_in_range(ge(0)))
+    retry_delay: float = attrs.field(default=1.0, validator=_in_range(ge(0)))
+    retry_on_network_error: bool | None = attrs.field(default=None, validator=optional(instance_of(bool)))
+    hard_error_codes: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    soft_error_codes: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+
+
+class ParamsFactory:
+    """Presets, with the reference's numbers."""
+
+    @staticmethod
+    def get_default() -> RestrictionParams:
+        """For most portals."""
+        return RestrictionParams()
+
+    @staticmethod
+    def get_enterprise() -> RestrictionParams:
+        """For portals on the Enterprise plan."""
+        return RestrictionParams(rate_limit=RateLimitConfig(burst_limit=250.0, drain_rate=5.0))
+
+    @staticmethod
+    def get_batch_processing() -> RestrictionParams:
+        """For long background work that leaves room to others."""
+        return RestrictionParams(
+            rate_limit=RateLimitConfig(burst_limit=30.0, drain_rate=1.0),
+            operating_limit=OperatingLimitConfig(heavy_percent=50.0),
+            adaptive_config=AdaptiveConfig(threshold_percent=50.0, coefficient=0.015, max_delay=10.0),
+            max_retries=5,
+        )
+
+    @staticmethod
+    def get_realtime() -> RestrictionParams:
+        """For people who wait: fails instead of waiting."""
+        return RestrictionParams(
+            adaptive_config=AdaptiveConfig(enabled=False, threshold_percent=100.0, coefficient=0.001, max_delay=480.0),
+            max_retries=1,
+        )
+
+    @classmethod
+    def from_tariff_plan(cls, plan: str) -> RestrictionParams:
+        """For a portal on this plan, for example "enterprise"; what is not known gets the default."""
+        return cls.get_enterprise() if plan.lower() == "enterprise" else cls.get_default()

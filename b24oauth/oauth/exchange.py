@@ -1,0 +1,169 @@
+"""What is said to the OAuth server and what its answer means: pure steps, without sending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import attrs
+
+from b24oauth.errors import InvalidDataError, RefreshTokenError
+from b24oauth.models import B24OAuthParams, B24OAuthSecret
+from b24oauth.protocol.decoding import RawAnswer, parse_json, read_error
+
+__all__ = ["Refusal", "lost_answer", "read_pair", "read_renewal", "refresh_form"]
+
+DEFAULT_LIFETIME: Final = 3600
+
+# Final for a token pair: asking again with the same pair cannot help.
+# Source: https://apidocs.bitrix24.com/settings/oauth/index.html
+_FINAL: Final = frozenset(
+    {
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "insufficient_scope",
+        "invalid_scope",
+        "payment_required",
+        "wrong_client",
+        "not_installed",
+        "application_not_found",
+    }
+)
+
+
+@attrs.frozen(kw_only=True)
+class Refusal:
+    """Why a renewal failed, as facts: each waiter raises an error object of its own.
+
+    Attributes:
+        code: Code of the OAuth server, or one of ours.
+        status: HTTP status, 0 when there was no answer.
+        message: What happened.
+        final: True when the same pair will never be renewed.
+        lost: True when the server may have renewed the pair all the same.
+        repeatable: True when asking again at once may help.
+        cause: The error of a custom refresh.
+    """
+
+    code: str
+    message: str
+    status: int = 0
+    final: bool = False
+    lost: bool = False
+    repeatable: bool = False
+    cause: BaseException | None = None
+
+    def error(self) -> RefreshTokenError:
+        """A new error object that says it."""
+        error = RefreshTokenError(self.message, code=self.code, status=self.status, needs_reauth=self.final)
+        error.__cause__ = self.cause
+        return error
+
+
+def refresh_form(secret: B24OAuthSecret, refresh_token: str) -> str:
+    """The form that asks for a renewal.
+
+    Source: https://apidocs.bitrix24.com/settings/oauth/index.html
+    """
+    return urlencode(
+        {
+            "grant_type": "refresh_token",
+            "client_id": secret.client_id,
+            "client_secret": secret.client_secret,
+            "refresh_token": refresh_token,
+        }
+    )
+
+
+def read_renewal(answer: RawAnswer, current: B24OAuthParams, *, now: float) -> B24OAuthParams | Refusal:
+    """Understands the OAuth server's answer.
+
+    Args:
+        answer: What came back.
+        current: The pair that was renewed; what the answer leaves out stays.
+        now: Wall clock, Unix timestamp in seconds.
+    """
+    body = parse_json(answer.body)
+    ok = 200 <= answer.status < 300
+    if isinstance(body, Mapping):
+        fallback = "B24OAUTH_OAUTH_TOKEN_REFRESH_FAILED" if ok else _transport_code(answer.status)
+        found = read_error(body, fallback)
+        if found is not None:
+            message = found.message or f"The OAuth server refused the renewal: {found.code}"
+            final = found.code.lower() in _FINAL
+            return Refusal(code=found.code, status=answer.status, message=message, final=final)
+        if ok:
+            return read_pair(body, current, now=now)
+    if ok:
+        # Something between us and the server answered: the pair may or may not have been renewed.
+        return _no_data(lost=True)
+    return Refusal(
+        code=_transport_code(answer.status),
+        status=answer.status,
+        message=f"Request failed with status code {answer.status}",
+        lost=answer.status >= 500,
+        repeatable=answer.status >= 500,
+    )
+
+
+def read_pair(body: Mapping[str, Any] | None, current: B24OAuthParams, *, now: float) -> B24OAuthParams | Refusal:
+    """The pair in a renewal's data, wherever it came from; never a pair without both tokens.
+
+    Args:
+        body: What the OAuth server or a custom refresh gave.
+        current: The pair that was renewed; what the data leaves out stays.
+        now: Wall clock, Unix timestamp in seconds.
+    """
+    if not isinstance(body, Mapping) or not _is_token(body, "access_token") or not _is_token(body, "refresh_token"):
+        return _no_data(lost=False)
+    changes: dict[str, Any] = {name: body[name] for name in ("access_token", "refresh_token")}
+    lifetime = _seconds(body.get("expires_in")) or DEFAULT_LIFETIME
+    changes["expires_in"] = lifetime
+    changes["expires"] = _seconds(body.get("expires")) or int(now) + lifetime
+    changes["status"] = str(body.get("status") or "")
+    for name in ("client_endpoint", "server_endpoint", "scope"):
+        if isinstance(body.get(name), str) and body[name]:
+            changes[name] = body[name]
+    try:
+        return attrs.evolve(current, **changes)
+    except InvalidDataError as error:
+        return Refusal(code="B24OAUTH_OAUTH_TOKEN_REFRESH_NO_DATA", message=error.message)
+
+
+def lost_answer(*, sent: bool, timed_out: bool, reason: str) -> Refusal:
+    """Why a renewal that brought no answer failed.
+
+    Args:
+        sent: False when the server cannot have seen the request.
+        timed_out: True when the waiting ended it.
+        reason: The kind of failure.
+    """
+    where = "did not answer" if sent else "could not be reached"
+    code = "REQUEST_TIMEOUT" if timed_out else "NETWORK_ERROR"
+    return Refusal(code=code, message=f"The OAuth server {where} ({reason})", lost=sent, repeatable=True)
+
+
+def _is_token(body: Mapping[str, Any], name: str) -> bool:
+    return isinstance(body.get(name), str) and bool(body[name].strip())
+
+
+def _seconds(value: object) -> int:
+    """A positive whole number of seconds, else 0."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
+        return int(value)
+    return int(value) if isinstance(value, (int, float)) and value is not True and 0 < value < 1e12 else 0
+
+
+def _no_data(*, lost: bool) -> Refusal:
+    return Refusal(
+        code="B24OAUTH_OAUTH_TOKEN_REFRESH_NO_DATA",
+        message="Unable to obtain authorization update data: the answer is no token pair",
+        lost=lost,
+        repeatable=lost,
+    )
+
+
+def _transport_code(status: int) -> str:
+    return "ERR_BAD_REQUEST" if status < 500 else "ERR_BAD_RESPONSE"

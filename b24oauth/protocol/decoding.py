@@ -1,0 +1,133 @@
+"""What an answer of the portal means: from status, headers and bytes to a payload or an error, whatever the bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import attrs
+
+from b24oauth.error_codes import error_for
+from b24oauth.errors import AjaxError, BadResponseError, RequestInfo
+from b24oauth.result import AjaxQuery, AjaxResult
+
+__all__ = ["ErrorText", "RawAnswer", "ajax_result", "decode", "parse_json", "read_error"]
+
+
+@attrs.frozen
+class RawAnswer:
+    """An HTTP answer, whole.
+
+    Attributes:
+        status: HTTP status.
+        headers: Headers, names in lower case.
+        body: The bytes, uncompressed.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class ErrorText(NamedTuple):
+    """The parts of an error body."""
+
+    code: str
+    message: str
+    validation: Sequence[Mapping[str, Any]] | None = None
+
+
+def decode(answer: RawAnswer, query: AjaxQuery) -> Mapping[str, Any] | AjaxError:
+    """Understands the answer to a REST call.
+
+    Args:
+        answer: What came back.
+        query: What was asked for.
+
+    Returns:
+        The decoded body of a success, or the error. An error inside of an HTTP 200 is an error with status 200.
+    """
+    body = parse_json(answer.body)
+    ok = 200 <= answer.status < 300
+    if isinstance(body, Mapping):
+        fallback = "B24OAUTH_RESPONSE_ERROR" if ok else _transport_code(answer.status)
+        found = read_error(body, fallback)
+        if found is not None:
+            return _error(found, answer.status, query)
+        if ok:
+            return body
+    if ok:
+        return _bad_response(answer, query)
+    message = f"Request failed with status code {answer.status}"
+    return _error(ErrorText(_transport_code(answer.status), message), answer.status, query)
+
+
+def read_error(body: Mapping[str, Any], fallback_code: str) -> ErrorText | None:
+    """The error in a body, in the shape of v2 or of v3; None when there is none.
+
+    Args:
+        body: The decoded body.
+        fallback_code: The code of an error that has none of its own.
+
+    Source: https://apidocs.bitrix24.com/error-codes.html
+    """
+    error = body.get("error")
+    if isinstance(error, Mapping):
+        return _error_of_v3(error, fallback_code) if error else None
+    if error is None or error is False or error == "":
+        return None
+    code = str(error)
+    description = body.get("error_description")
+    message = description if isinstance(description, str) else ""
+    return ErrorText(fallback_code if code == "0" else code, message)
+
+
+def _error_of_v3(error: Mapping[str, Any], fallback_code: str) -> ErrorText:
+    message = str(error.get("message") or "").rstrip()
+    rows = error.get("validation")
+    validation = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else None
+    told = [str(row.get("message") or json.dumps(row, ensure_ascii=False)) for row in validation or ()]
+    if told:
+        message = " ".join([f"{message.removesuffix('.')}.", *told] if message else told)
+    return ErrorText(str(error.get("code") or fallback_code), message, validation)
+
+
+def ajax_result(answer: Mapping[str, Any], *, query: AjaxQuery, status: int = 200) -> AjaxResult[Any]:
+    """The result object of a body that is decoded already.
+
+    Args:
+        answer: The decoded body, of a success or of an error in either shape.
+        query: What was asked for.
+        status: HTTP status it came with.
+    """
+    found = read_error(answer, "B24OAUTH_RESPONSE_ERROR")
+    error = None if found is None else _error(found, status, query)
+    return AjaxResult(answer, query=query, status=status if error is None else error.status, error=error)
+
+
+def parse_json(body: bytes) -> object:
+    """The value in the bytes, or None when they are not JSON: HTML, cut off, empty, of another encoding."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _error(found: ErrorText, status: int, query: AjaxQuery) -> AjaxError:
+    info = RequestInfo(method=query.method, params=query.params, request_id=query.request_id)
+    return error_for(found.code, status, found.message, request_info=info, validation=found.validation)
+
+
+def _transport_code(status: int) -> str:
+    return "ERR_BAD_REQUEST" if status < 500 else "ERR_BAD_RESPONSE"
+
+
+def _bad_response(answer: RawAnswer, query: AjaxQuery) -> BadResponseError:
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip()[:40] or "no content type"
+    return BadResponseError(
+        f"The portal answered {query.method} with {len(answer.body)} bytes of {kind} that are not a JSON object",
+        code="B24OAUTH_BAD_RESPONSE",
+        status=answer.status,
+        request_info=RequestInfo(method=query.method, params=query.params, request_id=query.request_id),
+    )

@@ -1,0 +1,136 @@
+"""Which addresses may see a secret: parsing and judging of endpoints, before anything is sent."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from b24oauth.errors import UntrustedHostError
+
+__all__ = [
+    "DEFAULT_OAUTH_HOSTS",
+    "host_of",
+    "moved_root",
+    "oauth_token_url",
+    "plain_domain",
+    "portal_origin",
+    "rest_root",
+]
+
+# Source: https://apidocs.bitrix24.com/settings/oauth/index.html
+DEFAULT_OAUTH_HOSTS: Final = frozenset({"oauth.bitrix.info", "oauth.bitrix24.info", "oauth.bitrix24.tech"})
+
+# Whatever else stands in a URL is read differently by different parsers.
+_PLAIN_URL: Final = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+(/[A-Za-z0-9._~\-/%]*)?", re.ASCII)
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+
+
+def oauth_token_url(server_endpoint: str, trusted_hosts: Collection[str]) -> str:
+    """The token address of an OAuth server that may see the client secret.
+
+    Args:
+        server_endpoint: REST root of the OAuth server, as the portal names it.
+        trusted_hosts: Hosts that may see the secret, each "host" or "host:port".
+
+    Raises:
+        UntrustedHostError: For any other host, userinfo, a port that is not listed, or plain http to anything
+            but a listed loopback address.
+    """
+    what = "server_endpoint"
+    parts = _parsed(server_endpoint, what)
+    if not _is_listed(parts, trusted_hosts):
+        raise _refusal(what, parts, "is not a trusted OAuth host; list it in trusted_oauth_hosts if it is yours")
+    if parts.scheme != "https" and not _is_loopback(parts):
+        raise _refusal(what, parts, "must be reached over https")
+    return f"{parts.scheme}://{parts.netloc.lower()}/oauth/token/"
+
+
+def rest_root(client_endpoint: str, trusted_hosts: Collection[str]) -> str:
+    """The REST root of a portal that may see the access token, ending in one slash.
+
+    Args:
+        client_endpoint: REST root, as the OAuth server names it.
+        trusted_hosts: As for `oauth_token_url`; only consulted for plain http.
+
+    Raises:
+        UntrustedHostError: For userinfo, and for plain http to anything but a listed loopback address.
+    """
+    what = "client_endpoint"
+    parts = _parsed(client_endpoint, what)
+    if parts.scheme != "https" and not (_is_loopback(parts) and _is_listed(parts, trusted_hosts)):
+        raise _refusal(what, parts, "must be reached over https")
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}/"
+
+
+def portal_origin(root: str) -> str:
+    """The portal's address without the path of its REST root."""
+    return root.rstrip("/").removesuffix("/rest")
+
+
+def plain_domain(domain: str) -> str:
+    """A domain without a scheme and without the default ports at its end."""
+    bare = domain.replace("https://", "").replace("http://", "")
+    return re.sub(r":(80|443)$", "", bare)
+
+
+def host_of(url: str) -> str:
+    """The host of an address, for comparing and for messages."""
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def moved_root(location: str, asked: str) -> str | None:
+    """The host a redirect leads to, if it leads to the same path on another address; else None.
+
+    Args:
+        location: The header `Location`.
+        asked: The address that answered with it.
+    """
+    there, here = urlsplit(location), urlsplit(asked)
+    return there.hostname if there.hostname and there.path == here.path else None
+
+
+def _parsed(url: str, what: str) -> SplitResult:
+    try:
+        parts = urlsplit(url.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise UntrustedHostError(f"{what} is not an address", host="") from None
+    if not host or parts.scheme not in _DEFAULT_PORTS:
+        raise UntrustedHostError(f"{what} must be an https address with a host, got {host or 'none'}", host=host or "")
+    if "@" in parts.netloc:
+        raise _refusal(what, parts, "must not carry user information")
+    if not _PLAIN_URL.fullmatch(url.strip()):
+        raise _refusal(what, parts, "must be a plain ASCII address without query and fragment")
+    return parts
+
+
+def _is_listed(parts: SplitResult, trusted_hosts: Collection[str]) -> bool:
+    # Plain http never matches an entry without a port, unless it is on port 80 as the entry implies.
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    host = parts.hostname or ""
+    names = {f"{host}:{port}", f"[{host}]:{port}"}
+    if port == _DEFAULT_PORTS[parts.scheme]:
+        names |= {host, f"[{host}]"}
+    return any(trusted.lower() in names for trusted in trusted_hosts)
+
+
+def _is_loopback(parts: SplitResult) -> bool:
+    host = parts.hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refusal(what: str, parts: SplitResult, why: str) -> UntrustedHostError:
+    host = parts.hostname or ""
+    port = "" if parts.port is None else f":{parts.port}"
+    return UntrustedHostError(f"{what} names {host}{port}, which {why}; nothing was sent", host=host)

@@ -1,0 +1,8 @@
+"""A fake portal and virtual time for tests of programs that use b24oauth."""
+
+from b24oauth.testing import faults
+from b24oauth.testing.clock import VirtualClock, VirtualClockLoop, run_virtual
+from b24oauth.testing.messages import RequestRecord, RestError
+from b24oauth.testing.portal import FakePortal
+
+__all__ = ["FakePortal", "RequestRecord", "RestError", "VirtualClock", "VirtualClockLoop", "faults", "run_virtual"]

@@ -1,0 +1,241 @@
+"""The REST methods that the fake portal knows, as one table of handlers; no transport, no tokens, no limits here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from b24oauth.testing.data import ENTITIES, Entity, camel, modern, upper
+from b24oauth.testing.lists import PAGE, aggregate, legacy_list, modern_list, tail, v2_list
+from b24oauth.testing.messages import Call, Handler, Reply, RestError, Version
+from b24oauth.testing.shapes import as_mapping, is_mapping
+from b24oauth.testing.table import Table
+
+__all__ = ["Facts", "Methods", "standard_methods"]
+
+Methods = dict[tuple[Version, str], Handler]
+
+_NOT_FOUND_V3 = "BITRIX_REST_V3_EXCEPTION_ENTITYNOTFOUNDEXCEPTION"
+_V3_CAP = 1000
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """What methods need to know of the portal.
+
+    Attributes:
+        now: The Unix time, seconds.
+        is_admin: Whether the token's user is an administrator.
+        member_id: The portal's identifier.
+        scope: What the application may do.
+        page_caps: Rows of a v3 page at most, by method.
+    """
+
+    now: Callable[[], float]
+    is_admin: bool
+    member_id: str
+    scope: str
+    page_caps: Mapping[str, int]
+
+
+def standard_methods(tables: Mapping[str, Table], facts: Facts) -> Methods:
+    """All built-in methods but `batch`, by version and name."""
+    methods: Methods = {}
+    methods |= _both("profile", lambda call: Reply(result=_profile(tables["user"], facts, call.user_id)))
+    methods |= _both("server.time", lambda _: Reply(result=_server_time(facts)))
+    methods |= _both("app.info", lambda _: Reply(result=_app_info(facts)))
+    methods |= _v2(_people(tables))
+    methods |= _v2(_crm(tables))
+    methods |= _v2(_tasks(tables))
+    for name in ("tasks.task", "crm.deal", "main.eventlog"):
+        methods |= _modern(name, tables[name], facts)
+    methods |= _v3({"rest.documentation.openapi": lambda _: _openapi(methods)})
+    return methods
+
+
+def _v2(handlers: Mapping[str, Handler]) -> Methods:
+    return {("v2", name): handler for name, handler in handlers.items()}
+
+
+def _v3(handlers: Mapping[str, Handler]) -> Methods:
+    return {("v3", name): handler for name, handler in handlers.items()}
+
+
+def _both(name: str, handler: Handler) -> Methods:
+    return _v2({name: handler}) | _v3({name: handler})
+
+
+def _people(tables: Mapping[str, Table]) -> dict[str, Handler]:
+    user, department = tables["user"], tables["department"]
+    return {
+        "user.current": lambda call: Reply(result=user.get(call.user_id) or {"ID": str(call.user_id)}),
+        "user.get": lambda call: legacy_list(user, ENTITIES["user"], call.params),
+        "department.get": lambda call: legacy_list(department, ENTITIES["department"], call.params),
+    }
+
+
+def _crm(tables: Mapping[str, Table]) -> dict[str, Handler]:
+    handlers = _classic("crm.deal", tables["crm.deal"], None)
+    handlers |= _classic("crm.contact", tables["crm.contact"], None)
+    handlers |= _classic("crm.item", tables["crm.item"], "item")
+    handlers["crm.type.list"] = _listing("crm.type", tables["crm.type"], "types")
+    return handlers
+
+
+def _tasks(tables: Mapping[str, Table]) -> dict[str, Handler]:
+    elapsed = tables["task.elapseditem"]
+    handlers = _classic("tasks.task", tables["tasks.task"], "task")
+    handlers["task.elapseditem.getlist"] = lambda call: _elapsed_list(elapsed, call)
+    return handlers
+
+
+def _listing(name: str, table: Table, wrap: str | None) -> Handler:
+    return lambda call: v2_list(table, ENTITIES[name], call.params, wrap=wrap)
+
+
+def _classic(name: str, table: Table, wrap: str | None) -> dict[str, Handler]:
+    """get, list, add, update and delete of v2; `wrap` is the key around one row, plural around many."""
+    entity = ENTITIES[name]
+
+    def one(row_id: int) -> Any:
+        row = table.get(row_id)
+        if row is None:
+            raise RestError("NOT_FOUND", "Not found")
+        return {wrap: row} if wrap else row
+
+    def add(call: Call) -> Reply:
+        row_id = table.add(_fields(call, entity))
+        return Reply(result=one(row_id) if wrap else row_id)
+
+    def update(call: Call) -> Reply:
+        row_id = _id(call)
+        one(row_id)
+        table.update(row_id, _fields(call, entity))
+        return Reply(result=one(row_id) if wrap else True)
+
+    def delete(call: Call) -> Reply:
+        one(row_id := _id(call))
+        table.delete(row_id)
+        return Reply(result=[] if wrap else True)
+
+    return {
+        f"{name}.get": lambda call: Reply(result=one(_id(call))),
+        f"{name}.list": _listing(name, table, wrap and f"{wrap}s"),
+        f"{name}.add": add,
+        f"{name}.update": update,
+        f"{name}.delete": delete,
+    }
+
+
+def _modern(name: str, table: Table, facts: Facts) -> Methods:
+    """get, list, tail, aggregate, add, update and delete of v3."""
+    entity = attrs.evolve(ENTITIES[name], rename=upper if ENTITIES[name].id_field == "ID" else camel)
+
+    def cap(method: str) -> int:
+        return facts.page_caps.get(method, _V3_CAP)
+
+    def one(row_id: int) -> dict[str, Any]:
+        row = table.get(row_id)
+        if row is None:
+            raise RestError(_NOT_FOUND_V3, f"There is no item {row_id}.", status=404)
+        return {"item": modern(row)}
+
+    def items(rows: list[Any]) -> Reply:
+        return Reply(result={"items": [modern(row) for row in rows]})
+
+    def update(call: Call) -> Reply:
+        one(row_id := _id(call))
+        table.update(row_id, _fields(call, entity))
+        return Reply(result=one(row_id))
+
+    def delete(call: Call) -> Reply:
+        one(row_id := _id(call))
+        return Reply(result={"result": table.delete(row_id)})
+
+    handlers: dict[str, Handler] = {
+        f"{name}.get": lambda call: Reply(result=one(_id(call))),
+        f"{name}.list": lambda call: items(modern_list(table, entity, call.params, cap=cap(call.method))),
+        f"{name}.tail": lambda call: items(tail(table, entity, call.params, cap=cap(call.method))),
+        f"{name}.aggregate": lambda call: Reply(result={"result": aggregate(table, entity, call.params)}),
+        f"{name}.add": lambda call: Reply(result=one(table.add(_fields(call, entity)))),
+        f"{name}.update": update,
+        f"{name}.delete": delete,
+    }
+    # An event log is read, never written.
+    readable = {f"{name}.{action}" for action in ("get", "list", "tail", "aggregate")}
+    return _v3({key: handlers[key] for key in handlers if name != "main.eventlog" or key in readable})
+
+
+def _id(call: Call) -> int:
+    for name, value in call.params.items():
+        if name.lower() in {"id", "taskid"}:
+            try:
+                return int(value)
+            except (TypeError, ValueError):
+                break
+    raise RestError("ERROR_ARGUMENT", "Argument 'id' is null or empty", validation=("id",))
+
+
+def _fields(call: Call, entity: Entity) -> dict[str, Any]:
+    fields = next((value for name, value in call.params.items() if name.lower() == "fields"), None)
+    if not is_mapping(fields):
+        raise RestError("ERROR_ARGUMENT", "Argument 'fields' must be an array", validation=("fields",))
+    return {entity.rename(name): value for name, value in fields.items()}
+
+
+def _elapsed_list(table: Table, call: Call) -> Reply:
+    """`[TASKID, ORDER, FILTER, SELECT, PARAMS]`: what counts is the position, not the name.
+
+    Source: https://apidocs.bitrix24.com/api-reference/tasks/elapsed-item/task-elapsed-item-get-list.html
+    """
+    given: list[Any] = [*call.params.values(), None, None, None, None, None]
+    task_id, order, filter_, select, params = given[:5]
+    if call.positional or not str(task_id).isdigit():
+        raise RestError("WRONG_ARGUMENTS", "Param #0 (taskId) expected to be an integer")
+    paging = as_mapping(as_mapping(params).get("NAV_PARAMS"))
+    size = min(int(paging.get("nPageSize", PAGE)), PAGE)
+    number = max(int(paging.get("iNumPage", 1)), 1)
+    narrowed = {**as_mapping(filter_), "TASK_ID": task_id}
+    query: dict[str, Any] = {"order": order, "filter": narrowed, "select": select, "start": (number - 1) * size}
+    reply = v2_list(table, ENTITIES["task.elapseditem"], query, wrap=None)
+    return Reply(result=reply.result[:size], total=reply.total)
+
+
+def _profile(user: Table, facts: Facts, user_id: int) -> dict[str, Any]:
+    row = user.get(user_id) or {}
+    return {
+        "ID": str(user_id),
+        "ADMIN": facts.is_admin,
+        "NAME": row.get("NAME", ""),
+        "LAST_NAME": row.get("LAST_NAME", ""),
+        "PERSONAL_GENDER": "",
+        "TIME_ZONE": "",
+    }
+
+
+def _server_time(facts: Facts) -> str:
+    return datetime.fromtimestamp(facts.now(), UTC).isoformat(timespec="seconds")
+
+
+def _app_info(facts: Facts) -> dict[str, Any]:
+    return {
+        "ID": 1,
+        "CODE": "local.fake",
+        "VERSION": 1,
+        "STATUS": "L",
+        "INSTALLED": True,
+        "SCOPE": facts.scope.split(","),
+        "MEMBER_ID": facts.member_id,
+        "LICENSE": "en_ent",
+        "LANGUAGE_ID": "en",
+    }
+
+
+def _openapi(methods: Methods) -> Reply:
+    operation = {"post": {"responses": {"200": {"description": "The result"}}}}
+    paths = {f"/{name}": operation for version, name in methods if version == "v3"}
+    info = {"title": "Bitrix24 REST", "version": "3.0"}
+    return Reply(result={"openapi": "3.0.0", "info": info, "paths": paths}, bare=True)

@@ -1,0 +1,361 @@
+"""`FakePortal`: a Bitrix24 portal and its OAuth server as one ASGI application, with counters, faults and a clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import attrs
+
+from b24oauth.models import B24OAuthParams, B24OAuthSecret
+from b24oauth.testing.asgi import run_asgi
+from b24oauth.testing.bucket import LeakyBucket, OperatingBudget
+from b24oauth.testing.clock import Clock, as_clock
+from b24oauth.testing.data import make_tables
+from b24oauth.testing.faults import Fault, Faults
+from b24oauth.testing.messages import (
+    Answer,
+    Call,
+    Exchange,
+    Reply,
+    Request,
+    RequestRecord,
+)
+from b24oauth.testing.methods import Facts, standard_methods
+from b24oauth.testing.oauth_server import Addresses, OAuthServer
+from b24oauth.testing.recording import AUTHORIZE, TOKEN, as_record, open_exchange
+from b24oauth.testing.rest import RestServer
+from b24oauth.testing.table import Table
+from b24oauth.testing.tokens import Grant, TokenBook, make_secret
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["FakePortal"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+@attrs.define(eq=False, kw_only=True)
+class FakePortal:
+    """A Bitrix24 portal and its OAuth server for tests: in process or on loopback, under any clock.
+
+    Every parameter has a default; without limits and faults it answers at once.
+
+    Attributes:
+        clock: The portal's time: a `VirtualClock`, a function like `time.time`, or None: the loop's time, started now.
+        burst: Requests that the leaky bucket takes at once (X); more are answered 503. None: no limit.
+        drain: Requests that leave the bucket a second (Y). None: they never leave.
+        operating: Seconds of execution charged for each call, by method; other methods are free.
+        operating_limit: Seconds of execution a method may use within ten minutes; more is answered 429.
+        token_lifetime: Lifetime of access tokens, seconds.
+        latency: Seconds between processing a REST request and its answer.
+        refresh_latency: The same for token requests.
+        rows: Number of rows by table (``{"crm.deal": 1_000_000}``); rows are made when they are read.
+        page_caps: Rows of a v3 page at most, by method; others have 1000.
+        single_use: Whether a refresh token is good for one renewal only.
+        origin: Where the portal is reached.
+        oauth_origin: Where the OAuth server is reached.
+        secret: The application that the OAuth server knows.
+        is_admin: Whether users are administrators.
+        member_id: The portal's identifier.
+        scope: What the application may do.
+        application_token: Proof that an event comes from this portal.
+        redirect_uri: Where the application takes authorization codes.
+        record: Whether `requests` is kept, or how many of the last ones.
+
+    Source: https://apidocs.bitrix24.com/settings/oauth/index.html
+    """
+
+    clock: Clock = attrs.field(default=None, converter=as_clock)
+    burst: float | None = None
+    drain: float | None = None
+    operating: Mapping[str, float] = attrs.field(factory=dict[str, float])
+    operating_limit: float = 480.0
+    token_lifetime: float = 3600.0
+    latency: float = 0.0
+    refresh_latency: float = 0.0
+    sizes: Mapping[str, int] = attrs.field(alias="rows", factory=dict[str, int])
+    page_caps: Mapping[str, int] = attrs.field(factory=lambda: {"tasks.task.list": 50})
+    single_use: bool = True
+    _origin: str = attrs.field(default="https://portal.example", alias="origin")
+    _oauth_origin: str = attrs.field(default="https://oauth.bitrix.info", alias="oauth_origin")
+    secret: B24OAuthSecret = attrs.field(factory=make_secret)
+    is_admin: bool = True
+    member_id: str = "0f4a7c1de82b4b5fa3d96c0e5b1a2d34"
+    scope: str = "crm,task,user_brief,department"
+    application_token: str = attrs.field(default="fake-portals-application-token", repr=False)
+    redirect_uri: str = "https://application.example/oauth"
+    record: bool | int = True
+    _addresses: Addresses = attrs.field(init=False)
+    _tokens: TokenBook = attrs.field(init=False)
+    _tables: dict[str, Table] = attrs.field(init=False)
+    _rest: RestServer = attrs.field(init=False)
+    _oauth: OAuthServer = attrs.field(init=False)
+    _faults: Faults = attrs.field(init=False, factory=Faults)
+    _records: deque[RequestRecord] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        now = self.clock.now
+        self._addresses = Addresses(portal=self._origin.rstrip("/"), oauth=self._oauth_origin.rstrip("/"))
+        self._tokens = TokenBook(now=now, lifetime=self.token_lifetime, single_use=self.single_use)
+        self._tables = make_tables(self.sizes)
+        facts = Facts(
+            now=now,
+            is_admin=self.is_admin,
+            member_id=self.member_id,
+            scope=self.scope,
+            page_caps=self.page_caps,
+        )
+        self._rest = RestServer(
+            now=now,
+            tokens=self._tokens,
+            bucket=LeakyBucket(burst=self.burst, drain=self.drain, now=now),
+            operating=OperatingBudget(costs=self.operating, limit=self.operating_limit, now=now),
+            methods=standard_methods(self._tables, facts),
+            tables=self._tables,
+        )
+        self._oauth = OAuthServer(
+            tokens=self._tokens,
+            secret=self.secret,
+            addresses=self._addresses,
+            member_id=self.member_id,
+            scope=self.scope,
+            redirect_uri=self.redirect_uri,
+        )
+        self._records = deque(maxlen=None if self.record is True else int(self.record))
+
+    @property
+    def origin(self) -> str:
+        """Where the portal is reached at present."""
+        return self._addresses.portal
+
+    @property
+    def client_endpoint(self) -> str:
+        """The REST root of the portal."""
+        return self._addresses.portal + "/rest/"
+
+    @property
+    def server_endpoint(self) -> str:
+        """The REST root of the OAuth server."""
+        return self._addresses.oauth + "/rest/"
+
+    @property
+    def trusted_oauth_hosts(self) -> frozenset[str]:
+        """What a client must trust to renew tokens here."""
+        return frozenset({urlsplit(self._addresses.oauth).netloc})
+
+    def issue(self, user_id: int = 1, *, expired: bool = False) -> B24OAuthParams:
+        """Mints a pair of tokens, as an installation would hand it to an application.
+
+        Args:
+            user_id: The user that the pair belongs to.
+            expired: Whether the access token's time is over already; the refresh token is good all the same.
+
+        Returns:
+            What `B24OAuth` takes as `auth_options`.
+        """
+        grant = self._tokens.issue(user_id, expired=expired)
+        return self._as_params(grant)
+
+    def authorization_code(self, user_id: int = 1) -> str:
+        """A code as the authorization page gives it: good once and for 30 seconds."""
+        return self._tokens.issue_code(user_id)
+
+    def expire_tokens(self) -> None:
+        """Lets every access token expire on the portal's side; clients learn it from 401 `expired_token`."""
+        self._tokens.expire_all()
+
+    def revoke(self, refresh_token: str) -> None:
+        """Makes one refresh token void: renewals answer 400 `invalid_grant`.
+
+        Raises:
+            KeyError: This portal never issued it, or it was revoked before.
+        """
+        self._tokens.revoke(refresh_token)
+
+    def revoke_all(self) -> None:
+        """Makes every refresh token void."""
+        self._tokens.revoke_all()
+
+    def rename(self, origin: str) -> None:
+        """Moves the portal: the old address answers 302, and renewals name the new one.
+
+        Args:
+            origin: The new origin, for example ``https://new.example``.
+        """
+        self._addresses.former.add(urlsplit(self._addresses.portal).netloc)
+        self._addresses.portal = origin.rstrip("/")
+        self._addresses.former.discard(urlsplit(origin).netloc)
+
+    def rows(self, table: str, *, ids: Iterable[int] | None = None) -> Table:
+        """A table of the portal, to be read and changed during a test.
+
+        Args:
+            table: The first part of its methods' names, for example ``crm.deal``.
+            ids: Ids that the table shall have instead, gaps allowed; a `range` is not copied.
+
+        Raises:
+            KeyError: There is no such table.
+        """
+        if table not in self._tables:
+            raise KeyError(f"rows: no table {table}; there are {', '.join(sorted(self._tables))}")
+        if ids is not None:
+            self._tables[table].replace(ids)
+        return self._tables[table]
+
+    def method(self, name: str, handler: Callable[[dict[str, Any]], Any]) -> None:
+        """Adds a method of your own to both versions, or replaces a built-in one.
+
+        Args:
+            name: The method's name.
+            handler: Gets the parameters and returns the `result`; may raise `RestError` to refuse.
+        """
+
+        def handle(call: Call) -> Reply:
+            return Reply(result=handler(call.params))
+
+        self._rest.methods["v2", name.lower()] = handle
+        self._rest.methods["v3", name.lower()] = handle
+
+    def inject(self, fault: Fault, *, on: str | None = None, times: int | None = 1, after: int = 0) -> None:
+        """Lets requests meet a fault; commands inside a batch do not meet faults of their own.
+
+        Args:
+            fault: One of `b24oauth.testing.faults`, or an async function of that kind.
+            on: The REST method or ``oauth/token``; None: any request.
+            times: How many requests meet it; None: all of them.
+            after: How many matching requests are let through before.
+        """
+        self._faults.add(fault, on=on, times=times, after=after)
+
+    def clear_faults(self) -> None:
+        """Forgets all faults that have not been met."""
+        self._faults.clear()
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """The requests so far, in the order in which they were answered; see `record`."""
+        return list(self._records)
+
+    @property
+    def token_requests(self) -> list[RequestRecord]:
+        """The requests to the token endpoint among `requests`."""
+        return [record for record in self._records if record.method == TOKEN]
+
+    @property
+    def refused(self) -> int:
+        """How many requests the leaky bucket has refused with 503."""
+        return self._rest.bucket.refused
+
+    @property
+    def calls(self) -> Counter[str]:
+        """How often each method was called with a good token, commands of batches included."""
+        return self._rest.calls
+
+    @property
+    def executed(self) -> Counter[str]:
+        """How often each method was run to its end: more than once for one intended write is a duplicate."""
+        return self._rest.executed
+
+    def transport(self) -> httpx.AsyncBaseTransport:
+        """A transport for `httpx.AsyncClient` that reaches this portal, under any host name, in process."""
+        from b24oauth.testing.transport import PortalTransport  # noqa: PLC0415 - the portal itself needs no httpx
+
+        return PortalTransport(self.respond)
+
+    def serve(self) -> AbstractAsyncContextManager[FakePortal]:
+        """Serves the portal on a free loopback port: ``async with portal.serve() as served``.
+
+        Inside, `origin`, `client_endpoint`, `server_endpoint` and `trusted_oauth_hosts` name the loopback address.
+
+        Raises:
+            ModuleNotFoundError: uvicorn is missing; the message says how to install it.
+        """
+        from b24oauth.testing.serving import serving  # noqa: PLC0415 - uvicorn is optional
+
+        return self._served(serving(self))
+
+    @asynccontextmanager
+    async def _served(self, server: AbstractAsyncContextManager[str]) -> AsyncGenerator[FakePortal]:
+        before = self._addresses.portal, self._addresses.oauth
+        async with server as origin:
+            self._addresses.portal = self._addresses.oauth = origin
+            try:
+                yield self
+            finally:
+                self._addresses.portal, self._addresses.oauth = before
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        await run_asgi(self.respond, scope, receive, send)
+
+    async def respond(self, request: Request) -> Answer:
+        """Answers one request; what `transport` and the ASGI application share.
+
+        Raises:
+            DroppedConnectionError: A fault cuts the connection.
+            RefusedConnectionError: A fault refuses the connection.
+        """
+        exchange = open_exchange(request, self.clock.now())
+        try:
+            answer = await self._respond(exchange)
+            exchange.status = answer.status
+        finally:
+            if self.record:
+                self._records.append(as_record(exchange))
+        return answer
+
+    async def _respond(self, exchange: Exchange) -> Answer:
+        fault = self._faults.take(exchange.method)
+        if fault is None:
+            return await self._process(exchange)
+        return await fault(lambda: self._process(exchange))
+
+    async def _process(self, exchange: Exchange) -> Answer:
+        # Processing comes first and at one go: a client that gives up while the answer is on its way changes nothing.
+        answer = self._answer(exchange)
+        latency = self.refresh_latency if exchange.version == "oauth" else self.latency
+        if latency > 0:
+            await asyncio.sleep(latency)
+        return answer
+
+    def _answer(self, exchange: Exchange) -> Answer:
+        if exchange.method == TOKEN:
+            return self._oauth.token(exchange)
+        if exchange.request.headers.get("host") in self._addresses.former:
+            return self._moved(exchange.request)
+        if exchange.method == AUTHORIZE:
+            return self._oauth.authorize(exchange)
+        if exchange.version == "oauth":
+            return Answer(status=404, body=b"", headers=())
+        return self._rest.answer(exchange, exchange.version)
+
+    def _moved(self, request: Request) -> Answer:
+        query = f"?{request.query}" if request.query else ""
+        location = self._addresses.portal + request.path + query
+        return Answer(
+            status=302, body=b"<html></html>", headers=(("location", location), ("content-type", "text/html"))
+        )
+
+    def _as_params(self, grant: Grant) -> B24OAuthParams:
+        return B24OAuthParams(
+            access_token=grant.access_token,
+            refresh_token=grant.refresh_token,
+            expires=grant.expires,
+            expires_in=int(self.token_lifetime),
+            client_endpoint=self.client_endpoint,
+            server_endpoint=self.server_endpoint,
+            domain=urlsplit(self.origin).netloc,
+            member_id=self.member_id,
+            application_token=self.application_token,
+            user_id=grant.user_id,
+            scope=self.scope,
+            status="L",
+        )

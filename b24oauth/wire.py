@@ -1,0 +1,128 @@
+"""One HTTP request and its answer; the only place that knows httpx. Tells "never sent" from "sent, no answer"."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import httpx
+
+from b24oauth.errors import ClientStateError
+from b24oauth.protocol.decoding import RawAnswer
+
+__all__ = ["NoAnswer", "Wire"]
+
+_NEVER_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+)
+
+
+class NoAnswer(Exception):  # noqa: N818 - not an error by itself: whoever sent decides what it means
+    """A request that brought no answer.
+
+    Attributes:
+        sent: False when the other side cannot have seen the request.
+        timed_out: True when the waiting ended it.
+        reason: The kind of failure, free of addresses and values.
+    """
+
+    def __init__(self, *, sent: bool, timed_out: bool, reason: str) -> None:
+        super().__init__(reason)
+        self.sent = sent
+        self.timed_out = timed_out
+        self.reason = reason
+
+
+class Wire:
+    """Sends requests over one httpx client, made at first use unless one is given.
+
+    Args:
+        client: A client of the caller's, which stays his to close.
+        timeout: How long to wait for a connection, and for each part of an answer, seconds.
+    """
+
+    def __init__(self, client: httpx.AsyncClient | None, *, timeout: float) -> None:
+        self._given = client
+        self._own: httpx.AsyncClient | None = None
+        self._timeout = httpx.Timeout(timeout)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def enter_loop(self) -> asyncio.AbstractEventLoop:
+        """The running event loop, which is the only one this client may be used in.
+
+        Raises:
+            ClientStateError: When closed, or in another event loop than before.
+        """
+        if self._closed:
+            raise ClientStateError("This client is closed: make a new one", code="B24OAUTH_CLIENT_CLOSED")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ClientStateError(
+                "This client belongs to another event loop: make one for each loop, or use asyncio.run() only once",
+                code="B24OAUTH_OTHER_EVENT_LOOP",
+            )
+        return loop
+
+    def loop_time(self) -> float | None:
+        """The clock of the loop this client lives in, seconds; None before its first use."""
+        return None if self._loop is None else self._loop.time()
+
+    async def send(
+        self, url: str, body: bytes | None, headers: Mapping[str, str], *, timeout: float | None = None
+    ) -> RawAnswer:
+        """Posts a body, or asks with GET when there is none; follows no redirect and adds no authentication.
+
+        Args:
+            url: Address, with its query.
+            body: What to post.
+            headers: Headers of this request.
+            timeout: Instead of the client's own, seconds.
+
+        Raises:
+            NoAnswer: When no whole answer came.
+        """
+        client = self._client()
+        request = client.build_request(
+            "GET" if body is None else "POST",
+            url,
+            content=body,
+            headers=dict(headers),
+            timeout=self._timeout if timeout is None else timeout,
+        )
+        try:
+            # A redirect would carry the token to whoever it names; `auth=None` keeps .netrc out.
+            answer = await client.send(request, auth=None, follow_redirects=False)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            failure = NoAnswer(
+                sent=not isinstance(error, _NEVER_SENT),
+                timed_out=isinstance(error, httpx.TimeoutException),
+                reason=type(error).__name__,
+            )
+        else:
+            return RawAnswer(answer.status_code, answer.headers, answer.content)
+        # Raised outside of the except block: httpx's errors hold the request with its secrets.
+        raise failure
+
+    def _client(self) -> httpx.AsyncClient:
+        if self._given is not None:
+            return self._given
+        if self._own is None:
+            self._own = httpx.AsyncClient(timeout=self._timeout, follow_redirects=False)
+        return self._own
+
+    async def aclose(self) -> None:
+        """Closes the client that was made here; one that was given stays open. May be called twice."""
+        self._closed = True
+        own, self._own = self._own, None
+        if own is not None:
+            await own.aclose()

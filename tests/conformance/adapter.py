@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -142,7 +143,7 @@ def error_details(error: SdkError) -> dict[str, Any]:
 def result_view(result: Any) -> dict[str, Any]:
     errors = {key: error_view(error) for key, error in result.get_errors_by_key().items()}
     view = {"isSuccess": result.is_success, "errors": errors, "errorMessages": result.get_error_messages()}
-    data = result.get_data()
+    data = copy.deepcopy(result.get_data())  # callers may change it afterwards
     if isinstance(result, b24oauth.AjaxResult):
         plain = None if data is None else {"result": data.result, "time": data.time}
         return {"type": "AjaxResult", "status": result.status, "data": plain} | view

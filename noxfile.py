@@ -1,0 +1,74 @@
+"""One thing a session; the default sessions are what CI runs."""
+
+import nox
+
+nox.needs_version = ">=2024.10"
+nox.options.sessions = ["lint", "types", "tests", "conformance", "docs", "demo", "build"]
+nox.options.reuse_existing_virtualenvs = True
+nox.options.stop_on_first_error = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+GROUPS = {name: nox.project.dependency_groups(PROJECT, name) for name in PROJECT["dependency-groups"]}
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and that each floor of the house only knows the floors below it."""
+    session.install(*GROUPS["lint"], "-e", ".")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy and pyright, both strict, over the package and what users' code sees of it."""
+    session.install(*GROUPS["types"], *GROUPS["test"], "-e", ".[cli,testing]")
+    session.run("mypy")
+    session.run("basedpyright")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests but the replay of recordings and the documents, with coverage."""
+    session.install(*GROUPS["test"], "-e", ".[cli,testing]")
+    session.run("coverage", "erase")
+    session.run(
+        "pytest", "-n", "2", "--cov", "--cov-report=", "--ignore=tests/conformance", "--ignore=tests/docs",
+        *session.posargs,
+    )  # fmt: skip
+    session.run("coverage", "report")
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """The recorded behaviour of the reference, replayed."""
+    session.install(*GROUPS["test"], "-e", ".[testing]")
+    session.run("pytest", "-n", "2", "tests/conformance", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Every snippet of the README and the guides runs."""
+    session.install(*GROUPS["test"], "-e", ".[cli,testing]")
+    session.run("pytest", "tests/docs", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The demo, with the extra that its users install."""
+    session.install("-e", ".[cli]")
+    session.run("b24oauth", "demo", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """The distributions build, and the wheel works without anything optional."""
+    session.install("build")
+    out = session.create_tmp()
+    session.run("python", "-m", "build", "--outdir", out, silent=True)
+    session.run("python", "-m", "venv", "--clear", f"{out}/fresh")
+    wheel = sorted(session.run("ls", out, external=True, silent=True).split())[-1]
+    session.run(f"{out}/fresh/bin/pip", "install", "--quiet", f"{out}/{wheel}", external=True)
+    session.run(f"{out}/fresh/bin/python", "-c", "import b24oauth; print(b24oauth.__version__)", external=True)

@@ -1,0 +1,14 @@
+"""All async tests run on a loop that skips waiting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from b24oauth.testing import VirtualClockLoop
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"loop_factory": VirtualClockLoop}

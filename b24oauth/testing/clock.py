@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 import threading
 import time
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["EPOCH", "Clock", "VirtualClock", "VirtualClockLoop", "as_clock", "run_virtual"]
 
 EPOCH = 1_700_000_000.0
-# A timer may be due within less than the precision of a float: without a minimum the loop would turn for ever.
 _LEAST_JUMP = 1e-6
+_LEAST_TURN = 1e-9
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 Ts = TypeVarTuple("Ts")
 
 
@@ -41,6 +41,11 @@ class _LoopTime:
         passed = self._read_at - read_at if real else 0.0
         self.now += passed
         return passed
+
+    def turn(self) -> None:
+        """Lets a busy turn of the loop take a little time."""
+        # Who sleeps for less than the precision of the time and then looks at it again would do so for ever.
+        self.now += max(_LEAST_TURN, 2 * math.ulp(self.now))
 
     def jump(self, seconds: float) -> None:
         seconds = max(seconds, _LEAST_JUMP)
@@ -63,6 +68,7 @@ class _VirtualSelector(selectors.BaseSelector):
         awaited = self._outside_is_awaited()
         late = self._clock.follow(real=awaited)
         if timeout is not None and timeout <= late:
+            self._clock.turn()
             return self._real.select(0)
         if awaited:
             events = self._real.select(None if timeout is None else timeout - late)

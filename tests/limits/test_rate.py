@@ -1,0 +1,147 @@
+"""The bucket: order, cancellation, slowing down and recovering."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from b24oauth import RateLimitConfig, RateLimiter
+from b24oauth.testing import VirtualClock
+
+pytestmark = pytest.mark.anyio
+
+
+def limiter(burst: float = 2, drain: float = 2, *, adaptive: bool = True) -> RateLimiter:
+    config = RateLimitConfig(burst_limit=burst, drain_rate=drain, adaptive_enabled=adaptive)
+    return RateLimiter(config, wall_clock=VirtualClock().now)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def admitted(rate: RateLimiter, calls: int) -> list[float]:
+    """When each of these calls was admitted, seconds from now."""
+    start, times = now(), list[float]()
+
+    async def call() -> None:
+        await rate.acquire()
+        times.append(round(now() - start, 3))
+
+    await asyncio.gather(*(call() for _ in range(calls)))
+    return times
+
+
+async def test_a_burst_goes_at_once_and_each_further_call_waits_its_turn() -> None:
+    assert await admitted(limiter(2, 2), 5) == [0, 0, 0.5, 1.0, 1.5]
+
+
+async def test_l2_calls_are_admitted_in_the_order_of_their_arrival_and_newcomers_do_not_overtake() -> None:
+    rate, order = limiter(1, 2), list[int]()
+
+    async def call(number: int, delay: float) -> None:
+        await asyncio.sleep(delay)
+        await rate.acquire()
+        order.append(number)
+
+    # Each newcomer arrives in the very moment in which a place becomes free.
+    await asyncio.gather(*(call(number, number * 0.5 if number > 5 else 0) for number in range(12)))
+    assert order == list(range(12))
+
+
+async def test_l2_a_cancelled_waiter_gives_its_place_back() -> None:
+    rate = limiter(1, 1)
+    await rate.acquire()
+    waiting = asyncio.create_task(rate.acquire())
+    behind = asyncio.create_task(admitted(rate, 1))
+    await asyncio.sleep(0.4)
+    waiting.cancel()
+    assert await behind == [1.0]
+
+
+async def test_l2_a_cancelled_waiter_in_the_queue_leaves_it() -> None:
+    rate = limiter(1, 1)
+    await rate.acquire()
+    tasks = [asyncio.create_task(rate.acquire()) for _ in range(4)]
+    await asyncio.sleep(0.1)
+    tasks[1].cancel()
+    tasks[2].cancel()
+    start = now()
+    await tasks[3]
+    assert round(now() - start, 3) == 1.9
+
+
+async def test_after_a_refusal_the_bucket_is_full_for_everybody() -> None:
+    rate = limiter(10, 2)
+    assert await rate.refused() == 1.5
+    assert (await admitted(rate, 2)) == [0.5, 1.0]
+
+
+async def test_those_who_wait_for_an_old_bucket_wait_for_the_new_one_after_a_refusal() -> None:
+    rate = limiter(1, 1)
+    await rate.acquire()
+    waiting = asyncio.create_task(admitted(rate, 1))
+    await asyncio.sleep(0.9)
+    await rate.refused()
+    assert await waiting == [1.9]
+
+
+async def test_five_refusals_in_a_minute_lower_the_rate_by_a_fifth_and_twenty_successes_raise_it_by_a_tenth() -> None:
+    rate = limiter(50, 2)
+    for _ in range(5):
+        await rate.refused()
+    assert (rate.drain_rate, rate.burst_limit, rate.recent_errors) == (1.6, 40, 0)
+    assert (await admitted(rate, 2)) == [0.625, 1.25]
+    changed = [rate.succeeded() for _ in range(20)]
+    assert changed == [False] * 19 + [True]
+    assert (rate.drain_rate, rate.burst_limit) == (1.76, 44)
+
+
+async def test_refusals_spread_over_more_than_a_minute_do_not_lower_the_rate() -> None:
+    rate = limiter(50, 2)
+    for _ in range(8):
+        await rate.refused()
+        await asyncio.sleep(16)
+    assert rate.drain_rate == 2
+
+
+async def test_the_rate_never_exceeds_what_is_configured_and_never_falls_below_half_a_call_a_second() -> None:
+    rate = limiter(50, 2)
+    for _ in range(100):
+        await rate.refused()
+    assert rate.drain_rate == 0.5
+    for _ in range(2000):
+        rate.succeeded()
+    assert (rate.drain_rate, rate.burst_limit) == (2, 50)
+
+
+async def test_a_bucket_of_one_can_be_slowed_down_too() -> None:
+    rate = limiter(1, 2)
+    for _ in range(10):
+        await rate.refused()
+    assert rate.drain_rate < 2
+    times = await admitted(rate, 3)
+    assert times[1] - times[0] == pytest.approx(1 / rate.drain_rate, rel=0.01)
+
+
+async def test_without_adapting_refusals_leave_the_rate_alone() -> None:
+    rate = limiter(50, 2, adaptive=False)
+    for _ in range(20):
+        await rate.refused()
+    assert (rate.drain_rate, rate.burst_limit) == (2, 50)
+
+
+async def test_a_new_configuration_keeps_the_level() -> None:
+    rate = limiter(10, 1)
+    await admitted(rate, 10)
+    await rate.set_config(RateLimitConfig(burst_limit=12, drain_rate=1))
+    assert await admitted(rate, 3) == pytest.approx([0, 0, 1.0], abs=0.01)
+
+
+async def test_reset_empties_the_bucket_and_restores_the_rate() -> None:
+    rate = limiter(2, 2)
+    for _ in range(5):
+        await rate.refused()
+    rate.reset()
+    assert await admitted(rate, 3) == [0, 0, 0.5]

@@ -8,6 +8,8 @@ import pytest
 
 from b24oauth.testing import VirtualClockLoop
 
+pytest_plugins = ["b24oauth.testing.plugin"]
+
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, TypeVar
 
 import cattrs
@@ -9,14 +10,17 @@ from cattrs.preconf.json import make_converter
 
 from b24oauth.errors import InvalidDataError
 
-__all__ = ["structure", "unstructure"]
+__all__ = ["WHOLE_NUMBER", "structure", "unstructure"]
+
+# Narrower than `int()`, which also takes underscores and digits of other scripts.
+WHOLE_NUMBER: Final = re.compile(r"\s*-?[0-9]{1,18}\s*", re.ASCII)
 
 T = TypeVar("T")
 
 
 def _whole_number(value: object, _: type[int]) -> int:
     # Bitrix24 sends numbers as strings in forms and events.
-    if isinstance(value, str) and value.strip().lstrip("-").isascii():
+    if isinstance(value, str) and WHOLE_NUMBER.fullmatch(value):
         return int(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -44,6 +48,8 @@ _converter: Final = _configured()
 def _without_value(error: BaseException, expected: type | None) -> str:
     if isinstance(error, KeyError):
         return "is missing"
+    if isinstance(error, InvalidDataError):
+        return "; ".join(error.problems)
     return f"must be {'of another type' if expected is None else expected.__name__}"
 
 
@@ -75,4 +81,5 @@ def unstructure(value: object) -> Any:
 
 def _placed(line: str) -> str:
     problem, _, path = line.rpartition(" @ ")
-    return f"{path.removeprefix('$').removeprefix('.') or 'the payload'} {problem}"
+    # What a validator refuses stands at the root: it names its field itself.
+    return f"{path.removeprefix('$').removeprefix('.')} {problem}".lstrip()

@@ -122,6 +122,7 @@ class SdkError(Exception):
 
 def _restored(cls: type[SdkError], args: tuple[Any, ...], state: dict[str, Any]) -> SdkError:
     error = cls.__new__(cls, *args)
+    error.args = args  # OSError, which is a TimeoutError's base, drops them
     error.__dict__.update(state)
     return error
 
@@ -221,7 +222,8 @@ class AjaxError(SdkError):
 
     def to_dict(self) -> dict[str, Any]:
         """The error as plain values for a structured log; never holds a secret."""
-        info = None if self.request_info is None else attrs.asdict(self.request_info)
+        # Not recursive: an object among the parameters would show its hidden fields.
+        info = None if self.request_info is None else attrs.asdict(self.request_info, recurse=False)
         return super().to_dict() | {"request_info": info}
 
     def __str__(self) -> str:

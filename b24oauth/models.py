@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Self, TypedDict
 
 import attrs
 
-from b24oauth.converting import structure, unstructure
+from b24oauth.converting import WHOLE_NUMBER, structure, unstructure
 from b24oauth.errors import InvalidDataError
 
 __all__ = [
@@ -73,7 +73,7 @@ def _hidden(_: object) -> str:
 
 def _whole(value: int | str) -> int:
     """A number that may have come as a string; anything else stays for the validator to name."""
-    if isinstance(value, str) and value.strip().isascii() and value.strip().lstrip("-").isdigit() and len(value) < 20:
+    if isinstance(value, str) and WHOLE_NUMBER.fullmatch(value):
         return int(value)
     return value  # type: ignore[return-value]  # the validator refuses it
 
@@ -218,6 +218,12 @@ class AuthData:
     member_id: str
 
     __reduce__ = _refuse_pickling
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values, secrets included."""

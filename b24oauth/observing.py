@@ -7,7 +7,7 @@ import json
 import logging
 from typing import Any, Final, Protocol
 
-__all__ = ["Log", "LoggerLike", "truncate_for_log"]
+__all__ = ["Log", "LoggerLike", "text_for_log", "truncate_for_log"]
 
 LOGGER_NAME: Final = "b24oauth"
 _LONGEST: Final = 300
@@ -78,9 +78,17 @@ class Log:
             getattr(self.logger, logging.getLevelName(level).lower())(message, extra=facts)
 
 
+def text_for_log(value: object) -> str:
+    """A value as JSON, or the nearest to it: what cannot be written must not fail the call that is told about."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    except RecursionError:
+        return "<too deep>"
+    except (TypeError, ValueError):
+        return str(value)
+
+
 def truncate_for_log(value: object) -> str:
     """A value as text of a length that no log suffers from; what is longer is cut to its beginning."""
-    text = (
-        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-    )
+    text = value if isinstance(value, str) else text_for_log(value)
     return f"{text[:_KEPT]}..." if len(text) > _LONGEST else text

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
+from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar, cast
 
 import attrs
 
-from b24oauth.errors import SdkError
+from b24oauth.errors import InvalidParamsError, SdkError
 from b24oauth.models import ApiVersion
 from b24oauth.redaction import redact
 
@@ -253,7 +253,9 @@ class AjaxResult(_Outcome, Generic[T_co]):
         """Result and times of a success, else None."""
         if self._errors:
             return None
-        return SuccessPayload(self.result, self._payload.get("time"))
+        time = self._payload.get("time")
+        # PHP writes an empty object as a list.
+        return SuccessPayload(self.result, cast("PayloadTime", time) if isinstance(time, Mapping) else None)
 
     def is_more(self) -> bool:
         """True when the answer names a next page."""
@@ -281,6 +283,7 @@ class AjaxResult(_Outcome, Generic[T_co]):
 
         Raises:
             SdkError: For v3, which pages differently, and for what `http` raises.
+            InvalidParamsError: For positional parameters, which carry their page inside.
         """
         if http.api_version is ApiVersion.V3:
             raise SdkError(
@@ -290,9 +293,13 @@ class AjaxResult(_Outcome, Generic[T_co]):
             )
         if not self.is_more():
             return None
-        return await http.call(
-            self._query.method, {**(self._query.params or {}), "start": _whole(self._payload["next"])}
-        )
+        params: object = self._query.params or {}
+        if not isinstance(params, Mapping):
+            raise InvalidParamsError(
+                f"{self._query.method} was called with positional parameters: ask for its next page by NAV_PARAMS"
+            )
+        following = {"start": _whole(self._payload["next"])}
+        return await http.call(self._query.method, {**cast("Mapping[str, Any]", params), **following})
 
     fetch_next = get_next
 
@@ -310,5 +317,5 @@ def _message(error: Exception) -> str:
 def _whole(value: object) -> int:
     try:
         return int(value)  # type: ignore[call-overload, no-any-return]  # what is no number is caught below
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from typing import Any
 from b24oauth.errors import AjaxError
 from b24oauth.limits.rate import RateLimiter
 from b24oauth.models import ApiVersion
-from b24oauth.observing import Log, truncate_for_log
+from b24oauth.observing import Log, text_for_log, truncate_for_log
 from b24oauth.protocol.decoding import RawAnswer, parse_json
 from b24oauth.redaction import redact, scrub
 from b24oauth.result import AjaxQuery
@@ -57,7 +56,7 @@ class CallRecords:
         if self._log.hears(logging.INFO):
             params = self._query.params
             shown = redact({**params, "auth": ""} if isinstance(params, dict) else params)
-            self._log.info("post/send", **self._without_api(), params=scrub(_as_text(shown), secrets))
+            self._log.info("post/send", **self._without_api(), params=_as_text(shown, secrets))
 
     def answered(self, payload: Any, secrets: Iterable[str]) -> None:
         """It was answered well."""
@@ -65,8 +64,8 @@ class CallRecords:
             self._log.info(
                 "post/response",
                 request_id=self._query.request_id,
-                result=scrub(_as_text(redact(payload.get("result"))), secrets),
-                time=_as_text(payload.get("time")),
+                result=_as_text(redact(payload.get("result")), secrets),
+                time=_as_text(redact(payload.get("time")), secrets),
             )
 
     def not_answered(self, answer: RawAnswer | None, secrets: Iterable[str]) -> None:
@@ -77,7 +76,7 @@ class CallRecords:
                 "post/catchError",
                 request_id=self._query.request_id,
                 status=None if answer is None else answer.status,
-                response_data="undefined" if body is None else scrub(_as_text(body), secrets),
+                response_data="undefined" if body is None else _as_text(body, secrets),
             )
 
     def token_refused(self) -> None:
@@ -147,5 +146,6 @@ class CallRecords:
         return {"request_id": self._query.request_id, "api": self._call["api"]}
 
 
-def _as_text(value: object) -> str:
-    return truncate_for_log(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
+def _as_text(value: object, secrets: Iterable[str]) -> str:
+    # Cut last: half a secret is not found any more.
+    return truncate_for_log(scrub(text_for_log(value), secrets))

@@ -8,7 +8,14 @@ from typing import Final
 import attrs
 
 from b24oauth.error_codes import Delivery, Retry, meaning_of
-from b24oauth.errors import AjaxError, AmbiguousResultError, BadResponseError, NetworkError, RequestTimeoutError
+from b24oauth.errors import (
+    AjaxError,
+    AmbiguousResultError,
+    BadResponseError,
+    NetworkError,
+    RateLimitError,
+    RequestTimeoutError,
+)
 from b24oauth.limits.params import RestrictionParams
 
 __all__ = ["Next", "RepeatRule", "backoff", "is_about_token", "is_returned", "next_step", "surfaced"]
@@ -16,6 +23,7 @@ __all__ = ["Next", "RepeatRule", "backoff", "is_about_token", "is_returned", "ne
 _LONGEST_PAUSE: Final = 30.0
 _SHORTEST_PAUSE: Final = 0.1
 _JITTER: Final = 0.1
+_MOST_DOUBLINGS: Final = 64  # beyond any cap, and below what a float can hold
 # The portal says so when a parameter is missing, with status 500.
 _MISSING_PARAMETER: Final = "Could not find value for parameter"
 
@@ -65,9 +73,9 @@ def next_step(error: AjaxError, rule: RepeatRule, *, sent: bool) -> Next:
     known = meaning_of(error.code, error.status)
     if error.code in rule.params.hard_error_codes or known.delivery is Delivery.RAISED:
         return Next.STOP
-    if known.retry is Retry.RATE or error.status == 503:
+    if known.retry is Retry.RATE:
         return Next.WAIT_FOR_RATE
-    if known.retry is Retry.OPERATING or error.status == 429:
+    if known.retry is Retry.OPERATING:
         return Next.WAIT_FOR_BUDGET
     if _is_without_answer(error):
         return _next_without_answer(rule, sent=sent)
@@ -86,7 +94,7 @@ def backoff(attempt: int, params: RestrictionParams, *, jitter: float) -> float:
         jitter: A random number from -1 to 1, so that clients do not all come back at once.
     """
     longest = max(_LONGEST_PAUSE, params.retry_delay)
-    delay = min(longest, params.retry_delay * 2.0**attempt)
+    delay = min(longest, params.retry_delay * 2.0 ** min(attempt, _MOST_DOUBLINGS))
     return max(_SHORTEST_PAUSE, delay * (1 + _JITTER * jitter))
 
 
@@ -126,7 +134,8 @@ def surfaced(error: AjaxError, rule: RepeatRule, *, maybe_run: bool) -> AjaxErro
 
 def _is_without_answer(error: AjaxError) -> bool:
     # A gateway's 5xx page stands between us and the portal's answer just as a cut connection does.
-    unreadable = error.code == "ERR_BAD_RESPONSE"
+    # Only its 503 says that nothing was executed.
+    unreadable = error.code == "ERR_BAD_RESPONSE" and not isinstance(error, RateLimitError)
     return unreadable or isinstance(error, (NetworkError, RequestTimeoutError, BadResponseError))
 
 

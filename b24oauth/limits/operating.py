@@ -18,6 +18,7 @@ _WAIT_WITHOUT_RESET = 5.0
 _AFTER_RESET = 1.0
 _AFTER_REFUSAL = 10.0
 _MEMORY_BEYOND_WINDOW = 10.0
+_LARGEST_NUMBER = 1e12
 
 
 @attrs.define
@@ -94,8 +95,11 @@ class OperatingLimiter:
             method: The method, for a batch the inner one.
             time: The answer's `time`; it and its parts may be absent.
         """
-        operating = None if time is None else _number(time.get("operating"))
-        if time is None or operating is None:
+        # PHP writes an empty `time` as a list.
+        if not isinstance(time, Mapping):
+            return
+        operating = _number(time.get("operating"))
+        if operating is None:
             return
         use = self._uses.setdefault(method, OperatingUse())
         use.operating = operating
@@ -118,4 +122,7 @@ class OperatingLimiter:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    # Neither NaN nor infinity, which would make calls wait for ever.
+    return float(value) if abs(value) < _LARGEST_NUMBER else None

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
-from attrs.validators import and_, ge, gt, instance_of, le, optional
+from attrs.validators import and_, ge, gt, instance_of, le, lt, optional
 
 from b24oauth.errors import InvalidDataError
 
 __all__ = ["AdaptiveConfig", "OperatingLimitConfig", "ParamsFactory", "RateLimitConfig", "RestrictionParams"]
 
 
-def _in_range(*validators: Any) -> Any:
+def _in_range(*validators: Any, whole: bool = False) -> Any:
     """Says which field is out of range with an error of ours."""
-    check = and_(instance_of((int, float)), *validators)
+    check = and_(instance_of(int if whole else (int, float)), *validators)
+    kind = "whole number" if whole else "number"
 
     def validate(self_: object, field: attrs.Attribute[Any], value: Any) -> None:
         try:
             check(self_, field, value)
         except (TypeError, ValueError):
             limits = ", ".join(f"{v.compare_op} {v.bound}" for v in validators)
-            problem = f"{field.name} must be a number {limits}"
+            problem = f"{field.name} must be a {kind} {limits}"
         else:
             return
         raise InvalidDataError(type(self_).__name__, [problem])
 
     return validate
+
+
+def _codes(codes: Iterable[str]) -> tuple[str, ...]:
+    # One code given as plain text would fall apart into its letters.
+    return (codes,) if isinstance(codes, str) else tuple(codes)
 
 
 @attrs.frozen(kw_only=True)
@@ -41,8 +49,8 @@ class RateLimitConfig:
     Source: https://apidocs.bitrix24.com/limits.html
     """
 
-    burst_limit: float = attrs.field(default=50.0, validator=_in_range(ge(1)))
-    drain_rate: float = attrs.field(default=2.0, validator=_in_range(gt(0)))
+    burst_limit: float = attrs.field(default=50.0, validator=_in_range(ge(1), lt(math.inf)))
+    drain_rate: float = attrs.field(default=2.0, validator=_in_range(gt(0), lt(math.inf)))
     adaptive_enabled: bool = True
 
 
@@ -101,11 +109,11 @@ class RestrictionParams:
         factory=OperatingLimitConfig, validator=instance_of(OperatingLimitConfig)
     )
     adaptive_config: AdaptiveConfig = attrs.field(factory=AdaptiveConfig, validator=instance_of(AdaptiveConfig))
-    max_retries: int = attrs.field(default=3, validator=_in_range(ge(0)))
-    retry_delay: float = attrs.field(default=1.0, validator=_in_range(ge(0)))
+    max_retries: int = attrs.field(default=3, validator=_in_range(ge(0), whole=True))
+    retry_delay: float = attrs.field(default=1.0, validator=_in_range(ge(0), lt(math.inf)))
     retry_on_network_error: bool | None = attrs.field(default=None, validator=optional(instance_of(bool)))
-    hard_error_codes: tuple[str, ...] = attrs.field(default=(), converter=tuple)
-    soft_error_codes: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    hard_error_codes: tuple[str, ...] = attrs.field(default=(), converter=_codes)
+    soft_error_codes: tuple[str, ...] = attrs.field(default=(), converter=_codes)
 
 
 class ParamsFactory:

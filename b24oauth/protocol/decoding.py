@@ -10,6 +10,7 @@ import attrs
 
 from b24oauth.error_codes import error_for
 from b24oauth.errors import AjaxError, BadResponseError, RequestInfo
+from b24oauth.redaction import redact_validation
 from b24oauth.result import AjaxQuery, AjaxResult
 
 __all__ = ["ErrorText", "RawAnswer", "ajax_result", "decode", "parse_json", "read_error"]
@@ -75,22 +76,35 @@ def read_error(body: Mapping[str, Any], fallback_code: str) -> ErrorText | None:
     error = body.get("error")
     if isinstance(error, Mapping):
         return _error_of_v3(error, fallback_code) if error else None
-    if error is None or error is False or error == "":
+    # PHP writes an empty object as a list.
+    if error is None or error is False or error in ("", []):
         return None
-    code = str(error)
-    description = body.get("error_description")
-    message = description if isinstance(description, str) else ""
-    return ErrorText(fallback_code if code == "0" else code, message)
+    return ErrorText(_code(error) or fallback_code, _text(body.get("error_description")))
 
 
 def _error_of_v3(error: Mapping[str, Any], fallback_code: str) -> ErrorText:
-    message = str(error.get("message") or "").rstrip()
+    message = _text(error.get("message")).rstrip()
     rows = error.get("validation")
     validation = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else None
-    told = [str(row.get("message") or json.dumps(row, ensure_ascii=False)) for row in validation or ()]
+    told = [_text(row.get("message")) or _shown(row) for row in validation or ()]
     if told:
         message = " ".join([f"{message.removesuffix('.')}.", *told] if message else told)
-    return ErrorText(str(error.get("code") or fallback_code), message, validation)
+    return ErrorText(_code(error.get("code")) or fallback_code, message, validation)
+
+
+def _code(value: object) -> str:
+    """A code, which may be a number; empty when there is none, for which "0" stands too."""
+    is_code = isinstance(value, (str, int)) and not isinstance(value, bool)
+    return str(value) if is_code and str(value) != "0" else ""
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    # A row may repeat the refused value, and a message is logged.
+    return json.dumps(redact_validation([row])[0], ensure_ascii=False)
 
 
 def ajax_result(answer: Mapping[str, Any], *, query: AjaxQuery, status: int = 200) -> AjaxResult[Any]:

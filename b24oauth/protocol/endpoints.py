@@ -24,7 +24,9 @@ __all__ = [
 DEFAULT_OAUTH_HOSTS: Final = frozenset({"oauth.bitrix.info", "oauth.bitrix24.info", "oauth.bitrix24.tech"})
 
 # Whatever else stands in a URL is read differently by different parsers.
-_PLAIN_URL: Final = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+(/[A-Za-z0-9._~\-/%]*)?", re.ASCII)
+_PLAIN_URL: Final = re.compile(
+    r"https?://([A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[A-Za-z0-9._~\-/%]*)?", re.ASCII
+)
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
@@ -96,11 +98,11 @@ def moved_root(location: str, asked: str) -> str | None:
 
 
 def _parsed(url: str, what: str) -> SplitResult:
-    try:
-        parts = urlsplit(url.strip())
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise UntrustedHostError(f"{what} is not an address", host="") from None
+    parts = _split(url.strip())
+    # Raised here and not in `_split`: what urllib says repeats the address with its user information.
+    if parts is None:
+        raise UntrustedHostError(f"{what} is not an address; nothing was sent", host="")
+    host = parts.hostname
     if not host or parts.scheme not in _DEFAULT_PORTS:
         raise UntrustedHostError(f"{what} must be an https address with a host, got {host or 'none'}", host=host or "")
     if "@" in parts.netloc:
@@ -110,9 +112,18 @@ def _parsed(url: str, what: str) -> SplitResult:
     return parts
 
 
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.hostname, parts.port
+    except ValueError:
+        return None
+    return parts
+
+
 def _is_listed(parts: SplitResult, trusted_hosts: Collection[str]) -> bool:
     # Plain http never matches an entry without a port, unless it is on port 80 as the entry implies.
-    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
     host = parts.hostname or ""
     names = {f"{host}:{port}", f"[{host}]:{port}"}
     if port == _DEFAULT_PORTS[parts.scheme]:

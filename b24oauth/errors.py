@@ -45,6 +45,7 @@ __all__ = [
     "ClientStateError",
     "ConfigurationError",
     "ExpiredTokenError",
+    "IncompleteBatchError",
     "InvalidCallParamsError",
     "InvalidDataError",
     "InvalidParamsError",
@@ -193,6 +194,18 @@ class TokenPersistenceError(SdkError):
 
     def __init__(self, message: str, *, code: str = "B24OAUTH_TOKEN_PERSISTENCE") -> None:
         super().__init__(message, code=code)
+
+
+class IncompleteBatchError(SdkError):
+    """The answer to a batch leaves a command out without saying why.
+
+    Attributes:
+        result: What the answer holds of the other commands.
+    """
+
+    def __init__(self, message: str, *, code: str, result: object = None) -> None:
+        super().__init__(message, code=code, status=500)
+        self.result = result
 
 
 class AjaxError(SdkError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from b24oauth.actions.batch import Batch, BatchByChunk
 from b24oauth.actions.call import Call
 from b24oauth.http.client import HttpClient
 
@@ -13,10 +14,14 @@ class ActionsV2:
 
     Attributes:
         call: One method, called once.
+        batch: Up to 50 commands in one request.
+        batch_by_chunk: Any number of commands.
     """
 
     def __init__(self, http: HttpClient) -> None:
         self.call = Call(http)
+        self.batch = Batch(http)
+        self.batch_by_chunk = BatchByChunk(http)
 
 
 class ActionsV3:
@@ -24,10 +29,14 @@ class ActionsV3:
 
     Attributes:
         call: One method, called once.
+        batch: Up to 50 commands in one request.
+        batch_by_chunk: Any number of commands.
     """
 
     def __init__(self, http: HttpClient) -> None:
         self.call = Call(http)
+        self.batch = Batch(http)
+        self.batch_by_chunk = BatchByChunk(http)
 
 
 class ActionsManager:

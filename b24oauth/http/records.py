@@ -15,7 +15,7 @@ from b24oauth.protocol.decoding import RawAnswer, parse_json
 from b24oauth.redaction import redact, scrub
 from b24oauth.result import AjaxQuery
 
-__all__ = ["CallRecords"]
+__all__ = ["CallRecords", "batch_completed", "batch_starting"]
 
 
 class CallRecords:
@@ -149,3 +149,22 @@ class CallRecords:
 def _as_text(value: object, secrets: Iterable[str]) -> str:
     # Cut last: half a secret is not found any more.
     return truncate_for_log(scrub(text_for_log(value), secrets))
+
+
+def batch_starting(log: Log, request_id: str, count: int, api: ApiVersion, *, halt: bool) -> None:
+    """A batch begins."""
+    facts = {"call_count": count, "api": str(api), "is_halt_on_error": halt, "timestamp": time.time()}
+    log.debug("http batch request starting ", request_id=request_id, **facts)
+
+
+def batch_completed(log: Log, request_id: str, count: int, failed: int, api: ApiVersion) -> None:
+    """A batch was answered."""
+    log.debug(
+        "http batch request completed",
+        request_id=request_id,
+        api=str(api),
+        total_calls=count,
+        successful=count - failed,
+        failed=failed,
+        success_rate=f"{(count - failed) / count:.1%}",
+    )

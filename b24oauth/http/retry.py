@@ -18,7 +18,16 @@ from b24oauth.errors import (
 )
 from b24oauth.limits.params import RestrictionParams
 
-__all__ = ["Next", "RepeatRule", "backoff", "is_about_token", "is_returned", "next_step", "surfaced"]
+__all__ = [
+    "Next",
+    "RepeatRule",
+    "backoff",
+    "is_about_token",
+    "is_refused_command",
+    "is_returned",
+    "next_step",
+    "surfaced",
+]
 
 _LONGEST_PAUSE: Final = 30.0
 _SHORTEST_PAUSE: Final = 0.1
@@ -60,6 +69,11 @@ class RepeatRule:
 def is_about_token(error: AjaxError) -> bool:
     """True when the portal refuses the access token itself, whether as a 401 or inside of a 200."""
     return error.status in (200, 401) and meaning_of(error.code, error.status).retry is Retry.AFTER_RENEWAL
+
+
+def is_refused_command(error: AjaxError) -> bool:
+    """True when a command of a batch was not executed and may be later: for the limits, or an expired token."""
+    return meaning_of(error.code, error.status).retry in (Retry.RATE, Retry.OPERATING, Retry.AFTER_RENEWAL)
 
 
 def next_step(error: AjaxError, rule: RepeatRule, *, sent: bool) -> Next:

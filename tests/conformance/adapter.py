@@ -124,7 +124,9 @@ def class_of(error: SdkError) -> str:
     if isinstance(error, b24oauth.AjaxError):
         return "AjaxError"
     # The reference keeps this class for what the OAuth server said; for its own codes it raises the base class.
-    return "RefreshTokenError" if isinstance(error, RefreshTokenError) and theirs(error.code) == error.code else "SdkError"
+    return (
+        "RefreshTokenError" if isinstance(error, RefreshTokenError) and theirs(error.code) == error.code else "SdkError"
+    )
 
 
 def error_details(error: SdkError) -> dict[str, Any]:
@@ -193,6 +195,18 @@ class RecordingLogger:
             raise RuntimeError("logger is broken")
 
 
+async def _batch_as_recorded(request: httpx.Request) -> None:
+    """A v3 batch is a bare list with the token in a header; the reference sends numbered keys beside the token."""
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    commands = json.loads(request.content) if bearer else None
+    if isinstance(commands, list):
+        body = {str(position): command for position, command in enumerate(commands)} | {"auth": bearer}
+        raw = json.dumps(body).encode()
+        request.stream = httpx.ByteStream(raw)
+        request.headers["content-length"] = str(len(raw))
+        del request.headers["authorization"]
+
+
 # --- steps -----------------------------------------------------------------------------------------------------------
 
 
@@ -221,7 +235,8 @@ class Replay:
     async def play(self) -> dict[str, Any]:
         # The recorded server closes connections; a kept one would look like something to wait for.
         limits = httpx.Limits(max_keepalive_connections=0)
-        async with httpx.AsyncClient(limits=limits) as self.http:
+        hooks = {"request": [_batch_as_recorded]}
+        async with httpx.AsyncClient(limits=limits, event_hooks=hooks) as self.http:
             if self.params is not None:
                 self.open_client()
             outcome = [await self.step(step) for step in self.vector["steps"]]
@@ -296,8 +311,9 @@ class Replay:
         positional = [words.pop(key) for key in ("calls", "method") if key in words]
         if "params" in words or "method" in args:
             positional.append(_self_reference(words.pop("params", None)))
-        if path[-1] in ("call_list", "fetch_list") and "v2" in path:
-            words["pages_per_request"] = 1
+        if "calls" in args and "v2" in path:
+            positional[0] = _booleans_as_words(positional[0])
+        words |= _recorded_rules(path)
         made = target.make(*positional, **words)
         return await _read(made, stop_after) if hasattr(made, "__aiter__") else await made
 
@@ -390,7 +406,9 @@ class Replay:
     def do_http_reset(self, version: str) -> None:
         self.b24.get_http_client(ApiVersion(version)).reset()
 
-    def do_new_client(self, params: Any = None, dropParams: Any = (), secret: Any = None, restriction: Any = None) -> None:
+    def do_new_client(
+        self, params: Any = None, dropParams: Any = (), secret: Any = None, restriction: Any = None
+    ) -> None:
         changed = {**(self.params or self.vector["params"]), **(params or {})}
         self.params = {name: value for name, value in changed.items() if name not in dropParams}
         self.secret = {**self.secret, **(secret or {})}
@@ -505,7 +523,9 @@ class Replay:
     def do_sdk_error_new(self, code: str, status: int, description: str = "Internal error") -> Any:
         return error_details(SdkError(description, code=ours(code), status=status))
 
-    def do_ajax_error_new(self, code: str, status: int, description: str = "", requestInfo: Any = None, **_: Any) -> Any:
+    def do_ajax_error_new(
+        self, code: str, status: int, description: str = "", requestInfo: Any = None, **_: Any
+    ) -> Any:
         info = requestInfo and b24oauth.RequestInfo(**{snake(name): value for name, value in requestInfo.items()})
         return error_details(b24oauth.AjaxError(description, code=ours(code), status=status, request_info=info))
 
@@ -521,6 +541,26 @@ async def _read(made: AsyncIterator[Any], stop_after: int | None) -> Stream:
     except Exception as error:  # noqa: BLE001 - what a stream throws is part of its outcome
         stream.error = error
     return stream
+
+
+def _recorded_rules(path: list[str]) -> dict[str, Any]:
+    """What a user asks for to get the reference's traffic."""
+    rules: dict[str, dict[str, Any]] = {
+        "batch": {"repeat_refused": False},
+        "batch_by_chunk": {"repeat_refused": False, "concurrency": 1},
+        "call_list": {"pages_per_request": 1},
+        "fetch_list": {"pages_per_request": 1},
+    }
+    return rules.get(path[-1], {}) if "v2" in path or "batch" in path[-1] else {}
+
+
+def _booleans_as_words(value: Any) -> Any:
+    """In batch commands the reference writes true and false as words, which PHP reads as texts; ours as 1 and 0."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return {key: _booleans_as_words(part) for key, part in value.items()}
+    return [_booleans_as_words(part) for part in value] if isinstance(value, list) else value
 
 
 def _self_reference(params: Any) -> Any:

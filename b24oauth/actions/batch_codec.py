@@ -1,0 +1,267 @@
+"""How commands become a batch and an answer becomes rows, for v2 and v3: pure, without sending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from b24oauth.error_codes import error_for
+from b24oauth.errors import AjaxError, InvalidCallParamsError, RequestInfo
+from b24oauth.models import ApiVersion
+from b24oauth.protocol.decoding import read_error
+from b24oauth.protocol.encoding import encode_query
+from b24oauth.result import AjaxQuery
+
+__all__ = [
+    "MAX_COMMANDS",
+    "Calls",
+    "Command",
+    "Row",
+    "batch_params",
+    "check_size",
+    "parse_calls",
+    "query_of",
+    "read_rows",
+    "refers_to_others",
+    "times_by_method",
+]
+
+# Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
+MAX_COMMANDS: Final = 50
+
+Call = Sequence[Any] | Mapping[str, Any]
+Calls = Sequence[Call] | Mapping[str, Call]
+
+_UNKNOWN_TEXT: Final = "Some error in response"
+
+
+@attrs.frozen(kw_only=True)
+class Command:
+    """One command of a batch.
+
+    Attributes:
+        key: The caller's name of it, or its position in the caller's list.
+        alias: Its name on the wire; None when it only has a position.
+        method: REST method.
+        params: Its parameters.
+        parallel: v3: whether it may run beside others; None follows the batch.
+    """
+
+    key: str | int
+    alias: str | None
+    method: str
+    params: Any
+    parallel: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """What became of one command.
+
+    Attributes:
+        payload: What an answer to a plain call would hold: `result`, and where known `time`, `total`, `next`;
+            None when the command was not run.
+        error: What went wrong, if anything did.
+        soft: True when the error is a soft one of the whole request.
+    """
+
+    payload: Mapping[str, Any] | None = None
+    error: AjaxError | None = None
+    soft: bool = False
+
+
+def parse_calls(calls: Calls) -> tuple[Command, ...]:
+    """Understands the caller's commands.
+
+    Args:
+        calls: A list, or a mapping by name, of rows ``(method,)``, ``(method, params)`` or
+            ``{"method": …, "params": …, "as": …, "parallel": …}``.
+
+    Raises:
+        InvalidCallParamsError: A row is none of these, or two commands would have one name.
+    """
+    if isinstance(calls, Mapping):
+        commands = tuple(_command(_name(key), row, named=True) for key, row in calls.items())
+    elif not isinstance(calls, (str, bytes)):
+        commands = tuple(_command(position, row, named=False) for position, row in enumerate(calls))
+        _check_aliases([command.alias for command in commands])
+    else:
+        raise refused("A batch takes a list or a mapping of commands")
+    names = [command.alias for command in commands if command.alias is not None]
+    if len(set(names)) < len(names):
+        raise refused("Two commands of the batch have the same name in `as`: one would replace the other")
+    return commands
+
+
+def refused(message: str, code: str = "B24OAUTH_INVALID_PARAMS") -> InvalidCallParamsError:
+    """The error for a batch that is not sent."""
+    return InvalidCallParamsError(message, code=code, status=400, request_info=RequestInfo(method="batch"))
+
+
+def check_size(commands: Sequence[Command]) -> None:
+    """Refuses what one request cannot carry.
+
+    Raises:
+        InvalidCallParamsError: No commands, or more than 50.
+    """
+    if not commands:
+        raise refused("Batch must contain at least one command", "B24OAUTH_BATCH_EMPTY")
+    if len(commands) > MAX_COMMANDS:
+        message = f"Batch too large: {len(commands)} commands (max: {MAX_COMMANDS}); use batch_by_chunk"
+        raise refused(message, "B24OAUTH_BATCH_TOO_LARGE")
+
+
+def batch_params(commands: Sequence[Command], version: ApiVersion, *, halt: bool) -> Any:
+    """The parameters of the method `batch`.
+
+    Args:
+        commands: At most 50.
+        version: The API version to speak.
+        halt: Stop at the first command that fails.
+
+    Raises:
+        InvalidParamsError: A value cannot be sent; names its place.
+    """
+    if version is ApiVersion.V3:
+        return [_v3_command(command, halt=halt) for command in commands]
+    lines = [f"{command.method}?{encode_query(command.params)}" for command in commands]
+    if commands[0].alias is None:
+        return {"halt": int(halt), "cmd": lines}
+    names = [command.alias for command in commands]
+    return {"halt": int(halt), "cmd": dict(zip(names, lines, strict=True))}
+
+
+def read_rows(payload: Mapping[str, Any], commands: Sequence[Command], version: ApiVersion) -> list[Row | None]:
+    """What became of each command, in their order; None where the answer says nothing.
+
+    Args:
+        payload: The decoded body of the answer.
+        commands: What was sent.
+        version: The API version that was spoken.
+    """
+    answer = payload.get("result")
+    if version is ApiVersion.V3:
+        return [_v3_row(answer, position, command) for position, command in enumerate(commands)]
+    parts = answer if isinstance(answer, Mapping) else {}
+    return [_v2_row(parts, position, command) for position, command in enumerate(commands)]
+
+
+def times_by_method(payload: Mapping[str, Any], commands: Sequence[Command]) -> dict[str, Mapping[str, Any]]:
+    """What a v2 answer says about the execution time of each inner method; the highest counts."""
+    answer = payload.get("result")
+    parts = answer.get("result_time") if isinstance(answer, Mapping) else None
+    times: dict[str, Mapping[str, Any]] = {}
+    for position, command in enumerate(commands):
+        _, time = _entry(parts, position, command)
+        if isinstance(time, Mapping) and _operating(time) >= _operating(times.get(command.method, {})):
+            times[command.method] = time
+    return times
+
+
+def _operating(time: Mapping[str, Any]) -> float:
+    value = time.get("operating")
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+# --- sending ---------------------------------------------------------------------------------------------------------
+
+
+def _command(key: str | int, row: object, *, named: bool) -> Command:
+    default = key if isinstance(key, str) else None
+    if isinstance(row, Mapping):
+        alias, parallel = row.get("as"), row.get("parallel")
+        parts = [row.get("method"), row.get("params")]
+    elif isinstance(row, Sequence) and not isinstance(row, (str, bytes)) and 1 <= len(row) <= 2:
+        alias, parallel, parts = None, None, [*row, None]
+    else:
+        raise refused(f"Command {key}: must be (method, params) or a mapping with `method`")
+    method, params = parts[0], {} if parts[1] is None else parts[1]
+    if not isinstance(method, str) or not method:
+        raise refused(f"Command {key}: its method must be a name")
+    if not isinstance(params, (Mapping, list, tuple)):
+        raise refused(f"Command {key} ({method}): its params must be a mapping")
+    params = params if isinstance(params, Mapping) else dict(enumerate(params))
+    if alias is not None and not isinstance(alias, str):
+        raise refused(f"Command {key} ({method}): its `as` must be a name")
+    return Command(
+        key=key, alias=alias or (default if named else None), method=method, params=params, parallel=parallel
+    )
+
+
+def _name(key: object) -> str:
+    if not isinstance(key, str) or not key:
+        raise refused("The names of a batch's commands must be texts")
+    return key
+
+
+def _check_aliases(aliases: Sequence[str | None]) -> None:
+    if any(alias is None for alias in aliases) and any(alias is not None for alias in aliases):
+        raise refused("Give `as` to all commands of the list or to none: the others would have no name to be found by")
+
+
+def _v3_command(command: Command, *, halt: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {"method": command.method}
+    if command.params:
+        body["query"] = command.params
+    if command.alias is not None:
+        body["as"] = command.alias
+    return body | {"parallel": (not halt) if command.parallel is None else command.parallel}
+
+
+# --- answers -----------------------------------------------------------------------------------------------------------
+
+
+def _v2_row(parts: Mapping[str, Any], position: int, command: Command) -> Row | None:
+    _, failure = _entry(parts.get("result_error"), position, command)
+    if failure:
+        return Row(error=_row_error(failure, command))
+    found, result = _entry(parts.get("result"), position, command)
+    if not found:
+        return None
+    payload: dict[str, Any] = {"result": result}
+    for name in ("time", "total", "next"):
+        known, value = _entry(parts.get(f"result_{name}"), position, command)
+        if known:
+            payload[name] = value
+    return Row(payload=payload)
+
+
+def _v3_row(answer: object, position: int, command: Command) -> Row | None:
+    found, result = _entry(answer, position, command)
+    return Row(payload={"result": result}) if found else None
+
+
+def _entry(container: object, position: int, command: Command) -> tuple[bool, Any]:
+    """Finds a command's part: PHP writes a map with the keys 0 to n as a list, and an empty map as an empty list."""
+    if isinstance(container, Mapping):
+        names = (str(position),) if command.alias is None else (command.alias, str(position))
+        for name in names:
+            if name in container:
+                return True, container[name]
+    elif isinstance(container, list):
+        place = position if command.alias is None or not command.alias.isdigit() else int(command.alias)
+        if place < len(container):
+            return True, container[place]
+    return False, None
+
+
+def _row_error(failure: object, command: Command) -> AjaxError:
+    body: Mapping[str, Any] = failure if isinstance(failure, Mapping) and "error" in failure else {"error": failure}
+    found = read_error(body, "B24OAUTH_RESPONSE_ERROR")
+    info = RequestInfo(method=command.method, params=command.params)
+    if found is None:
+        return error_for("B24OAUTH_RESPONSE_ERROR", 200, _UNKNOWN_TEXT, request_info=info)
+    message = found.message or (_UNKNOWN_TEXT if isinstance(failure, str) else "")
+    return error_for(found.code, 200, message, request_info=info, validation=found.validation)
+
+
+def query_of(command: Command, request_id: str) -> AjaxQuery:
+    """What a command asked for, as a plain call would say it."""
+    return AjaxQuery(method=command.method, params=command.params, request_id=request_id)
+
+
+def refers_to_others(command: Command) -> bool:
+    """True when a parameter stands for another command's answer."""
+    return "$result[" in (text := repr(command.params)) or "'$ref" in text

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from b24oauth import ApiVersion, ConfigurationError, InvalidCallParamsError, __version__
+from b24oauth.http.request import PreparedRequest, prepare
+from b24oauth.protocol.dialects import DIALECTS
+from tests.support.builders import PLANTED, query
+
+ROOT = "https://portal.example/rest/"
+TOKEN = 'to"ken\\я'
+V2, V3 = DIALECTS[ApiVersion.V2], DIALECTS[ApiVersion.V3]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text('ab"\\}{я', max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('ab"}', max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def prepared(
+    method: str = "x.get", params: Any = None, version: ApiVersion = ApiVersion.V2, **options: Any
+) -> PreparedRequest:
+    return prepare(query(method, params), DIALECTS[version], **options)
+
+
+def pairs(body: bytes) -> list[tuple[str, Any]]:
+    """The members of a JSON object as they stand, repeated ones included."""
+    members: list[tuple[str, Any]] = json.loads(body, object_pairs_hook=list)
+    return members
+
+
+# --- the body ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.dictionaries(st.text('ab"}', max_size=3), VALUES, max_size=4), st.text(max_size=10))
+def test_the_token_stands_last_in_the_body(params: dict[str, Any], token: str) -> None:
+    body = prepared(params=params).body_with(token)
+    assert json.loads(body) == params | {"auth": token}
+    assert pairs(body)[-1] == ("auth", token)
+
+
+def test_a_call_without_parameters_sends_only_the_token() -> None:
+    assert prepared().body_with("t") == b'{"auth":"t"}'
+
+
+def test_the_callers_own_auth_is_replaced_wherever_it_stood() -> None:
+    body = prepared(params={"auth": PLANTED, "id": 1, "filter": {"auth": "kept"}}).body_with(TOKEN)
+    assert pairs(body) == [("id", 1), ("filter", [("auth", "kept")]), ("auth", TOKEN)]
+    assert PLANTED.encode() not in body
+
+
+def test_the_callers_parameters_are_left_alone() -> None:
+    params = {"auth": "mine", "id": 1}
+    prepared(params=params).body_with(TOKEN)
+    assert params == {"auth": "mine", "id": 1}
+
+
+def test_the_body_is_encoded_once_for_all_tokens() -> None:
+    request = prepared(params={"id": 1})
+    first = request.body_with("one")
+    assert (request.body_with("two"), request.body_with("one")) == (b'{"id":1,"auth":"two"}', first)
+
+
+@pytest.mark.parametrize("params", [[{"ID": "asc"}, {}], ({"ID": "asc"}, {})])
+def test_positional_parameters_are_sent_under_their_numbers(params: Any) -> None:
+    assert json.loads(prepared("task.item.list", params).body_with("t")) == {"0": {"ID": "asc"}, "1": {}, "auth": "t"}
+
+
+@pytest.mark.parametrize("params", ["text", b"bytes", 5, {1, 2}])
+def test_what_are_no_parameters_is_refused_by_its_type(params: Any) -> None:
+    with pytest.raises(InvalidCallParamsError, match=type(params).__name__):
+        prepared(params=params)
+
+
+def test_parameters_that_cannot_be_sent_are_refused_with_their_place_and_no_secret() -> None:
+    with pytest.raises(InvalidCallParamsError, match=r"fields\.PHOTO") as caught:
+        prepared("crm.contact.add", {"fields": {"PHOTO": PLANTED.encode()}, "auth": PLANTED})
+    error = caught.value
+    assert error.request_info is not None
+    assert (error.request_info.method, error.request_info.request_id) == ("crm.contact.add", "request-1")
+    assert error.request_info.params["auth"] != PLANTED
+    assert PLANTED not in str(error)
+    assert error.__context__ is None
+
+
+# --- where the token travels ------------------------------------------------------------------------------------------
+
+
+def test_only_a_batch_of_v3_carries_the_token_in_a_header() -> None:
+    commands = [{"method": "x.get", "query": {"id": 1}}]
+    request = prepared("batch", commands, ApiVersion.V3)
+    assert request.headers_with("t")["Authorization"] == "Bearer t"
+    assert json.loads(request.body_with("t")) == commands
+    assert b"auth" not in request.body_with("t")
+
+
+@pytest.mark.parametrize(
+    ("method", "version"),
+    [("batch", ApiVersion.V2), ("x.get", ApiVersion.V2), ("x.get", ApiVersion.V3), ("batches", ApiVersion.V3)],
+)
+def test_every_other_call_carries_the_token_in_its_body_only(method: str, version: ApiVersion) -> None:
+    request = prepared(method, {"id": 1}, version)
+    headers = request.headers_with(PLANTED)
+    assert "Authorization" not in headers
+    assert PLANTED not in str(headers)
+    assert json.loads(request.body_with(PLANTED))["auth"] == PLANTED
+
+
+@pytest.mark.parametrize("version", ApiVersion)
+@pytest.mark.parametrize("method", ["batch", "x.get"])
+def test_t12_no_token_stands_in_an_address(version: ApiVersion, method: str) -> None:
+    request = prepared(method, {"auth": PLANTED}, version)
+    assert PLANTED not in request.url(ROOT)
+
+
+def test_headers_say_who_asks_and_what_is_sent() -> None:
+    headers = prepared().headers_with("t")
+    assert (headers["Content-Type"], headers["Accept"]) == ("application/json", "application/json")
+    assert headers["User-Agent"].startswith(f"b24-python-oauth/{__version__} (Python ")
+
+
+def test_headers_of_one_attempt_do_not_reach_the_next() -> None:
+    request = prepared()
+    request.headers_with("t")["X"] = "y"
+    assert "X" not in request.headers_with("t")
+
+
+# --- the address ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "path"), [(ApiVersion.V2, "/rest/x.get"), (ApiVersion.V3, "/rest/api/x.get")])
+def test_the_address_carries_what_a_portal_wants_to_know_of_a_request(version: ApiVersion, path: str) -> None:
+    url = urlsplit(prepared(version=version).url(ROOT))
+    assert url.path == path
+    assert parse_qs(url.query) == {
+        "bx24_request_id": ["request-1"],
+        "bx24_sdk_ver": [__version__],
+        "bx24_sdk_type": ["b24-python-oauth"],
+    }
+
+
+def test_a_request_id_cannot_add_to_the_query() -> None:
+    request = prepare(query(request_id="a&auth=b#c"), V2)
+    assert parse_qs(urlsplit(request.url(ROOT)).query)["bx24_request_id"] == ["a&auth=b#c"]
+
+
+def test_positional_task_methods_get_no_query_and_tasks_methods_do() -> None:
+    assert prepared("task.item.list", []).url(ROOT) == f"{ROOT}task.item.list"
+    assert "?bx24_request_id=" in prepared("tasks.task.list").url(ROOT)
+
+
+def test_a_method_cannot_leave_its_place_in_the_address() -> None:
+    assert prepared("../x?auth=1").url(ROOT).startswith(f"{ROOT}..%2Fx%3Fauth%3D1?")
+
+
+# --- idempotency keys -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["k", "!~", "x" * 255])
+def test_a_key_travels_in_a_header_of_v3(key: str) -> None:
+    assert prepared(version=ApiVersion.V3, idempotency_key=key).headers_with("t")["Idempotency-Key"] == key
+
+
+def test_without_a_key_there_is_no_header() -> None:
+    assert "Idempotency-Key" not in prepared(version=ApiVersion.V3).headers_with("t")
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "two words", "a\r\nX: y", "ключ", "\x7f", "a\x00"])
+def test_a_key_that_cannot_be_sent_is_refused_without_repeating_it(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="1 to 255 printable ASCII") as caught:
+        prepared(version=ApiVersion.V3, idempotency_key=key)
+    assert caught.value.code == "B24OAUTH_HTTP_INVALID_IDEMPOTENCY_KEY"
+    assert not key or key not in str(caught.value)
+
+
+def test_v2_would_ignore_a_key_so_it_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="only works with v3"):
+        prepared(idempotency_key="k")

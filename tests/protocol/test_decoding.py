@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from b24oauth import (
+    AjaxError,
+    BadResponseError,
+    ExpiredTokenError,
+    NotFoundError,
+    OperatingLimitError,
+    RateLimitError,
+    ValidationError,
+    ajax_result,
+)
+from b24oauth.error_codes import meaning_of
+from b24oauth.protocol.decoding import RawAnswer, decode
+from tests.support.builders import PLANTED, answer, query
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+ERROR_BODIES = st.dictionaries(st.sampled_from(["error", "error_description", "result", "time"]), JSON)
+V3_ERROR_BODIES = st.fixed_dictionaries(
+    {"error": st.dictionaries(st.sampled_from(["code", "message", "validation"]), JSON | st.lists(JSON, max_size=3))}
+)
+BODIES = (
+    st.binary(max_size=60)
+    | (JSON | ERROR_BODIES | V3_ERROR_BODIES).map(lambda value: json.dumps(value).encode())
+    | st.text(max_size=40).map(lambda text: text.encode("utf-16"))
+)
+HEADERS = st.dictionaries(st.sampled_from(["content-type", "location"]), st.text(max_size=80))
+
+
+def decoded(body: Any, status: int = 200, **headers: str) -> Any:
+    return decode(answer(body, status, **headers), query())
+
+
+def failed(body: Any, status: int = 200) -> AjaxError:
+    error = decoded(body, status)
+    assert isinstance(error, AjaxError)
+    return error
+
+
+@given(BODIES, st.integers(-1, 999), HEADERS)
+def test_whatever_comes_back_is_a_body_or_an_error_of_the_table(
+    body: bytes, status: int, headers: dict[str, str]
+) -> None:
+    outcome = decode(RawAnswer(status, headers, body), query())
+    if isinstance(outcome, AjaxError):
+        assert type(outcome) is meaning_of(outcome.code, status).error
+        assert outcome.code
+        assert outcome.message
+        assert outcome.request_info is not None
+        assert outcome.request_info.method == "x.get"
+    else:
+        assert isinstance(outcome, Mapping)
+        assert 200 <= status < 300
+        assert outcome == json.loads(body) or "NaN" in repr(outcome).replace("nan", "NaN")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"   ",
+        b"<html><body>Bad Gateway</body></html>",
+        b'{"result": {"ID": "1", "TIT',
+        b'{"result": 1}}',
+        b'{"result": 1',
+        b"\xff\xfe\x00",
+        '{"result": "п"}'.encode("cp1251"),
+        b"[" * 100_000,
+        [],
+        [{"result": 1}],
+        None,
+        5,
+        "text",
+    ],
+)
+def test_a_success_that_is_no_object_is_a_bad_response(body: Any) -> None:
+    error = failed(body)
+    assert type(error) is BadResponseError
+    assert (error.code, error.status) == ("B24OAUTH_BAD_RESPONSE", 200)
+
+
+def test_a_bad_response_says_what_came_without_repeating_it() -> None:
+    error = decoded(b"<html>S3CR3T</html>", **{"content-type": "text/html; charset=utf-8"})
+    assert "19 bytes of text/html" in error.message
+    assert "x.get" in error.message
+    assert PLANTED not in str(error)
+    assert "no content type" in decoded(b"").message
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "cls"),
+    [
+        (302, "ERR_BAD_REQUEST", AjaxError),
+        (404, "ERR_BAD_REQUEST", NotFoundError),
+        (429, "ERR_BAD_REQUEST", OperatingLimitError),
+        (500, "ERR_BAD_RESPONSE", AjaxError),
+        (502, "ERR_BAD_RESPONSE", AjaxError),
+        (503, "ERR_BAD_RESPONSE", RateLimitError),
+        (504, "ERR_BAD_RESPONSE", AjaxError),
+    ],
+)
+@pytest.mark.parametrize("body", [b"<h1>nginx</h1>", b"", {}, {"result": 1}, {"error": None}, []])
+def test_a_failure_without_an_error_in_its_body_is_named_by_its_status(
+    body: Any, status: int, code: str, cls: type[AjaxError]
+) -> None:
+    error = failed(body, status)
+    assert type(error) is cls
+    assert (error.code, error.status, error.message) == (code, status, f"Request failed with status code {status}")
+
+
+@pytest.mark.parametrize("nothing", [None, False, "", {}, []])
+def test_an_empty_error_in_a_success_is_none(nothing: Any) -> None:
+    assert decoded({"result": 1, "error": nothing}) == {"result": 1, "error": nothing}
+
+
+def test_an_error_inside_of_a_success_is_an_error_with_status_200() -> None:
+    error = failed({"error": "expired_token", "error_description": "Expired"})
+    assert type(error) is ExpiredTokenError
+    assert (error.status, error.message) == (200, "Expired")
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        ("ERROR_CORE", "ERROR_CORE"),
+        (1048582, "1048582"),
+        ("100", "100"),
+        ("0", "ERR_BAD_REQUEST"),
+        (0, "ERR_BAD_REQUEST"),
+    ],
+)
+def test_a_code_may_be_a_number_and_zero_is_none(found: Any, code: str) -> None:
+    error = failed({"error": found, "error_description": "text"}, 400)
+    assert (error.code, error.message) == (code, "text")
+
+
+@pytest.mark.parametrize("garbage", [True, ["S3CR3T"], [{}], 1.5])
+def test_what_cannot_be_a_code_is_not_made_one(garbage: Any) -> None:
+    for body in ({"error": garbage, "result": 1}, {"error": {"code": garbage}}):
+        error = failed(body)
+        assert error.code == "B24OAUTH_RESPONSE_ERROR"
+        assert PLANTED not in str(error)
+
+
+@pytest.mark.parametrize("description", ["", None, 5, ["x"]])
+def test_without_a_description_the_message_names_code_and_method(description: Any) -> None:
+    assert failed({"error": "ERROR_CORE", "error_description": description}, 400).message == "ERROR_CORE (on x.get)"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        ({"code": "C", "message": "Cannot do it  "}, "C", "Cannot do it"),
+        ({"code": "C"}, "C", "C (on x.get)"),
+        ({"code": 7, "message": "m"}, "7", "m"),
+        ({"message": "m"}, "ERR_BAD_REQUEST", "m"),
+        ({"code": "C", "message": "Bad", "validation": [{"field": "a", "message": "A"}]}, "C", "Bad. A"),
+        ({"code": "C", "message": "Bad.", "validation": [{"message": "A"}, {"message": "B"}]}, "C", "Bad. A B"),
+        ({"code": "C", "message": "", "validation": [{"message": "A"}]}, "C", "A"),
+        ({"code": "C", "validation": [{"field": "a"}]}, "C", '{"field": "a"}'),
+        ({"code": "C", "message": {"a": 1}, "validation": "x"}, "C", "C (on x.get)"),
+        ({"code": "C", "message": "m", "validation": ["x", 5, None]}, "C", "m"),
+    ],
+)
+def test_an_error_of_v3_tells_its_code_message_and_rows(error: Any, code: str, message: str) -> None:
+    found = failed({"error": error}, 400)
+    assert (found.code, found.message) == (code, message)
+
+
+def test_rows_of_a_validation_error_are_kept() -> None:
+    rows = [{"field": "title", "message": "Title is required."}]
+    code = "BITRIX_REST_V3_EXCEPTION_VALIDATION_DTOVALIDATIONEXCEPTION"
+    error = failed({"error": {"code": code, "message": "DTO invalid", "validation": rows}}, 422)
+    assert type(error) is ValidationError
+    assert error.validation == tuple(rows)
+
+
+def test_t12_a_row_without_a_message_does_not_bring_a_refused_secret_into_the_text() -> None:
+    row = {"field": "password", "value": PLANTED}
+    error = failed({"error": {"code": "C", "validation": [row]}}, 400)
+    assert "password" in error.message
+    assert PLANTED not in str(error)
+
+
+def test_an_openapi_document_comes_back_whole_though_it_has_no_result() -> None:
+    document = {"openapi": "3.0.0", "info": {"title": "REST"}, "paths": {}}
+    assert decoded(document) == document
+
+
+@pytest.mark.parametrize("body", [{"result": 1}, {"result": None}, {"result": 1, "time": []}])
+def test_times_may_be_absent(body: Any) -> None:
+    payload = ajax_result(decoded(body), query=query()).get_data()
+    assert payload is not None
+    assert payload.time is None
+
+
+def test_numbers_beyond_53_bits_are_kept() -> None:
+    assert decoded(b'{"result": 9007199254740993}') == {"result": 9007199254740993}
+
+
+def test_a_byte_order_mark_does_not_matter() -> None:
+    assert decoded(b'\xef\xbb\xbf{"result": 1}') == {"result": 1}
+
+
+def test_a_decoded_error_becomes_a_result_that_failed() -> None:
+    result = ajax_result({"error": "WRONG_AUTH_TYPE", "error_description": "No"}, query=query(), status=401)
+    assert not result.is_success
+    assert (result.status, result.get_error_messages()) == (403, ["No"])
+    assert result.has_error("base-error")

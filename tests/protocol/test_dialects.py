@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from b24oauth import ApiVersion
+from b24oauth.protocol.dialects import DIALECTS, is_plain_read, sends_telemetry
+
+ROOT = "https://portal.example/rest/"
+
+
+def test_the_versions_differ_by_a_path() -> None:
+    assert DIALECTS[ApiVersion.V2].url(ROOT, "crm.deal.get") == f"{ROOT}crm.deal.get"
+    assert DIALECTS[ApiVersion.V3].url(ROOT, "crm.deal.get") == f"{ROOT}api/crm.deal.get"
+
+
+def test_only_v3_takes_an_idempotency_key_and_a_batch_with_the_token_in_a_header() -> None:
+    v2, v3 = DIALECTS[ApiVersion.V2], DIALECTS[ApiVersion.V3]
+    assert (v2.idempotency_key, v2.batch_auth) == (False, "body")
+    assert (v3.idempotency_key, v3.batch_auth) == (True, "bearer")
+
+
+def test_every_version_is_in_the_table_under_its_name() -> None:
+    assert {version: row.version for version, row in DIALECTS.items()} == {version: version for version in ApiVersion}
+
+
+@pytest.mark.parametrize(
+    ("method", "written"),
+    [
+        ("../evil", "..%2Fevil"),
+        ("a?auth=x", "a%3Fauth%3Dx"),
+        ("a#b", "a%23b"),
+        ("a b", "a%20b"),
+        ("@evil.example", "%40evil.example"),
+        ("//evil.example", "%2F%2Fevil.example"),
+        ("a\r\nX: y", "a%0D%0AX%3A%20y"),
+        ("сделка.get", "%D1%81%D0%B4%D0%B5%D0%BB%D0%BA%D0%B0.get"),
+    ],
+)
+def test_what_is_no_name_cannot_leave_the_path(method: str, written: str) -> None:
+    assert DIALECTS[ApiVersion.V2].url(ROOT, method) == ROOT + written
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "crm.deal.get",
+        "crm.deal.list",
+        "CRM.Deal.List",
+        "crm.deal.fields",
+        "user.current",
+        "app.info",
+        "tasks.task.aggregate",
+        "main.eventlog.tail",
+        "profile",
+        "scope",
+        "methods",
+        "server.time",
+        "rest.documentation.openapi",
+    ],
+)
+def test_l5_what_only_reads_may_be_asked_twice(method: str) -> None:
+    assert is_plain_read(method)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "crm.deal.add",
+        "crm.deal.update",
+        "crm.deal.delete",
+        "batch",
+        "event.offline.get",
+        "Event.Offline.Get",
+        "event.offline.clear",
+        "crm.deal.getit",
+        "list.add",
+        "listing",
+        "",
+    ],
+)
+def test_l5_what_may_write_is_no_read(method: str) -> None:
+    assert not is_plain_read(method)
+
+
+@pytest.mark.parametrize(
+    ("method", "sends"), [("task.item.list", False), ("tasks.task.list", True), ("x.task.get", True)]
+)
+def test_only_positional_task_methods_go_without_telemetry(method: str, sends: bool) -> None:
+    assert sends_telemetry(method) is sends

@@ -8,6 +8,7 @@ SdkError                          anything raised by this library
 ├── ClientStateError              closed, entered twice, or used in a second event loop (also a RuntimeError)
 ├── RefreshTokenError             the token pair could not be renewed
 ├── TokenPersistenceError         the renewed pair could not be saved; it is kept and saved again
+├── IncompleteBatchError          a batch was answered without one of its commands; holds the results of the others
 └── AjaxError                     a REST call failed
     ├── InvalidCallParamsError    … before it was sent (also an InvalidParamsError)
     ├── AuthRefusedError          401: the portal does not accept the application or user

@@ -51,7 +51,7 @@ class EnumAppStatus(enum.StrEnum):
 class HandlerRefreshAuth(TypedDict, total=False):
     """What a renewal answers, whether from the OAuth server or from a custom refresh.
 
-    `access_token` and `refresh_token` are needed; what else is absent stays as it was.
+    `access_token` and `refresh_token` are needed; an absent `status` counts as free, what else is absent stays.
     """
 
     access_token: str

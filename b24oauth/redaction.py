@@ -194,7 +194,10 @@ def _copy_container(value: object, memo: _Memo) -> object:
 def _redact_row(row: Mapping[str, Any]) -> dict[str, Any]:
     field = row.get("field")
     about_secret = isinstance(field, str) and not _SENSITIVE.isdisjoint(_PATH_SEGMENTS.split(field.lower()))
-    masked = cast("dict[str, Any]", redact(row))
+    masked = redact(row)
+    if not isinstance(masked, dict):
+        return {"field": field}  # too deep to be walked
+    masked = cast("dict[str, Any]", masked)
     if not about_secret:
         return masked
     return {name: value if name in _ROW_WORDS else REDACTED for name, value in masked.items()}

@@ -210,7 +210,7 @@ def _v3_command(command: Command, *, halt: bool) -> dict[str, Any]:
     return body | {"parallel": (not halt) if command.parallel is None else command.parallel}
 
 
-# --- answers -----------------------------------------------------------------------------------------------------------
+# --- answers ---------------------------------------------------------------------------------------------------------
 
 
 def _v2_row(parts: Mapping[str, Any], position: int, command: Command) -> Row | None:

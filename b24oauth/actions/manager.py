@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from b24oauth.actions.aggregate import Aggregate
 from b24oauth.actions.batch import Batch, BatchByChunk
 from b24oauth.actions.call import Call
+from b24oauth.actions.lists import CallList, FetchList
+from b24oauth.actions.lists_v3 import CallListV3, CallTail, FetchListV3, FetchTail
 from b24oauth.http.client import HttpClient
 
 __all__ = ["ActionsManager", "ActionsV2", "ActionsV3"]
@@ -16,12 +19,16 @@ class ActionsV2:
         call: One method, called once.
         batch: Up to 50 commands in one request.
         batch_by_chunk: Any number of commands.
+        call_list: All rows of a list.
+        fetch_list: The pages of a list as they come.
     """
 
     def __init__(self, http: HttpClient) -> None:
         self.call = Call(http)
         self.batch = Batch(http)
         self.batch_by_chunk = BatchByChunk(http)
+        self.call_list = CallList(http)
+        self.fetch_list = FetchList(http)
 
 
 class ActionsV3:
@@ -31,12 +38,22 @@ class ActionsV3:
         call: One method, called once.
         batch: Up to 50 commands in one request.
         batch_by_chunk: Any number of commands.
+        call_list: All rows of a list.
+        fetch_list: The pages of a list as they come.
+        call_tail: All rows of a `*.tail` method.
+        fetch_tail: The pages of a `*.tail` method as they come.
+        aggregate: Sums and counts made by the portal.
     """
 
     def __init__(self, http: HttpClient) -> None:
         self.call = Call(http)
         self.batch = Batch(http)
         self.batch_by_chunk = BatchByChunk(http)
+        self.call_list = CallListV3(http)
+        self.fetch_list = FetchListV3(http)
+        self.call_tail = CallTail(http)
+        self.fetch_tail = FetchTail(http)
+        self.aggregate = Aggregate(http)
 
 
 class ActionsManager:

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from b24oauth.error_codes import Retry, error_for, meaning_of
-from b24oauth.errors import AjaxError, RequestInfo, RequestTimeoutError
+from b24oauth.errors import AjaxError, RateLimitError, RequestInfo, RequestTimeoutError
 from b24oauth.http.records import CallRecords
 from b24oauth.http.relocation import Relocation
 from b24oauth.http.request import PreparedRequest, prepare
@@ -19,6 +19,7 @@ from b24oauth.http.retry import (
     Next,
     RepeatRule,
     backoff,
+    growth,
     is_about_token,
     is_returned,
     next_step,
@@ -148,7 +149,7 @@ class HttpClient:
             await services.keeper.get(refused=token)
         pauses = [0.0]
         if Retry.RATE in kinds:
-            pauses.append(await services.limits.rate.refused() * 1.5**attempt)
+            pauses.append(await services.limits.rate.refused() * growth(attempt))
         for method, error in refused:
             if meaning_of(error.code, error.status).retry is Retry.OPERATING:
                 pauses.append(services.limits.operating.refused(method))
@@ -285,7 +286,7 @@ class HttpClient:
         last = attempt + 1 >= params.max_retries
         if step is Next.WAIT_FOR_RATE:
             # Told even when this call is at its end: the others must slow down.
-            pause, limiter = await limits.rate.refused() * 1.5**attempt, "rateLimiter"
+            pause, limiter = await limits.rate.refused() * growth(attempt), "rateLimiter"
         elif step is Next.WAIT_FOR_BUDGET:
             pause, limiter = max(map(limits.operating.refused, call.methods)), "operatingLimiter"
         elif step is Next.BACK_OFF:
@@ -364,7 +365,8 @@ class HttpClient:
         secrets = self._secrets(pair)
         payload = decode(answer, query)
         if isinstance(payload, AjaxError):
-            call.maybe_run = call.maybe_run or payload.code in ("ERR_BAD_RESPONSE", "B24OAUTH_BAD_RESPONSE")
+            unread = payload.code in ("ERR_BAD_RESPONSE", "B24OAUTH_BAD_RESPONSE")
+            call.maybe_run = call.maybe_run or (unread and not isinstance(payload, RateLimitError))
             call.records.not_answered(answer, secrets)
             # A portal may repeat what it was sent; the error must not.
             text = answer.body.decode("utf-8", "replace")

@@ -32,6 +32,7 @@ __all__ = [
 _LONGEST_PAUSE: Final = 30.0
 _SHORTEST_PAUSE: Final = 0.1
 _JITTER: Final = 0.1
+_MOST_GROWTH: Final = 20
 _MOST_DOUBLINGS: Final = 64  # beyond any cap, and below what a float can hold
 # The portal says so when a parameter is missing, with status 500.
 _MISSING_PARAMETER: Final = "Could not find value for parameter"
@@ -110,6 +111,11 @@ def backoff(attempt: int, params: RestrictionParams, *, jitter: float) -> float:
     longest = max(_LONGEST_PAUSE, params.retry_delay)
     delay = min(longest, params.retry_delay * 2.0 ** min(attempt, _MOST_DOUBLINGS))
     return max(_SHORTEST_PAUSE, delay * (1 + _JITTER * jitter))
+
+
+def growth(attempt: int) -> float:
+    """How much longer a call waits for the rate each time it is refused again."""
+    return 1.5 ** min(attempt, _MOST_GROWTH)
 
 
 def is_returned(error: AjaxError, params: RestrictionParams) -> bool:

@@ -13,7 +13,6 @@ from b24oauth.errors import UntrustedHostError
 __all__ = [
     "DEFAULT_OAUTH_HOSTS",
     "host_of",
-    "moved_root",
     "oauth_token_url",
     "plain_domain",
     "portal_origin",
@@ -84,17 +83,6 @@ def host_of(url: str) -> str:
         return (urlsplit(url).hostname or "").lower()
     except ValueError:
         return ""
-
-
-def moved_root(location: str, asked: str) -> str | None:
-    """The host a redirect leads to, if it leads to the same path on another address; else None.
-
-    Args:
-        location: The header `Location`.
-        asked: The address that answered with it.
-    """
-    there, here = urlsplit(location), urlsplit(asked)
-    return there.hostname if there.hostname and there.path == here.path else None
 
 
 def _parsed(url: str, what: str) -> SplitResult:

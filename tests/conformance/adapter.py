@@ -166,7 +166,8 @@ def outcome_of(value: Any) -> dict[str, Any]:
     if isinstance(value, b24oauth.AuthData):
         return {"value": value.to_dict()}
     if isinstance(value, Stream):
-        return {"type": "Stream", "chunks": value.chunks, "throws": value.error and error_view(value.error)}
+        view = {"type": "Stream", "chunks": value.chunks}
+        return view if value.error is None else view | {"throws": error_view(value.error)}
     return {"value": value}
 
 

@@ -48,8 +48,10 @@ class Records(logging.Handler):
 
 
 def heard_at(level: int) -> tuple[Log, list[logging.LogRecord]]:
-    logger, records = logging.Logger("records", level), Records()
-    logger.addHandler(records)
+    logger, records = logging.getLogger("test.records"), Records()
+    logger.setLevel(level)
+    logger.propagate = False
+    logger.handlers = [records]
     return Log(logger), records.heard
 
 

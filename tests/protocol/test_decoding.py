@@ -219,3 +219,14 @@ def test_a_decoded_error_becomes_a_result_that_failed() -> None:
     assert not result.is_success
     assert (result.status, result.get_error_messages()) == (403, ["No"])
     assert result.has_error("base-error")
+
+
+def test_a_validation_row_too_deep_to_be_walked_is_still_an_error() -> None:
+    deep: object = 1
+    for _ in range(600):
+        deep = [deep]
+    rows = [{"field": "token", "x": deep}, {"field": "title", "x": deep}]
+    body = json.dumps({"error": {"code": "X", "message": "no", "validation": rows}}).encode()
+    error = decode(RawAnswer(400, {}, body), query())
+    assert isinstance(error, AjaxError)
+    assert error.code == "X"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,10 +122,8 @@ def test_t11_whatever_is_accepted_reaches_a_known_host_over_https(before: str, a
 def test_t11_no_text_makes_the_judge_stumble(text: str) -> None:
     for url in (text, f"https://{text}", f"https://oauth.bitrix.info{text}"):
         for judge in (oauth_token_url, rest_root):
-            try:
-                judge(url, DEFAULT_OAUTH_HOSTS)
-            except UntrustedHostError as error:
-                assert error.code == "B24OAUTH_UNTRUSTED_HOST"
+            with contextlib.suppress(UntrustedHostError):
+                assert judge(url, DEFAULT_OAUTH_HOSTS).startswith("https://")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_t11_a_portal_on_loopback_is_reached_over_http_when_listed() -> None:
     ],
 )
 def test_t11_a_client_endpoint_that_would_show_the_token_is_refused(endpoint: str) -> None:
-    with pytest.raises(UntrustedHostError, match="^.*client_endpoint ") as caught:
+    with pytest.raises(UntrustedHostError, match="client_endpoint ") as caught:
         rest_root(endpoint, NOBODY)
     assert "S3CR3T" not in str(caught.value)
 

@@ -1,0 +1,378 @@
+"""How lists are walked: which methods differ, what a page is asked with, where an answer's rows and cursor are.
+
+Pure: a pager holds the place of a walk, others send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, Protocol
+
+import attrs
+
+from b24oauth.errors import BadResponseError, InvalidParamsError, RequestInfo, SdkError
+
+__all__ = [
+    "LISTINGS",
+    "PAGE_SIZE",
+    "KeysetPager",
+    "Listing",
+    "NavPager",
+    "OffsetPager",
+    "Pager",
+    "TailPager",
+    "V3KeysetPager",
+    "check_v3_filter",
+    "listing_of",
+]
+
+# Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/list-methods-pecularities.html
+PAGE_SIZE: Final = 50
+
+Paging = Literal["keyset", "offset", "nav"]
+
+
+@attrs.frozen(kw_only=True)
+class Listing:
+    """What a list method wants and answers.
+
+    Attributes:
+        id_key: Field of a row that identifies it.
+        cursor_id_key: The same field as filter and order want it named; None: as in the row.
+        result_key: Where the rows are inside of `result`; None: `result` is the list.
+        paging: By the last identifier, by an offset, or by the number of the page.
+        nav_position: Place of the paging parameters of a positional method.
+    """
+
+    id_key: str = "ID"
+    cursor_id_key: str | None = None
+    result_key: str | None = None
+    paging: Paging = "keyset"
+    nav_position: int = 0
+
+
+# Methods that differ from the usual; everything here can be overridden by the caller.
+LISTINGS: Final[Mapping[str, Listing]] = {
+    "crm.item.list": Listing(id_key="id", result_key="items"),
+    "crm.type.list": Listing(id_key="id", result_key="types"),
+    "tasks.task.list": Listing(id_key="id", cursor_id_key="ID", result_key="tasks"),
+    "user.get": Listing(paging="offset"),
+    "user.search": Listing(paging="offset"),
+    "department.get": Listing(paging="offset"),
+    "task.elapseditem.getlist": Listing(paging="nav", nav_position=4),
+    "task.item.list": Listing(paging="nav", nav_position=2),
+}
+
+
+def listing_of(
+    method: str,
+    *,
+    id_key: str | None,
+    cursor_id_key: str | None,
+    result_key: str | None,
+    paging: Paging | None,
+) -> Listing:
+    """How a method is walked, as far as the caller does not say."""
+    known = LISTINGS.get(method, Listing())
+    id_name = id_key or known.id_key
+    same = cursor_id_key is None and id_key is not None
+    return attrs.evolve(
+        known,
+        id_key=id_name,
+        cursor_id_key=id_name if same else (cursor_id_key or known.cursor_id_key or id_name),
+        result_key=result_key or (None if id_key is not None and result_key is None else known.result_key),
+        paging=paging or known.paging,
+    )
+
+
+class Pager(Protocol):
+    """The place of a walk."""
+
+    method: str
+    done: bool
+
+    def params(self) -> Any:
+        """What the next page is asked with."""
+        ...
+
+    def read(self, payload: Mapping[str, Any]) -> list[Any]:
+        """The rows of a page; moves the place behind them.
+
+        Raises:
+            BadResponseError: The rows or the place cannot be read, or the place did not move.
+        """
+        ...
+
+
+@attrs.define(kw_only=True)
+class KeysetPager:
+    """A v2 walk by the last identifier seen.
+
+    Attributes:
+        method: REST method.
+        given: The caller's parameters.
+        listing: What the method wants.
+        cursor: Rows with greater identifiers are still to come.
+        done: True when there are none.
+    """
+
+    method: str
+    given: Mapping[str, Any]
+    listing: Listing
+    cursor: int = 0
+    done: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        own = self._filter().get(f">{self._field}")
+        if own is not None:
+            self.cursor = max(self.cursor, _number(own, f"filter.>{self._field}"))
+
+    def params(self, after: int | str | None = None) -> dict[str, Any]:
+        """What a page is asked with: the next one, or the one after a reference."""
+        return {
+            **self.given,
+            "order": {self._field: "ASC"},
+            "filter": {**self._filter(), f">{self._field}": self.cursor if after is None else after},
+            "start": -1,
+        }
+
+    def reference(self, alias: str) -> str:
+        """Stands for the last identifier of another command's full page."""
+        path = [self.listing.result_key] if self.listing.result_key else []
+        return "$result" + "".join(f"[{part}]" for part in (alias, *path, PAGE_SIZE - 1, self.listing.id_key))
+
+    def rows(self, payload: Mapping[str, Any]) -> list[Any]:
+        """The rows of a page."""
+        return _rows(payload, self.listing.result_key, self.method)
+
+    def follows(self, rows: Sequence[Any]) -> bool:
+        """True when a page begins behind the place."""
+        return not rows or self._id(rows[0]) > self.cursor
+
+    def advance(self, rows: Sequence[Any]) -> None:
+        """Moves the place behind a page."""
+        if rows:
+            last = self._id(rows[-1])
+            if last <= self.cursor:
+                raise _stuck(self.method, self.listing.id_key)
+            self.cursor = last
+        self.done = len(rows) < PAGE_SIZE
+
+    def read(self, payload: Mapping[str, Any]) -> list[Any]:
+        """The rows of the next page; moves the place behind them."""
+        rows = self.rows(payload)
+        self.advance(rows)
+        return rows
+
+    @property
+    def _field(self) -> str:
+        return self.listing.cursor_id_key or self.listing.id_key
+
+    def _filter(self) -> Mapping[str, Any]:
+        found = self.given.get("filter") or {}
+        if not isinstance(found, Mapping):
+            raise InvalidParamsError("filter: must be a mapping in v2, for example {'>ID': 100}")
+        return found
+
+    def _id(self, row: object) -> int:
+        value = row.get(self.listing.id_key) if isinstance(row, Mapping) else None
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            return int(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        raise _unreadable(self.method, self.listing.id_key)
+
+
+@attrs.define(kw_only=True)
+class OffsetPager:
+    """A v2 walk by an offset, for methods without an identifier to sort by.
+
+    Rows that are added or deleted meanwhile shift the others: some may come twice or not at all.
+    """
+
+    method: str
+    given: Mapping[str, Any]
+    listing: Listing
+    start: int = 0
+    total: int | None = None
+    done: bool = False
+
+    def params(self) -> dict[str, Any]:
+        """What the next page is asked with."""
+        return {**self.given, "start": self.start}
+
+    def read(self, payload: Mapping[str, Any]) -> list[Any]:
+        """The rows of the next page; moves the place behind them."""
+        rows = _rows(payload, self.listing.result_key, self.method)
+        self.total = _whole(payload.get("total"))
+        following = _whole(payload.get("next"))
+        self.done = following is None or not rows
+        if following is not None and following <= self.start and rows:
+            raise _stuck(self.method, "next")
+        self.start = self.start if following is None else following
+        return rows
+
+
+@attrs.define(kw_only=True)
+class NavPager:
+    """A walk of a positional `task.*` method by the number of the page."""
+
+    method: str
+    given: Any
+    listing: Listing
+    page: int = 1
+    done: bool = False
+    _last: list[Any] = attrs.field(factory=list[Any], init=False)
+
+    def params(self) -> list[Any]:
+        """What the next page is asked with."""
+        values = list(self.given.values()) if isinstance(self.given, Mapping) else list(self.given)
+        position = self.listing.nav_position
+        values += [{}] * (position + 1 - len(values))
+        own = values[position] if isinstance(values[position], Mapping) else {}
+        values[position] = {**own, "NAV_PARAMS": {"nPageSize": PAGE_SIZE, "iNumPage": self.page}}
+        return values
+
+    def read(self, payload: Mapping[str, Any]) -> list[Any]:
+        """The rows of the next page; moves the place behind them."""
+        rows = _rows(payload, self.listing.result_key, self.method)
+        self.done = len(rows) < PAGE_SIZE
+        # Asked for a page behind the last, the portal answers the last one again.
+        if rows == self._last:
+            self.done = True
+            return []
+        self.page += 1
+        self._last = rows
+        return rows
+
+
+@attrs.define(kw_only=True)
+class V3KeysetPager:
+    """A v3 walk by the last identifier seen; ends at a page that is empty or shorter than the longest."""
+
+    method: str
+    given: Mapping[str, Any]
+    id_key: str
+    cursor_id_key: str
+    result_key: str
+    limit: int
+    cursor: int = 0
+    longest: int = 0
+    done: bool = False
+
+    def params(self) -> dict[str, Any]:
+        """What the next page is asked with."""
+        return {
+            **self.given,
+            "order": {self.cursor_id_key: "ASC"},
+            "filter": [*(self.given.get("filter") or ()), [self.cursor_id_key, ">", self.cursor]],
+            "pagination": {"page": 0, "limit": self.limit},
+        }
+
+    def read(self, payload: Mapping[str, Any]) -> list[Any]:
+        """The rows of the next page; moves the place behind them."""
+        rows = _rows(payload, self.result_key, self.method)
+        if rows:
+            last = rows[-1].get(self.id_key) if isinstance(rows[-1], Mapping) else None
+            value = _whole(last)
+            if value is None:
+                raise _unreadable(self.method, self.id_key)
+            if value <= self.cursor:
+                raise _stuck(self.method, self.id_key)
+            self.cursor = value
+        self.longest = max(self.longest, len(rows))
+        self.done = not rows or len(rows) < self.longest
+        return rows
+
+
+@attrs.define(kw_only=True)
+class TailPager:
+    """A v3 walk by the method's own cursor; ends at a page that is empty or shorter than the longest."""
+
+    method: str
+    given: Mapping[str, Any]
+    field: str
+    order: str
+    value: Any
+    result_key: str
+    limit: int
+    longest: int = 0
+    done: bool = False
+
+    def params(self) -> dict[str, Any]:
+        """What the next page is asked with."""
+        cursor = {"field": self.field, "value": self.value, "order": self.order, "limit": self.limit}
+        return {**self.given, "cursor": cursor}
+
+    def read(self, payload: Mapping[str, Any]) -> list[Any]:
+        """The rows of the next page; moves the place behind them."""
+        rows = _rows(payload, self.result_key, self.method)
+        if rows:
+            last = rows[-1].get(self.field) if isinstance(rows[-1], Mapping) else None
+            if last is None or isinstance(last, (Mapping, list)):
+                raise _unreadable(self.method, self.field)
+            if last == self.value:
+                raise _stuck(self.method, self.field)
+            self.value = last
+        self.longest = max(self.longest, len(rows))
+        self.done = not rows or len(rows) < self.longest
+        return rows
+
+
+def check_v3_filter(given: Mapping[str, Any], action: str) -> None:
+    """Refuses a filter in the manner of v2, which a condition on the cursor cannot be added to.
+
+    Raises:
+        SdkError: The filter is a mapping.
+    """
+    if isinstance(given.get("filter"), Mapping):
+        raise SdkError(
+            f"{action}: `filter` must be a list in v3, for example [['id', '>', 100]] or FilterV3.build(...); "
+            "the mapping of v2 cannot be extended by the cursor",
+            code="B24OAUTH_ACTION_V3_LIST_FILTER_NOT_ARRAY",
+            status=500,
+        )
+
+
+def _rows(payload: Mapping[str, Any], key: str | None, method: str) -> list[Any]:
+    result = payload.get("result")
+    rows = result
+    if key is not None:
+        # PHP writes an empty map as an empty list.
+        rows = result.get(key) if isinstance(result, Mapping) else ([] if result == [] else None)
+    if isinstance(rows, Mapping) and all(isinstance(name, str) and name.isdigit() for name in rows):
+        return list(rows.values())
+    if isinstance(rows, list):
+        return rows
+    where = f"under `{key}`" if key is not None else "in `result`"
+    hint = "" if not isinstance(result, Mapping) else f"; it has {', '.join(map(str, list(result)[:5]))}"
+    raise _bad(method, f"The answer to {method} has no rows {where}{hint}: set custom_key_for_result")
+
+
+def _number(value: object, place: str) -> int:
+    whole = _whole(value)
+    if whole is None:
+        raise InvalidParamsError(f"{place}: must be a whole number, since the walk continues from it")
+    return whole
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _unreadable(method: str, key: str) -> BadResponseError:
+    return _bad(
+        method,
+        f"The walk of {method} cannot go on: the last row has no usable `{key}`. Name the field with id_key "
+        "(cursor_field for tails), and keep it in `select`",
+    )
+
+
+def _stuck(method: str, key: str) -> BadResponseError:
+    return _bad(method, f"The walk of {method} does not advance: `{key}` of the last row is not behind the page before")
+
+
+def _bad(method: str, message: str) -> BadResponseError:
+    return BadResponseError(message, code="B24OAUTH_LIST_WALK", status=200, request_info=RequestInfo(method=method))

@@ -10,6 +10,7 @@ import attrs
 
 from b24oauth.converting import WHOLE_NUMBER, structure, unstructure
 from b24oauth.errors import InvalidDataError
+from b24oauth.narrowing import is_mapping
 
 __all__ = [
     "ApiVersion",
@@ -99,9 +100,9 @@ def _is_whole(self_: object, field: attrs.Attribute[int], value: object) -> None
         raise InvalidDataError(type(self_).__name__, [problem])
 
 
-def _refuse_pickling(value: object) -> NoReturn:
+def _not_pickled(value: object) -> TypeError:
     name = type(value).__name__
-    raise TypeError(f"{name} holds secrets and is not pickled: pass {name}.to_dict() to where you need it")
+    return TypeError(f"{name} holds secrets and is not pickled: pass {name}.to_dict() to where you need it")
 
 
 @attrs.frozen(kw_only=True)
@@ -138,7 +139,8 @@ class B24OAuthParams:
     scope: str = attrs.field(default="", validator=_is_text)
     status: EnumAppStatus = attrs.field(default=EnumAppStatus.FREE, converter=_status)
 
-    __reduce__ = _refuse_pickling
+    def __reduce__(self) -> NoReturn:
+        raise _not_pickled(self)
 
     def __copy__(self) -> Self:
         return self
@@ -175,7 +177,8 @@ class B24OAuthSecret:
     client_id: str = attrs.field(validator=_is_filled)
     client_secret: str = attrs.field(validator=_is_filled, repr=_hidden)
 
-    __reduce__ = _refuse_pickling
+    def __reduce__(self) -> NoReturn:
+        raise _not_pickled(self)
 
     def __copy__(self) -> Self:
         return self
@@ -217,7 +220,8 @@ class AuthData:
     domain: str
     member_id: str
 
-    __reduce__ = _refuse_pickling
+    def __reduce__(self) -> NoReturn:
+        raise _not_pickled(self)
 
     def __copy__(self) -> Self:
         return self
@@ -245,6 +249,6 @@ class RefreshedAuth:
 
 def _given(data: Mapping[str, object]) -> dict[str, object]:
     """Without the fields that are null: a store may write an absent value so."""
-    if not isinstance(data, Mapping):
+    if not is_mapping(data):
         raise InvalidDataError("The payload", [f"must be a mapping of its fields, not {type(data).__name__}"])
     return {name: value for name, value in data.items() if value is not None}

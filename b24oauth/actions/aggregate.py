@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from b24oauth.http.client import HttpClient
+from b24oauth.narrowing import is_mapping
 from b24oauth.result import Result
 
 __all__ = ["Aggregate"]
@@ -59,10 +60,10 @@ class Aggregate:
         return Result(self._unwrapped(answer.result, method))
 
     def _unwrapped(self, outer: object, method: str) -> dict[str, Any]:
-        if isinstance(outer, Mapping) and "result" in outer:
+        if is_mapping(outer) and "result" in outer:
             inner = outer["result"]
-            return dict(inner) if isinstance(inner, Mapping) else {}
-        if isinstance(outer, Mapping):
+            return dict(inner) if is_mapping(inner) else {}
+        if is_mapping(outer):
             message = (
                 "aggregate.make: response has no nested 'result.result' envelope (the v3 reference §7 specifies double "
                 f"nesting); falling back to the top-level 'result'. method={method}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -26,6 +26,7 @@ from b24oauth.errors import AjaxError, IncompleteBatchError
 from b24oauth.http.client import HttpClient
 from b24oauth.http.records import batch_completed, batch_starting
 from b24oauth.http.retry import is_refused_command
+from b24oauth.narrowing import is_mapping
 from b24oauth.result import AjaxResult, Result
 
 __all__ = ["Batch", "BatchByChunk"]
@@ -102,7 +103,7 @@ class Batch:
             repeat_refused=repeat_refused,
         )
         outcome = await _run(self._http, commands, options)
-        as_list = not isinstance(calls, Mapping)
+        as_list = not is_mapping(calls)
         if isinstance(outcome, AjaxResult):
             failed: Result[Any] = Result([] if as_list else {})
             for key, error in outcome.get_errors_by_key().items():
@@ -175,7 +176,7 @@ class BatchByChunk:
             rows = await self._in_turn(chunks, options)
         else:
             rows = await self._at_once(chunks, options, concurrency)
-        result = _assembled(commands, rows, options, as_list=not isinstance(calls, Mapping))
+        result = _assembled(commands, rows, options, as_list=not is_mapping(calls))
         _check_complete(self._http, commands, rows, result, halt=is_halt_on_error)
         return result
 
@@ -296,7 +297,8 @@ def _given(command: Command, row: Row | None, options: _Options) -> Any:
         return payload.get("result")
     query = query_of(command, options.request_id)
     error = row.error if row is not None else None
-    return AjaxResult(payload, query=query, status=200 if error is None else error.status, error=error)
+    made: AjaxResult[Any] = AjaxResult(payload, query=query, status=error.status if error else 200, error=error)
+    return made
 
 
 def _check_complete(

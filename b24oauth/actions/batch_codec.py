@@ -10,6 +10,7 @@ import attrs
 from b24oauth.error_codes import error_for
 from b24oauth.errors import AjaxError, InvalidCallParamsError, RequestInfo
 from b24oauth.models import ApiVersion
+from b24oauth.narrowing import is_list, is_mapping, is_sequence
 from b24oauth.protocol.decoding import read_error
 from b24oauth.protocol.encoding import encode_query
 from b24oauth.result import AjaxQuery
@@ -82,7 +83,7 @@ def parse_calls(calls: Calls) -> tuple[Command, ...]:
     Raises:
         InvalidCallParamsError: A row is none of these, or two commands would have one name.
     """
-    if isinstance(calls, Mapping):
+    if is_mapping(calls):
         commands = tuple(_command(_name(key), row, named=True) for key, row in calls.items())
     elif not isinstance(calls, (str, bytes)):
         commands = tuple(_command(position, row, named=False) for position, row in enumerate(calls))
@@ -144,18 +145,18 @@ def read_rows(payload: Mapping[str, Any], commands: Sequence[Command], version: 
     answer = payload.get("result")
     if version is ApiVersion.V3:
         return [_v3_row(answer, position, command) for position, command in enumerate(commands)]
-    parts = answer if isinstance(answer, Mapping) else {}
+    parts: Mapping[str, Any] = answer if is_mapping(answer) else {}
     return [_v2_row(parts, position, command) for position, command in enumerate(commands)]
 
 
 def times_by_method(payload: Mapping[str, Any], commands: Sequence[Command]) -> dict[str, Mapping[str, Any]]:
     """What a v2 answer says about the execution time of each inner method; the highest counts."""
     answer = payload.get("result")
-    parts = answer.get("result_time") if isinstance(answer, Mapping) else None
+    parts = answer.get("result_time") if is_mapping(answer) else None
     times: dict[str, Mapping[str, Any]] = {}
     for position, command in enumerate(commands):
         _, time = _entry(parts, position, command)
-        if isinstance(time, Mapping) and _operating(time) >= _operating(times.get(command.method, {})):
+        if is_mapping(time) and _operating(time) >= _operating(times.get(command.method, {})):
             times[command.method] = time
     return times
 
@@ -170,23 +171,27 @@ def _operating(time: Mapping[str, Any]) -> float:
 
 def _command(key: str | int, row: object, *, named: bool) -> Command:
     default = key if isinstance(key, str) else None
-    if isinstance(row, Mapping):
+    alias: Any = None
+    parallel: Any = None
+    parts: Sequence[Any]
+    if is_mapping(row):
         alias, parallel = row.get("as"), row.get("parallel")
         parts = [row.get("method"), row.get("params")]
-    elif isinstance(row, Sequence) and not isinstance(row, (str, bytes)) and 1 <= len(row) <= 2:
-        alias, parallel, parts = None, None, [*row, None]
+    elif is_sequence(row) and 1 <= len(row) <= 2:
+        parts = [*row, None]
     else:
         raise refused(f"Command {key}: must be (method, params) or a mapping with `method`")
-    method, params = parts[0], {} if parts[1] is None else parts[1]
+    method, params = parts[0], parts[1]
     if not isinstance(method, str) or not method:
         raise refused(f"Command {key}: its method must be a name")
-    if not isinstance(params, (Mapping, list, tuple)):
+    if is_sequence(params):
+        params = dict(enumerate(params))
+    elif params is not None and not is_mapping(params):
         raise refused(f"Command {key} ({method}): its params must be a mapping")
-    params = params if isinstance(params, Mapping) else dict(enumerate(params))
     if alias is not None and not isinstance(alias, str):
         raise refused(f"Command {key} ({method}): its `as` must be a name")
     return Command(
-        key=key, alias=alias or (default if named else None), method=method, params=params, parallel=parallel
+        key=key, alias=alias or (default if named else None), method=method, params=params or {}, parallel=parallel
     )
 
 
@@ -235,12 +240,12 @@ def _v3_row(answer: object, position: int, command: Command) -> Row | None:
 
 def _entry(container: object, position: int, command: Command) -> tuple[bool, Any]:
     """Finds a command's part: PHP writes a map with the keys 0 to n as a list, and an empty map as an empty list."""
-    if isinstance(container, Mapping):
+    if is_mapping(container):
         names = (str(position),) if command.alias is None else (command.alias, str(position))
         for name in names:
             if name in container:
                 return True, container[name]
-    elif isinstance(container, list):
+    elif is_list(container):
         place = position if command.alias is None or not command.alias.isdigit() else int(command.alias)
         if place < len(container):
             return True, container[place]
@@ -248,7 +253,7 @@ def _entry(container: object, position: int, command: Command) -> tuple[bool, An
 
 
 def _row_error(failure: object, command: Command) -> AjaxError:
-    body: Mapping[str, Any] = failure if isinstance(failure, Mapping) and "error" in failure else {"error": failure}
+    body: Mapping[str, Any] = failure if is_mapping(failure) and "error" in failure else {"error": failure}
     found = read_error(body, "B24OAUTH_RESPONSE_ERROR")
     info = RequestInfo(method=command.method, params=command.params)
     if found is None:

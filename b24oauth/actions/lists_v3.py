@@ -10,6 +10,7 @@ from b24oauth.actions.reading import Pages, read_all, read_pages, walk_options, 
 from b24oauth.actions.walk import Progress
 from b24oauth.errors import SdkError
 from b24oauth.http.client import HttpClient
+from b24oauth.narrowing import is_list
 from b24oauth.protocol.listing import Pager, TailPager, V3KeysetPager, check_v3_filter
 from b24oauth.result import Result
 
@@ -291,7 +292,7 @@ def _tail_pager(  # noqa: PLR0917 - private, called in two places
         )
         http.log.warning(message)
     conditions = given.get("filter")
-    if isinstance(conditions, list) and any(isinstance(one, list) and one and one[0] == field for one in conditions):
+    if is_list(conditions) and any(is_list(one) and one and one[0] == field for one in conditions):
         message = (
             f'{action}: the cursor field "{field}" must not appear in `filter` — the server orders and pages by it and '
             "will reject a filter on the same field (INVALIDFILTEREXCEPTION). Remove it from `filter`."

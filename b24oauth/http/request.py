@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -12,6 +12,7 @@ import attrs
 
 from b24oauth._version import __version__
 from b24oauth.errors import ConfigurationError, InvalidCallParamsError, InvalidParamsError, RequestInfo
+from b24oauth.narrowing import is_mapping, is_sequence
 from b24oauth.protocol.dialects import Dialect, sends_telemetry
 from b24oauth.protocol.encoding import encode_json
 from b24oauth.result import AjaxQuery
@@ -104,10 +105,10 @@ def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None =
 
 
 def _as_object(params: object) -> object:
-    if isinstance(params, Mapping):
+    if is_mapping(params):
         # The caller's own `auth` would stand beside the token.
         return {name: value for name, value in params.items() if name != "auth"} if "auth" in params else params
-    if isinstance(params, Sequence) and not isinstance(params, (str, bytes, bytearray)):
+    if is_sequence(params):
         return {str(position): value for position, value in enumerate(params)}
     raise InvalidParamsError(f"Parameters must be a mapping or a list, not {type(params).__name__}")
 

@@ -22,6 +22,7 @@ __all__ = [
     "Next",
     "RepeatRule",
     "backoff",
+    "growth",
     "is_about_token",
     "is_refused_command",
     "is_returned",

@@ -10,6 +10,7 @@ import attrs
 
 from b24oauth.errors import InvalidDataError, RefreshTokenError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret
+from b24oauth.narrowing import is_mapping
 from b24oauth.protocol.decoding import RawAnswer, parse_json, read_error
 
 __all__ = ["Refusal", "lost_answer", "read_pair", "read_renewal", "refresh_form"]
@@ -87,7 +88,7 @@ def read_renewal(answer: RawAnswer, current: B24OAuthParams, *, now: float) -> B
     """
     body = parse_json(answer.body)
     ok = 200 <= answer.status < 300
-    if isinstance(body, Mapping):
+    if is_mapping(body):
         fallback = "B24OAUTH_OAUTH_TOKEN_REFRESH_FAILED" if ok else _transport_code(answer.status)
         found = read_error(body, fallback)
         if found is not None:
@@ -116,7 +117,7 @@ def read_pair(body: Mapping[str, Any] | None, current: B24OAuthParams, *, now: f
         current: The pair that was renewed; what the data leaves out stays.
         now: Wall clock, Unix timestamp in seconds.
     """
-    if not isinstance(body, Mapping) or not _is_token(body, "access_token") or not _is_token(body, "refresh_token"):
+    if not is_mapping(body) or not _is_token(body, "access_token") or not _is_token(body, "refresh_token"):
         return _no_data(lost=False)
     changes: dict[str, Any] = {name: body[name] for name in ("access_token", "refresh_token")}
     lifetime = _seconds(body.get("expires_in")) or DEFAULT_LIFETIME

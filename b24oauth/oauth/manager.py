@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from b24oauth.errors import ConfigurationError, SdkError
 from b24oauth.models import ApiVersion, AuthData, B24OAuthParams
+from b24oauth.narrowing import is_mapping
 from b24oauth.oauth.keeper import CallbackRefreshAuth, TokenKeeper
 from b24oauth.oauth.pair import auth_data_of
 from b24oauth.oauth.renewal import CustomRefreshAuth, Renewer
@@ -146,7 +147,7 @@ class AuthOAuthManager:
             messages = ";".join(response.get_error_messages())
             raise SdkError(messages, code="B24OAUTH_OAUTH_PROFILE_FAILED")
         profile = response.result
-        self._is_admin = isinstance(profile, Mapping) and bool(profile.get("ADMIN"))
+        self._is_admin = is_mapping(profile) and bool(profile.get("ADMIN"))
 
 
 def _callable(function: Any, where: str) -> Any:

@@ -10,6 +10,7 @@ import attrs
 
 from b24oauth.error_codes import error_for
 from b24oauth.errors import AjaxError, BadResponseError, RequestInfo
+from b24oauth.narrowing import is_list, is_mapping
 from b24oauth.redaction import redact_validation
 from b24oauth.result import AjaxQuery, AjaxResult
 
@@ -51,7 +52,7 @@ def decode(answer: RawAnswer, query: AjaxQuery) -> Mapping[str, Any] | AjaxError
     """
     body = parse_json(answer.body)
     ok = 200 <= answer.status < 300
-    if isinstance(body, Mapping):
+    if is_mapping(body):
         fallback = "B24OAUTH_RESPONSE_ERROR" if ok else _transport_code(answer.status)
         found = read_error(body, fallback)
         if found is not None:
@@ -74,7 +75,7 @@ def read_error(body: Mapping[str, Any], fallback_code: str) -> ErrorText | None:
     Source: https://apidocs.bitrix24.com/error-codes.html
     """
     error = body.get("error")
-    if isinstance(error, Mapping):
+    if is_mapping(error):
         return _error_of_v3(error, fallback_code) if error else None
     # PHP writes an empty object as a list.
     if error is None or error is False or error in ("", []):
@@ -85,7 +86,7 @@ def read_error(body: Mapping[str, Any], fallback_code: str) -> ErrorText | None:
 def _error_of_v3(error: Mapping[str, Any], fallback_code: str) -> ErrorText:
     message = _text(error.get("message")).rstrip()
     rows = error.get("validation")
-    validation = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else None
+    validation = [row for row in rows if is_mapping(row)] if is_list(rows) else None
     told = [_text(row.get("message")) or _shown(row) for row in validation or ()]
     if told:
         message = " ".join([f"{message.removesuffix('.')}.", *told] if message else told)

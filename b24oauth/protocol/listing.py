@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Protocol
 import attrs
 
 from b24oauth.errors import BadResponseError, InvalidParamsError, RequestInfo, SdkError
+from b24oauth.narrowing import is_list, is_mapping
 
 __all__ = [
     "LISTINGS",
@@ -169,13 +170,13 @@ class KeysetPager:
         return self.listing.cursor_id_key or self.listing.id_key
 
     def _filter(self) -> Mapping[str, Any]:
-        found = self.given.get("filter") or {}
-        if not isinstance(found, Mapping):
+        found: object = self.given.get("filter") or {}
+        if not is_mapping(found):
             raise InvalidParamsError("filter: must be a mapping in v2, for example {'>ID': 100}")
         return found
 
     def _id(self, row: object) -> int:
-        value = row.get(self.listing.id_key) if isinstance(row, Mapping) else None
+        value = row.get(self.listing.id_key) if is_mapping(row) else None
         if isinstance(value, str) and value.isascii() and value.isdigit():
             return int(value)
         if isinstance(value, int) and not isinstance(value, bool):
@@ -226,10 +227,10 @@ class NavPager:
 
     def params(self) -> list[Any]:
         """What the next page is asked with."""
-        values = list(self.given.values()) if isinstance(self.given, Mapping) else list(self.given)
+        values = list(self.given.values()) if is_mapping(self.given) else list(self.given)
         position = self.listing.nav_position
         values += [{}] * (position + 1 - len(values))
-        own = values[position] if isinstance(values[position], Mapping) else {}
+        own: Mapping[str, Any] = values[position] if is_mapping(values[position]) else {}
         values[position] = {**own, "NAV_PARAMS": {"nPageSize": PAGE_SIZE, "iNumPage": self.page}}
         return values
 
@@ -273,7 +274,7 @@ class V3KeysetPager:
         """The rows of the next page; moves the place behind them."""
         rows = _rows(payload, self.result_key, self.method)
         if rows:
-            last = rows[-1].get(self.id_key) if isinstance(rows[-1], Mapping) else None
+            last = rows[-1].get(self.id_key) if is_mapping(rows[-1]) else None
             value = _whole(last)
             if value is None:
                 raise _unreadable(self.method, self.id_key)
@@ -308,7 +309,7 @@ class TailPager:
         """The rows of the next page; moves the place behind them."""
         rows = _rows(payload, self.result_key, self.method)
         if rows:
-            last = rows[-1].get(self.field) if isinstance(rows[-1], Mapping) else None
+            last = rows[-1].get(self.field) if is_mapping(rows[-1]) else None
             if last is None or isinstance(last, (Mapping, list)):
                 raise _unreadable(self.method, self.field)
             if last == self.value:
@@ -325,7 +326,7 @@ def check_v3_filter(given: Mapping[str, Any], action: str) -> None:
     Raises:
         SdkError: The filter is a mapping.
     """
-    if isinstance(given.get("filter"), Mapping):
+    if is_mapping(given.get("filter")):
         raise SdkError(
             f"{action}: `filter` must be a list in v3, for example [['id', '>', 100]] or FilterV3.build(...); "
             "the mapping of v2 cannot be extended by the cursor",
@@ -336,16 +337,16 @@ def check_v3_filter(given: Mapping[str, Any], action: str) -> None:
 
 def _rows(payload: Mapping[str, Any], key: str | None, method: str) -> list[Any]:
     result = payload.get("result")
-    rows = result
+    rows: Any = result
     if key is not None:
         # PHP writes an empty map as an empty list.
-        rows = result.get(key) if isinstance(result, Mapping) else ([] if result == [] else None)
-    if isinstance(rows, Mapping) and all(isinstance(name, str) and name.isdigit() for name in rows):
+        rows = result.get(key) if is_mapping(result) else (result if result == [] else None)
+    if is_mapping(rows) and all(map(str.isdigit, rows)):
         return list(rows.values())
-    if isinstance(rows, list):
+    if is_list(rows):
         return rows
     where = f"under `{key}`" if key is not None else "in `result`"
-    hint = "" if not isinstance(result, Mapping) else f"; it has {', '.join(map(str, list(result)[:5]))}"
+    hint = "" if not is_mapping(result) else f"; it has {', '.join(map(str, list(result)[:5]))}"
     raise _bad(method, f"The answer to {method} has no rows {where}{hint}: set custom_key_for_result")
 
 

@@ -16,7 +16,7 @@ from b24oauth import (
     RestrictionParams,
 )
 from b24oauth.error_codes import CODES, Retry
-from b24oauth.http.retry import Next, RepeatRule, backoff, is_about_token, is_returned, next_step, surfaced
+from b24oauth.http.retry import Next, RepeatRule, backoff, growth, is_about_token, is_returned, next_step, surfaced
 from b24oauth.protocol.decoding import decode
 from tests.support.builders import answer, error, query
 
@@ -249,3 +249,12 @@ def test_jitter_moves_a_pause() -> None:
     params = RestrictionParams()
     assert backoff(0, params, jitter=1.0) == pytest.approx(1.1)
     assert backoff(0, params, jitter=-1.0) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("attempt", "factor"), [(0, 1.0), (1, 1.5), (2, 2.25)])
+def test_each_refusal_of_the_rate_lengthens_the_wait_by_half(attempt: int, factor: float) -> None:
+    assert growth(attempt) == factor
+
+
+def test_the_wait_for_the_rate_stops_growing_before_it_overflows() -> None:
+    assert growth(10_000) == growth(20) > growth(19)

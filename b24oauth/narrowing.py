@@ -1,0 +1,23 @@
+"""What JSON can hold, for type checkers: `isinstance` alone leaves the parts of a container unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
+
+__all__ = ["is_list", "is_mapping", "is_sequence"]
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """True for a map."""
+    return isinstance(value, Mapping)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """True for a list."""
+    return isinstance(value, list)
+
+
+def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    """True for a list or the like, not for a text."""
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))

@@ -21,6 +21,7 @@ _SUCCESSES_TO_RECOVER = 20
 _ERROR_MEMORY = 60.0
 _LOWEST_DRAIN_RATE = 0.5
 _LOWEST_BURST_LIMIT = 5.0
+_MARGIN = 0.08
 
 
 class RateLimiter:
@@ -36,6 +37,7 @@ class RateLimiter:
         self._turn = asyncio.Lock()
         self._errors: deque[float] = deque()
         self._successes = 0
+        self._waited = False
         self._use(config)
 
     async def set_config(self, config: RateLimitConfig) -> None:
@@ -82,7 +84,11 @@ class RateLimiter:
         async with self._turn:
             while True:
                 bucket = self._bucket
-                await bucket.acquire(self._cost)
+                waits = not bucket.has_capacity(self._cost)
+                # Calls do not arrive as evenly as they are sent: the first to wait leaves the portal some room.
+                room = _MARGIN if waits and not self._waited else 0.0
+                await bucket.acquire(min(self._cost * (1 + room), bucket.max_rate))
+                self._waited = waits
                 # A refusal or a new configuration may have come while this call waited for the old bucket.
                 if bucket is self._bucket:
                     return

@@ -92,6 +92,12 @@ def test_t11_a_forged_server_endpoint_is_refused_by_the_name_of_its_host(forged:
     assert error.__context__ is None
 
 
+def test_t11_user_information_is_refused_as_such_even_before_a_trusted_host() -> None:
+    for judge in (oauth_token_url, rest_root):
+        with pytest.raises(UntrustedHostError, match=r"oauth\.bitrix\.info, which must not carry user information"):
+            judge("https://user:S3CR3T@oauth.bitrix.info/rest/", DEFAULT_OAUTH_HOSTS)
+
+
 @pytest.mark.parametrize("host", sorted(DEFAULT_OAUTH_HOSTS))
 @pytest.mark.parametrize(
     "form", ["https://{}/rest/", "https://{}/rest", "https://{}", "https://{}:443/", " https://{}/rest/\n"]

@@ -1,0 +1,36 @@
+"""The command `b24oauth`: its arguments; what it does lives beside it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from b24oauth._version import __version__
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        argv: Arguments; those of the process by default.
+
+    Returns:
+        0 when all went well, 1 when a check of the demo did not hold, 2 when the extra is not installed.
+    """
+    parser = argparse.ArgumentParser(prog="b24oauth", description="Talks to Bitrix24 over OAuth 2.0.")
+    parser.add_argument("--version", action="version", version=f"b24oauth {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="run 200 calls and a set of faults against an embedded portal")
+    demo.add_argument("--plain", action="store_true", help="no colours")
+    arguments = parser.parse_args(argv)
+    try:
+        from b24oauth.cli.demo import run_demo  # noqa: PLC0415 - the extra may not be installed
+        from b24oauth.cli.report import Report  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        print(f'The demo needs {error.name}: pip install "b24oauth[cli]"', file=sys.stderr)
+        return 2
+    return 0 if asyncio.run(run_demo(Report(plain=arguments.plain))) else 1

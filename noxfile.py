@@ -1,5 +1,7 @@
 """One thing a session; the default sessions are what CI runs."""
 
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2024.10"
@@ -69,6 +71,6 @@ def build(session: nox.Session) -> None:
     out = session.create_tmp()
     session.run("python", "-m", "build", "--outdir", out, silent=True)
     session.run("python", "-m", "venv", "--clear", f"{out}/fresh")
-    wheel = sorted(session.run("ls", out, external=True, silent=True).split())[-1]
+    wheel = next(Path(out).glob("*.whl")).name
     session.run(f"{out}/fresh/bin/pip", "install", "--quiet", f"{out}/{wheel}", external=True)
     session.run(f"{out}/fresh/bin/python", "-c", "import b24oauth; print(b24oauth.__version__)", external=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import sys
 from collections.abc import Sequence
 
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo.add_argument("--plain", action="store_true", help="no colours")
     arguments = parser.parse_args(argv)
     try:
+        importlib.import_module("uvicorn")  # the portal asks for it only when it is served
         from b24oauth.cli.demo import run_demo  # noqa: PLC0415 - the extra may not be installed
         from b24oauth.cli.report import Report  # noqa: PLC0415
     except ModuleNotFoundError as error:

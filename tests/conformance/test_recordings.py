@@ -7,6 +7,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from tests.conformance import adapter
@@ -28,6 +29,26 @@ def recordings() -> list[dict[str, Any]]:
 
 async def replayed(vector: dict[str, Any]) -> list[str]:
     """The differences between a recording and what we do."""
+    played = await play(vector)
+    comparison = Comparison()
+    comparison.requests(vector["requests"], played.requests, unordered=vector.get("unordered", False))
+    for position, (expected, actual) in enumerate(zip(vector["outcome"], played.outcome, strict=True)):
+        if position not in vector.get("quirkSteps", ()):
+            comparison.outcome(expected, actual, f"outcome[{position}]")
+    comparison.after(vector["after"], played.after)
+    return comparison.differences
+
+
+@attrs.frozen
+class Played:
+    """What we did, in the recording's words."""
+
+    requests: list[dict[str, Any]]
+    outcome: list[dict[str, Any]]
+    after: dict[str, Any]
+
+
+async def play(vector: dict[str, Any]) -> Played:
     async with scripted(vector["responses"]) as server:
         given = {
             name: copy.deepcopy(vector.get(name)) for name in ("id", "params", "secret", "restriction", "timeoutMs")
@@ -40,16 +61,8 @@ async def replayed(vector: dict[str, Any]) -> list[str]:
         def recorded(text: str) -> str:
             return text.replace(server.origin, "{ORIGIN}").replace(server.origin.removeprefix("http://"), "{HOST}")
 
-        comparison = Comparison()
-        requests = each_text(server.requests, recorded)
-        comparison.requests(vector["requests"], requests, unordered=vector.get("unordered", False))
-        outcomes = each_text(got["outcome"], recorded)
-        for position, (expected, actual) in enumerate(zip(vector["outcome"], outcomes, strict=True)):
-            if position not in vector.get("quirkSteps", ()):
-                comparison.outcome(expected, actual, f"outcome[{position}]")
-        after = each_text(got["after"], recorded) | {"events": each_text(server.events, recorded)}
-        comparison.after(vector["after"], after)
-    return comparison.differences
+        after = {**got["after"], "events": server.events}
+        return Played(*(each_text(part, recorded) for part in (server.requests, got["outcome"], after)))
 
 
 PLAIN = [vector for vector in recordings() if "quirk" not in vector and vector["id"] not in ANSWERED]

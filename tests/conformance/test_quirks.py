@@ -217,3 +217,4 @@ def test_does_better_than_what_was_recorded(name: str) -> None:
 
 
 def test_every_quirk_has_an_answer_and_every_answer_a_quirk() -> None:
+    assert set(QUIRKS) == set(IN_QUESTION)

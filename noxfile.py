@@ -29,7 +29,7 @@ def types(session: nox.Session) -> None:
     """mypy and pyright, both strict, over the package and what users' code sees of it."""
     session.install(*GROUPS["types"], *GROUPS["test"], "-e", ".[cli,testing]")
     session.run("mypy")
-    session.run("basedpyright")
+    session.run("basedpyright", "--level", "error", "--pythonpath", str(Path(session.bin) / "python"))
 
 
 @nox.session

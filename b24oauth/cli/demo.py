@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ async def run_demo(report: Report) -> bool:
 
 
 @asynccontextmanager
-async def _client(portal: FakePortal, *, expired: bool = False, also_trusted: str = "") -> AsyncIterator[B24OAuth]:
+async def _client(portal: FakePortal, *, expired: bool = False, also_trusted: str = "") -> AsyncGenerator[B24OAuth]:
     limits = RestrictionParams(rate_limit=RateLimitConfig(burst_limit=BURST, drain_rate=DRAIN), retry_delay=0.1)
     client = B24OAuth(
         portal.issue(expired=expired),

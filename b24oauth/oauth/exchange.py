@@ -12,6 +12,7 @@ from b24oauth.errors import InvalidDataError, RefreshTokenError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret
 from b24oauth.narrowing import is_mapping
 from b24oauth.protocol.decoding import RawAnswer, parse_json, read_error
+from b24oauth.protocol.endpoints import host_of
 
 __all__ = ["Refusal", "lost_answer", "read_pair", "read_renewal", "refresh_form"]
 
@@ -103,7 +104,7 @@ def read_renewal(answer: RawAnswer, current: B24OAuthParams, *, now: float) -> B
     return Refusal(
         code=_transport_code(answer.status),
         status=answer.status,
-        message=f"Request failed with status code {answer.status}",
+        message=f"Request failed with status code {answer.status}{_elsewhere(answer)}",
         lost=answer.status >= 500,
         repeatable=answer.status >= 500,
     )
@@ -164,6 +165,12 @@ def _no_data(*, lost: bool) -> Refusal:
         lost=lost,
         repeatable=lost,
     )
+
+
+def _elsewhere(answer: RawAnswer) -> str:
+    # Whoever set up the redirect must learn that it is the reason.
+    host = host_of(answer.headers.get("location", ""))
+    return f": it redirects to {host}, which is not followed" if host and 300 <= answer.status < 400 else ""
 
 
 def _transport_code(status: int) -> str:

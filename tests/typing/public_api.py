@@ -1,0 +1,46 @@
+"""Never run: what mypy and pyright must see of the public names."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any, assert_type
+
+from b24oauth import (
+    AjaxResult,
+    AuthData,
+    B24OAuth,
+    B24OAuthParams,
+    HandlerRefreshAuth,
+    PayloadTime,
+    RefreshedAuth,
+    Result,
+    SuccessPayload,
+)
+
+
+async def calls(b24: B24OAuth) -> None:
+    response = await b24.actions.v2.call.make("crm.deal.get", {"id": 1}, timeout=5, idempotent=True)
+    assert_type(response, AjaxResult[Any])
+    assert_type(response.get_data(), SuccessPayload[Any] | None)
+    assert_type(response.is_success, bool)
+    data = response.get_data()
+    if data is not None:
+        assert_type(data.time, PayloadTime | None)
+    assert_type(await b24.actions.v3.batch.make([("profile",)]), Result[Any])
+    assert_type(await b24.actions.v2.call_list.make("crm.deal.list"), Result[list[Any]])
+    assert_type(b24.actions.v2.fetch_list.make("crm.deal.list"), AsyncGenerator[list[Any], None])
+    assert_type(await b24.tools.ping.make(), float)
+    assert_type(b24.auth.get_auth_data(), AuthData | None)
+    assert_type(await b24.auth.get_access_token(), str)
+
+
+async def hooks(b24: B24OAuth) -> None:
+    async def save(refreshed: RefreshedAuth) -> None:
+        assert_type(refreshed.b24_oauth_params, B24OAuthParams)
+
+    async def custom() -> HandlerRefreshAuth:
+        return {"access_token": "a", "refresh_token": "r"}
+
+    b24.set_callback_refresh_auth(save)
+    b24.set_callback_refresh_auth(lambda refreshed: print(refreshed.auth_data))
+    b24.set_custom_refresh_auth(custom)

@@ -42,5 +42,5 @@ async def hooks(b24: B24OAuth) -> None:
         return {"access_token": "a", "refresh_token": "r"}
 
     b24.set_callback_refresh_auth(save)
-    b24.set_callback_refresh_auth(lambda refreshed: print(refreshed.auth_data))
+    b24.set_callback_refresh_auth(lambda refreshed: refreshed.auth_data)
     b24.set_custom_refresh_auth(custom)

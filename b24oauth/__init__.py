@@ -55,10 +55,12 @@ from b24oauth.models import (
 from b24oauth.oauth.manager import AuthOAuthManager
 from b24oauth.oauth.stores import MemoryTokenStore, TokenStore
 from b24oauth.observing import LoggerLike, truncate_for_log
+from b24oauth.protocol.batch_ref_v2 import BatchRefV2
 from b24oauth.protocol.batch_ref_v3 import BatchRefV3
 from b24oauth.protocol.decoding import ajax_result
 from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS
 from b24oauth.protocol.filter_v3 import FilterV3
+from b24oauth.protocol.openapi import V3Method, V3Param
 from b24oauth.redaction import SENSITIVE_KEYS, redact
 from b24oauth.result import AjaxQuery, AjaxResult, PayloadTime, Result, SuccessPayload
 
@@ -82,6 +84,7 @@ __all__ = [
     "B24OAuthParams",
     "B24OAuthSecret",
     "BadResponseError",
+    "BatchRefV2",
     "BatchRefV3",
     "ClientStateError",
     "ConfigurationError",
@@ -123,6 +126,8 @@ __all__ = [
     "TokenPersistenceError",
     "TokenStore",
     "UntrustedHostError",
+    "V3Method",
+    "V3Param",
     "ValidationError",
     "__version__",
     "ajax_result",

@@ -235,7 +235,29 @@ def _app_info(facts: Facts) -> dict[str, Any]:
 
 
 def _openapi(methods: Methods) -> Reply:
-    operation = {"post": {"responses": {"200": {"description": "The result"}}}}
-    paths = {f"/{name}": operation for version, name in methods if version == "v3"}
+    paths = {f"/{name}": _operation(name) for version, name in methods if version == "v3"}
+    schemas: dict[str, Any] = {
+        name: {"type": "object", "properties": {field: {} for field in fields}, "required": list(fields[:1])}
+        for name, fields in _SCHEMAS.items()
+    }
     info = {"title": "Bitrix24 REST", "version": "3.0"}
-    return Reply(result={"openapi": "3.0.0", "info": info, "paths": paths}, bare=True)
+    document: dict[str, Any] = {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
+    return Reply(result=document, bare=True)
+
+
+_SCHEMAS = {
+    "get": ("id", "select"),
+    "list": ("filter", "select", "order", "pagination"),
+    "tail": ("cursor", "filter", "select"),
+    "aggregate": ("select", "filter"),
+    "add": ("fields",),
+}
+
+
+def _operation(name: str) -> dict[str, Any]:
+    operation: dict[str, Any] = {"summary": name, "responses": {"200": {"description": "The result"}}}
+    kind = name.rpartition(".")[2]
+    if kind in _SCHEMAS:
+        schema = {"$ref": f"#/components/schemas/{kind}"}
+        operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+    return {"post": operation}

@@ -1,0 +1,93 @@
+"""What a portal's own OpenAPI document says about its v3 methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from b24oauth.narrowing import is_list, is_mapping
+
+__all__ = ["V3Method", "V3Param", "read_methods"]
+
+_DEEPEST_REFERENCE: Final = 8
+
+
+@attrs.frozen(kw_only=True)
+class V3Param:
+    """A parameter of a method.
+
+    Attributes:
+        type: Its type as the document names it, for example "integer"; empty when it says nothing.
+        required: True when the method needs it.
+    """
+
+    type: str = ""
+    required: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class V3Method:
+    """A method of REST v3.
+
+    Attributes:
+        name: Its name, as `actions.v3.call.make` takes it.
+        summary: What it does, as far as the document says so.
+        params: Its parameters by name.
+    """
+
+    name: str
+    summary: str = ""
+    params: Mapping[str, V3Param] = attrs.field(factory=dict[str, V3Param])
+
+
+def read_methods(document: Mapping[str, Any]) -> dict[str, V3Method]:
+    """The methods in an OpenAPI document, by name; what is not understood is left out.
+
+    Args:
+        document: The answer of `rest.documentation.openapi`.
+
+    Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
+    """
+    found: dict[str, V3Method] = {}
+    for path, item in _mapping(document.get("paths")).items():
+        operation = _mapping(_mapping(item).get("post"))
+        name = path.rpartition("/")[2]
+        if operation and name:
+            summary = operation.get("summary") or operation.get("description") or ""
+            params = _params(operation, document)
+            found[name] = V3Method(name=name, summary=summary if isinstance(summary, str) else "", params=params)
+    return found
+
+
+def _params(operation: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, V3Param]:
+    content = _mapping(_resolved(operation.get("requestBody"), document).get("content"))
+    schema = _resolved(_mapping(content.get("application/json")).get("schema"), document)
+    required = schema.get("required")
+    needed = set(map(str, required)) if is_list(required) else set[str]()
+    return {
+        name: V3Param(type=_type(_resolved(part, document)), required=name in needed)
+        for name, part in _mapping(schema.get("properties")).items()
+    }
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    named = schema.get("type")
+    return named if isinstance(named, str) else ""
+
+
+def _resolved(value: object, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The map itself, or the one that its `$ref` points to."""
+    for _ in range(_DEEPEST_REFERENCE):
+        reference = _mapping(value).get("$ref")
+        if not isinstance(reference, str):
+            return _mapping(value)
+        value = document
+        for part in reference.removeprefix("#/").split("/"):
+            value = _mapping(value).get(part)
+    return {}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if is_mapping(value) else {}

@@ -30,6 +30,7 @@ from b24oauth.errors import (
     UntrustedHostError,
     ValidationError,
 )
+from b24oauth.files import read_file
 from b24oauth.http.client import HttpClient
 from b24oauth.http.stats import HttpStats, MethodStats
 from b24oauth.limits.adaptive import AdaptiveDelayer
@@ -59,6 +60,7 @@ from b24oauth.protocol.batch_ref_v2 import BatchRefV2
 from b24oauth.protocol.batch_ref_v3 import BatchRefV3
 from b24oauth.protocol.decoding import ajax_result
 from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS
+from b24oauth.protocol.files import File
 from b24oauth.protocol.filter_v3 import FilterV3
 from b24oauth.protocol.openapi import V3Method, V3Param
 from b24oauth.redaction import SENSITIVE_KEYS, redact
@@ -90,6 +92,7 @@ __all__ = [
     "ConfigurationError",
     "EnumAppStatus",
     "ExpiredTokenError",
+    "File",
     "FilterV3",
     "HandlerRefreshAuth",
     "HttpClient",
@@ -131,6 +134,7 @@ __all__ = [
     "ValidationError",
     "__version__",
     "ajax_result",
+    "read_file",
     "redact",
     "truncate_for_log",
 ]

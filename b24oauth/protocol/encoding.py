@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 from urllib.parse import quote
 
 from b24oauth.errors import InvalidParamsError
+from b24oauth.protocol.files import File
 
 __all__ = ["encode_json", "encode_query", "to_json"]
 
@@ -173,6 +174,10 @@ def _enum(value: Enum, _place: str) -> object:
     return value.value
 
 
+def _file(value: File, _place: str) -> object:
+    return value.to_pair()
+
+
 def _sorted(value: Iterable[Any], place: str) -> list[object]:
     try:
         return sorted(value, key=lambda item: item.value if isinstance(item, Enum) else item)
@@ -184,6 +189,7 @@ def _sorted(value: Iterable[Any], place: str) -> list[object]:
 # The first fitting row counts: an enumeration may also be a number, and a datetime is a date.
 _CONVERSIONS: Final[tuple[tuple[type, _Conversion], ...]] = (
     (Enum, _enum),
+    (File, _file),
     (Decimal, _decimal),
     (datetime, _moment),
     (date, _date),

@@ -19,6 +19,10 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
+def _redacted(value: object) -> str:
+    return repr(redact(value))
+
+
 class PayloadTime(TypedDict, total=False):
     """What the portal says about the time a call took; every part may be absent.
 
@@ -44,7 +48,7 @@ class SuccessPayload(Generic[T_co]):
         time: What the portal says about the time it took, None when it said nothing.
     """
 
-    result: T_co
+    result: T_co = attrs.field(repr=_redacted)
     time: PayloadTime | None
 
 
@@ -59,7 +63,7 @@ class AjaxQuery:
     """
 
     method: str
-    params: Any = attrs.field(repr=lambda params: repr(redact(params)))
+    params: Any = attrs.field(repr=_redacted)
     request_id: str
 
 
@@ -212,7 +216,7 @@ class AjaxResult(_Outcome, Generic[T_co]):
         error: What went wrong, if anything did.
     """
 
-    __slots__ = ("_payload", "_query", "_status")
+    __slots__ = ("_built", "_payload", "_query", "_status")
 
     def __init__(
         self, payload: Mapping[str, Any], *, query: AjaxQuery, status: int = 200, error: SdkError | None = None
@@ -221,6 +225,7 @@ class AjaxResult(_Outcome, Generic[T_co]):
         self._payload = payload
         self._query = query
         self._status = status
+        self._built: tuple[Any] | None = None
         if error is not None:
             self.add_error(error, "base-error")
 
@@ -246,6 +251,9 @@ class AjaxResult(_Outcome, Generic[T_co]):
             SdkError: What went wrong, if anything did.
         """
         self.raise_for_error()
+        if self._built is not None:
+            built: T_co = self._built[0]
+            return built
         value: T_co = self._payload.get("result")  # type: ignore[assignment]  # the caller names the type
         return value
 
@@ -256,6 +264,12 @@ class AjaxResult(_Outcome, Generic[T_co]):
         time = self._payload.get("time")
         # PHP writes an empty object as a list.
         return SuccessPayload(self.result, cast("PayloadTime", time) if isinstance(time, Mapping) else None)
+
+    def with_result(self, result: T) -> AjaxResult[T]:
+        """The same answer, whose `result` was built into something of another type."""
+        other: AjaxResult[T] = AjaxResult(self._payload, query=self._query, status=self._status)
+        other._errors, other._built = dict(self._errors), (result,)
+        return other
 
     def is_more(self) -> bool:
         """True when the answer names a next page."""

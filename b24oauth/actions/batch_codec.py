@@ -17,6 +17,7 @@ from b24oauth.result import AjaxQuery
 
 __all__ = [
     "MAX_COMMANDS",
+    "Call",
     "Calls",
     "Command",
     "Row",

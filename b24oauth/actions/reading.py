@@ -6,17 +6,47 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
+
+import attrs
 
 from b24oauth.actions.walk import SoftError, WalkOptions, walk
+from b24oauth.converting import structure_rows
 from b24oauth.errors import RequestInfo, RequestTimeoutError, SdkError
 from b24oauth.http.client import HttpClient
 from b24oauth.protocol.listing import Pager
 from b24oauth.result import Result
 
-__all__ = ["Pages", "read_all", "read_pages", "walk_options", "warn_about_order"]
+__all__ = ["Pages", "Reading", "read_all", "read_pages", "walk_options", "warn_about_order"]
 
-Pages = AsyncGenerator[list[Any], None]
+T = TypeVar("T")
+Pages: TypeAlias = AsyncGenerator[list[T], None]
+
+
+@attrs.frozen
+class Reading:
+    """One walk and what becomes of its rows.
+
+    Attributes:
+        http: Makes REST calls.
+        pager: The place of the walk.
+        options: How it is made.
+        row_type: What rows are built as; None leaves them as they came.
+    """
+
+    http: HttpClient
+    pager: Pager
+    options: WalkOptions
+    row_type: Any = None
+
+    async def pages(self) -> Pages[Any]:
+        """The pages, with their rows built."""
+        async with aclosing(walk(self.http, self.pager, self.options)) as pages:
+            async for page in pages:
+                if self.row_type is None:
+                    yield page
+                else:
+                    yield structure_rows(page, self.row_type, method=self.pager.method)
 
 
 def warn_about_order(http: HttpClient, action: str, given: Mapping[str, Any]) -> None:
@@ -29,20 +59,21 @@ def warn_about_order(http: HttpClient, action: str, given: Mapping[str, Any]) ->
         http.log.warning(message)
 
 
-def walk_options(request_id: str | None, **rules: Any) -> WalkOptions:
-    """The rules of a walk, with a request id."""
-    return WalkOptions(request_id=request_id or str(uuid.uuid4()), **rules)
+def walk_options(options: Mapping[str, Any], *, eager: bool = False) -> WalkOptions:
+    """The rules of a walk; an eager one is timed as a whole."""
+    names = ("max_items", "on_progress", "pages_per_request", *(() if eager else ("timeout",)))
+    given = {name: options[name] for name in names if name in options}
+    return WalkOptions(request_id=options.get("request_id") or str(uuid.uuid4()), **given)
 
 
-async def read_all(
-    http: HttpClient, pager: Pager, options: WalkOptions, timeout: float | None, told_as: str
-) -> Result[list[Any]]:
+async def read_all(reading: Reading, timeout: float | None, told_as: str) -> Result[list[Any]]:
     """All rows, or those before a soft error together with it."""
     rows: list[Any] = []
     result = Result(rows)
+    method, request_id = reading.pager.method, reading.options.request_id
     deadline = asyncio.timeout(timeout)
     try:
-        async with deadline, aclosing(walk(http, pager, options)) as pages:
+        async with deadline, aclosing(reading.pages()) as pages:
             async for page in pages:
                 rows.extend(page)
     except SoftError as soft:
@@ -51,27 +82,26 @@ async def read_all(
         if isinstance(error, RequestTimeoutError) or not deadline.expired():
             raise
         raise RequestTimeoutError(
-            f"The list {pager.method} was not read within {timeout:g} seconds",
+            f"The list {method} was not read within {timeout:g} seconds",
             code="REQUEST_TIMEOUT",
             status=408,
-            request_info=RequestInfo(method=pager.method, request_id=options.request_id),
+            request_info=RequestInfo(method=method, request_id=request_id),
         ) from None
     if not result.is_success:
-        messages = result.get_error_messages()
-        http.log.error(told_as, method=pager.method, request_id=options.request_id, messages=messages)
+        reading.http.log.error(told_as, method=method, request_id=request_id, messages=result.get_error_messages())
     return result
 
 
-async def read_pages(http: HttpClient, pager: Pager, options: WalkOptions, name: str) -> Pages:
+async def read_pages(reading: Reading, name: str) -> Pages[Any]:
     """The pages as they come; a soft error is raised."""
     try:
-        async with aclosing(walk(http, pager, options)) as pages:
+        async with aclosing(reading.pages()) as pages:
             async for page in pages:
                 yield page
     except SoftError as soft:
         failure = SdkError(
             f"API Error: {soft.error.message}",
-            code=f"B24OAUTH_CORE_B24_{name}_METHOD_API_{http.api_version.upper()}",
+            code=f"B24OAUTH_CORE_B24_{name}_METHOD_API_{reading.http.api_version.upper()}",
             status=500,
         )
         failure.__cause__ = soft.error

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 import anyio
 import attrs
 
 from b24oauth.actions.batch_codec import MAX_COMMANDS, Command, Row, batch_params, read_rows, times_by_method
+from b24oauth.actions.options import Progress
 from b24oauth.errors import AjaxError, BadResponseError, RequestInfo
 from b24oauth.http.client import HttpClient
 from b24oauth.http.retry import is_refused_command
 from b24oauth.protocol.listing import PAGE_SIZE, KeysetPager, Pager
 from b24oauth.result import AjaxResult
 
-__all__ = ["Progress", "SoftError", "WalkOptions", "walk"]
-
-Progress = Callable[[int, int | None], Awaitable[object] | object]
+__all__ = ["SoftError", "WalkOptions", "walk"]
 
 _NOT_IN_BATCH: Final = "ERROR_BATCH_METHOD_NOT_ALLOWED"
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, assert_type
+from typing import Any, TypedDict, assert_type
+
+import attrs
 
 from b24oauth import (
     AjaxResult,
@@ -32,6 +34,31 @@ async def calls(b24: B24OAuth) -> None:
     assert_type(await b24.tools.ping.make(), float)
     assert_type(b24.auth.get_auth_data(), AuthData | None)
     assert_type(await b24.auth.get_access_token(), str)
+
+
+@attrs.frozen
+class Deal:
+    id: int
+
+
+class Task(TypedDict):
+    id: int
+
+
+async def typed_rows(b24: B24OAuth) -> None:
+    v2, v3 = b24.actions.v2, b24.actions.v3
+    response = await v2.call.make("crm.deal.get", {"id": 1}, result_type=Deal, timeout=3)
+    assert_type(response, AjaxResult[Deal])
+    assert_type(response.result, Deal)
+    assert_type(await v2.call_list.make("crm.deal.list", result_type=Deal, max_items=5), Result[list[Deal]])
+    async for page in v2.fetch_list.make("crm.deal.list", result_type=Deal):
+        assert_type(page, list[Deal])
+    async for tasks in v3.fetch_list.make("tasks.task.list", result_type=Task):
+        assert_type(tasks, list[Task])
+    assert_type((await v3.call_tail.make("main.eventlog.tail", result_type=Task)).result, list[Task])
+    assert_type(await v2.batch.make({"a": ("crm.deal.get",)}, result_type=Deal), Result[dict[str, Deal]])
+    assert_type(await v2.batch_by_chunk.make([("crm.deal.get",)], result_type=Deal), Result[list[Deal | None]])
+    assert_type(await v3.aggregate.make("x.aggregate", select={"count": ["id"]}), Result[dict[str, Any]])
 
 
 async def hooks(b24: B24OAuth) -> None:

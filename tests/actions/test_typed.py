@@ -1,0 +1,68 @@
+"""Results as people's own types, from every action."""
+
+from __future__ import annotations
+
+import copy
+from decimal import Decimal
+from typing import Any
+
+import attrs
+import pytest
+
+from b24oauth import InvalidDataError
+from tests.support.clients import connected, fake_portal
+from tests.support.lists import rows_of
+
+pytestmark = pytest.mark.anyio
+
+
+@attrs.frozen
+class Deal:
+    id: int
+    title: str
+    opportunity: Decimal | None = None
+
+
+@attrs.frozen
+class Event:
+    id: int
+
+
+async def test_every_action_builds_the_type_it_is_asked_for() -> None:
+    portal = fake_portal(rows={"crm.deal": 130, "main.eventlog": 30, "tasks.task": 30})
+    async with connected(portal) as b24:
+        v2, v3 = b24.actions.v2, b24.actions.v3
+        one = await v2.call.make("crm.deal.get", {"id": 7}, result_type=Deal)
+        some = await v2.call_list.make("crm.deal.list", result_type=Deal)
+        more = await rows_of(v2.fetch_list.make("crm.deal.list", result_type=Deal))
+        named = await v2.batch.make({"a": ("crm.deal.get", {"id": 1})}, result_type=Deal)
+        listed = await v2.batch_by_chunk.make([("crm.deal.get", {"id": 2})], result_type=Deal, return_ajax_result=True)
+        tasks = await v3.call_list.make("tasks.task.list", result_type=Event)
+        events = await rows_of(v3.fetch_tail.make("main.eventlog.tail", result_type=Event))
+        tail = await v3.call_tail.make("main.eventlog.tail", result_type=Event)
+        pages = await rows_of(v3.fetch_list.make("tasks.task.list", result_type=Event))
+    assert one.result.id == 7
+    data = one.get_data()
+    assert data is not None
+    assert data.result is one.result
+    assert [deal.id for deal in some.result] == list(range(1, 131))
+    assert more == some.result
+    assert named.result["a"].id == 1
+    row: Any = listed.result[0]
+    assert row.result == copy.deepcopy(row).result == some.result[1]
+    assert tasks.result == pages
+    assert events == tail.result
+    assert len(events) == 30
+
+
+async def test_what_does_not_fit_names_method_row_and_field() -> None:
+    async with connected(fake_portal(rows={"crm.deal": 60})) as b24:
+        with pytest.raises(InvalidDataError, match=r"crm\.deal\.list.*row 0: title is missing"):
+            await b24.actions.v2.call_list.make("crm.deal.list", {"select": ["ID"]}, result_type=Deal)
+
+
+async def test_an_unknown_option_is_refused_as_python_does() -> None:
+    async with connected(fake_portal()) as b24:
+        for make in (b24.actions.v2.call.make, b24.actions.v2.call_list.make, b24.actions.v3.fetch_tail.make):
+            with pytest.raises(TypeError, match="unexpected keyword argument 'nope'"):
+                await make("profile", nope=1)  # type: ignore[call-overload]

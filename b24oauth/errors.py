@@ -201,12 +201,17 @@ class IncompleteBatchError(SdkError):
     """The answer to a batch leaves a command out without saying why.
 
     Attributes:
-        result: What the answer holds of the other commands.
+        result: What the answer holds of the other commands; left out when the error is pickled.
     """
 
     def __init__(self, message: str, *, code: str, result: object = None) -> None:
         super().__init__(message, code=code, status=500)
         self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The results hold the caller's parameters as they were sent, credentials included.
+        restore, (cls, args, state) = super().__reduce__()
+        return restore, (cls, args, state | {"result": None})
 
 
 class AjaxError(SdkError):

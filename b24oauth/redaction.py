@@ -295,4 +295,6 @@ def _spellings(secret: str) -> Iterator[str]:
     encoded = {quote(secret, safe=""), quote(secret), quote_plus(secret), quote(quote(secret, safe=""), safe="")}
     yield from encoded
     yield from (_HEX_PAIR.sub(lambda pair: pair[0].lower(), form) for form in encoded)
-    yield from {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    for spelling in {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}:
+        # Once more: JSON is often a string inside of JSON.
+        yield from (spelling, json.dumps(spelling)[1:-1])

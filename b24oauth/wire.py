@@ -21,6 +21,7 @@ _NEVER_SENT: Final = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
     httpx.InvalidURL,
+    UnicodeEncodeError,  # a token that no header can carry
 )
 
 
@@ -92,17 +93,17 @@ class Wire:
             NoAnswer: When no whole answer came.
         """
         client = self._client()
-        request = client.build_request(
-            "GET" if body is None else "POST",
-            url,
-            content=body,
-            headers=dict(headers),
-            timeout=self._timeout if timeout is None else timeout,
-        )
         try:
+            request = client.build_request(
+                "GET" if body is None else "POST",
+                url,
+                content=body,
+                headers=dict(headers),
+                timeout=self._timeout if timeout is None else timeout,
+            )
             # A redirect would carry the token to whoever it names; `auth=None` keeps .netrc out.
             answer = await client.send(request, auth=None, follow_redirects=False)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeEncodeError) as error:
             failure = NoAnswer(
                 sent=not isinstance(error, _NEVER_SENT),
                 timed_out=isinstance(error, httpx.TimeoutException),

@@ -30,10 +30,9 @@ from b24oauth.limits.manager import RestrictionManager
 from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
 from b24oauth.oauth.keeper import TokenKeeper
 from b24oauth.observing import Log
-from b24oauth.protocol.decoding import RawAnswer, decode
+from b24oauth.protocol.decoding import RawAnswer, decode_clean
 from b24oauth.protocol.dialects import Dialect, is_plain_read
 from b24oauth.protocol.endpoints import rest_root
-from b24oauth.redaction import scrub
 from b24oauth.result import AjaxQuery, AjaxResult
 from b24oauth.wire import NoAnswer, Wire
 
@@ -363,24 +362,16 @@ class HttpClient:
     def _understood(self, answer: RawAnswer, call: _Call, pair: B24OAuthParams) -> AjaxResult[Any] | AjaxError:
         limits, query = self._services.limits, call.request.query
         secrets = self._secrets(pair)
-        payload = decode(answer, query)
+        payload = decode_clean(answer, query, secrets)
         if isinstance(payload, AjaxError):
             unread = payload.code in ("ERR_BAD_RESPONSE", "B24OAUTH_BAD_RESPONSE")
             call.maybe_run = call.maybe_run or (unread and not isinstance(payload, RateLimitError))
             call.records.not_answered(answer, secrets)
-            # A portal may repeat what it was sent; the error must not.
-            text = answer.body.decode("utf-8", "replace")
-            clean = scrub(text, secrets)
-            return payload if clean == text else self._decoded_clean(answer, clean, query, payload)
+            return payload
         call.records.answered(payload, secrets)
         limits.observe({query.method: payload.get("time")} if call.times_of is None else call.times_of(payload))
         call.records.rate(limits.rate)
         return AjaxResult(payload, query=query, status=answer.status)
-
-    @staticmethod
-    def _decoded_clean(answer: RawAnswer, clean: str, query: AjaxQuery, otherwise: AjaxError) -> AjaxError:
-        decoded = decode(attrs.evolve(answer, body=clean.encode()), query)
-        return decoded if isinstance(decoded, AjaxError) else otherwise
 
     # --- errors ------------------------------------------------------------------------------------------------------
 

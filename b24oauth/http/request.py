@@ -42,7 +42,7 @@ class PreparedRequest:
 
     query: AjaxQuery
     dialect: Dialect
-    body: bytes
+    body: bytes = attrs.field(repr=False)
     telemetry: str
     idempotency_key: str | None
     bearer: bool

@@ -257,8 +257,7 @@ class TokenKeeper:
         return received
 
     def _failure(self, what: str, error: Exception, pair: B24OAuthParams) -> _NotSaved:
-        old = self._held.params
-        secrets = (pair.access_token, pair.refresh_token, old.access_token, old.refresh_token)
+        secrets = self._renewer.secrets_of(pair, self._held.params)
         return _NotSaved(f"{what}: {what_happened(error, secrets)}", safe_cause(error, secrets))
 
     # --- called from inside of the renewal -------------------------------------------------------------------------

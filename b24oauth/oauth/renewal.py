@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any, Final, Literal
 
 import attrs
@@ -80,18 +81,20 @@ class Renewer:
             return lost_answer(sent=failure.sent, timed_out=failure.timed_out, reason=failure.reason)
         outcome = read_renewal(answer, current, now=self.wall_clock())
         if isinstance(outcome, Refusal):
-            return attrs.evolve(outcome, message=scrub(outcome.message, self._secrets(current)))
+            return self._clean(outcome, current)
         return outcome
 
     async def _ask_custom(self, custom: CustomRefreshAuth, current: B24OAuthParams) -> B24OAuthParams | Refusal:
         try:
             data: Mapping[str, Any] | None = await outcome_of(custom())
         except RefreshTokenError as error:
-            return Refusal(
-                code=error.code, status=error.status, message=error.message, final=error.needs_reauth, cause=error
+            cause = safe_cause(error, self.secrets_of(current))
+            refusal = Refusal(
+                code=error.code, status=error.status, message=error.message, final=error.needs_reauth, cause=cause
             )
+            return self._clean(refusal, current)
         except Exception as error:  # noqa: BLE001 - whatever people's code raises reaches every waiter
-            secrets = self._secrets(current)
+            secrets = self.secrets_of(current)
             return Refusal(
                 code="B24OAUTH_CUSTOM_REFRESH_FAILED",
                 message=f"The custom refresh failed: {what_happened(error, secrets)}",
@@ -99,8 +102,14 @@ class Renewer:
             )
         return read_pair(data, current, now=self.wall_clock())
 
-    def _secrets(self, current: B24OAuthParams) -> tuple[str, ...]:
-        return (self.secret.client_secret, current.refresh_token, current.access_token)
+    def secrets_of(self, *pairs: B24OAuthParams) -> tuple[str, ...]:
+        """What no message may repeat: the client secret and all tokens of some pairs."""
+        tokens = [(pair.access_token, pair.refresh_token, pair.application_token) for pair in pairs]
+        return (self.secret.client_secret, *chain.from_iterable(tokens))
+
+    def _clean(self, refusal: Refusal, current: B24OAuthParams) -> Refusal:
+        secrets = self.secrets_of(current)
+        return attrs.evolve(refusal, code=scrub(refusal.code, secrets), message=scrub(refusal.message, secrets))
 
 
 async def outcome_of(value: Any) -> Any:

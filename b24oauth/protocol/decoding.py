@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import attrs
@@ -11,10 +11,10 @@ import attrs
 from b24oauth.error_codes import error_for
 from b24oauth.errors import AjaxError, BadResponseError, RequestInfo
 from b24oauth.narrowing import is_list, is_mapping
-from b24oauth.redaction import redact_validation
+from b24oauth.redaction import redact_validation, scrub
 from b24oauth.result import AjaxQuery, AjaxResult
 
-__all__ = ["ErrorText", "RawAnswer", "ajax_result", "decode", "parse_json", "read_error"]
+__all__ = ["ErrorText", "RawAnswer", "ajax_result", "decode", "decode_clean", "parse_json", "read_error"]
 
 
 @attrs.frozen
@@ -29,7 +29,7 @@ class RawAnswer:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = attrs.field(repr=False)
 
 
 class ErrorText(NamedTuple):
@@ -63,6 +63,26 @@ def decode(answer: RawAnswer, query: AjaxQuery) -> Mapping[str, Any] | AjaxError
         return _bad_response(answer, query)
     message = f"Request failed with status code {answer.status}"
     return _error(ErrorText(_transport_code(answer.status), message), answer.status, query)
+
+
+def decode_clean(answer: RawAnswer, query: AjaxQuery, secrets: Collection[str]) -> Mapping[str, Any] | AjaxError:
+    """As `decode`, with secrets masked in every error: a portal may repeat what it was sent.
+
+    Args:
+        answer: What came back.
+        query: What was asked for.
+        secrets: What no error may repeat. The data of a success stay as they are.
+    """
+    found = decode(answer, query)
+    if not isinstance(found, AjaxError):
+        return _with_clean_failures(found, secrets)
+    text, kind = _canonical(answer.body), answer.headers.get("content-type", "")
+    clean, clean_kind = scrub(text, secrets), scrub(kind, secrets)
+    if (clean, clean_kind) == (text, kind):
+        return found
+    body = clean.encode("utf-8", "surrogatepass")
+    again = decode(RawAnswer(answer.status, {"content-type": clean_kind}, body), query)
+    return again if isinstance(again, AjaxError) else found
 
 
 def read_error(body: Mapping[str, Any], fallback_code: str) -> ErrorText | None:
@@ -127,6 +147,28 @@ def parse_json(body: bytes) -> object:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+def _with_clean_failures(payload: Mapping[str, Any], secrets: Collection[str]) -> Mapping[str, Any]:
+    """A batch of v2 tells the errors of its commands inside of a success."""
+    result = payload.get("result")
+    if not is_mapping(result) or not result.get("result_error"):
+        return payload
+    failures = json.loads(scrub(_spelled(result["result_error"]), secrets))
+    return {**payload, "result": {**result, "result_error": failures}}
+
+
+def _canonical(body: bytes) -> str:
+    """JSON in one spelling, whatever escapes the server likes; any other text as it is."""
+    value = parse_json(body)
+    return body.decode("utf-8", "replace") if value is None else _spelled(value)
+
+
+def _spelled(value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "null"  # too deep to be searched, and no error of Bitrix24
 
 
 def _error(found: ErrorText, status: int, query: AjaxQuery) -> AjaxError:

@@ -8,10 +8,35 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.server import each_text
 from tests.conformance.test_recordings import ANSWERED, Played, play, recordings
 
 VECTORS = {vector["id"]: vector for vector in recordings()}
 Check = Callable[[Played], bool]
+
+FINE = {"json": {"result": "fine", "time": {"start": 1, "finish": 2, "duration": 1}}}
+PAIR = VECTORS["refresh-failure-is-not-remembered"]["responses"][1]
+# Where we ask for more than the reference did, the recording has no answer.
+FURTHER_ANSWERS: dict[str, list[dict[str, Any]]] = {
+    "chunk-v2-named-is-not-supported": [{"json": {"result": {"result": {"a": 1, "b": 2}}, "time": {}}}],
+    "v2-call-200-html": VECTORS["v2-call-200-html"]["responses"] * 2,
+    "v2-200-with-rate-limit-or-token-error": [PAIR, FINE, FINE],
+}
+CHANGES: dict[str, dict[str, Any]] = {
+    # A repeat would take the answer that was recorded for the next step.
+    "v2-call-200-json-null-or-list": {"restriction": {"maxRetries": 1}},
+    # On the recorded host both token addresses would be the same.
+    "refresh-new-server-endpoint": each_text(
+        {"responses": VECTORS["refresh-new-server-endpoint"]["responses"]},
+        lambda text: text.replace("{ORIGIN}/other", "https://elsewhere.example"),
+    ),
+}
+
+
+def in_question(name: str) -> dict[str, Any]:
+    """The recording, with what it lacks for us."""
+    changed = VECTORS[name] | CHANGES.get(name, {})
+    return changed | {"responses": changed["responses"] + FURTHER_ANSWERS.get(name, [])}
 
 
 def bodies(played: Played) -> list[Any]:
@@ -34,6 +59,10 @@ def fine(outcome: Any, data: Any = None) -> bool:
 
 def errors(outcome: Any) -> dict[str, str]:
     return {key: error["code"] for key, error in outcome["errors"].items()}
+
+
+def waited(played: Played, *milliseconds: float) -> bool:
+    return bool(played.after["waitsMs"] == pytest.approx(milliseconds, rel=0.01))
 
 
 def tokens(played: Played) -> list[Any]:

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from b24oauth import AjaxError, PortalMovedError, RefreshTokenError
-from b24oauth.testing import FakePortal, faults
+from b24oauth.testing import faults
 from tests.support.clients import UNLIMITED, fake_portal
 from tests.support.spies import SpyStore, Watched, redirect, watched
 

@@ -1,0 +1,277 @@
+"""The wire over real sockets: what was never sent, what was sent without an answer, and who closes what."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+
+from b24oauth import AmbiguousResultError, ApiVersion, B24OAuth, ClientStateError, NetworkError
+from b24oauth.testing import FakePortal
+from b24oauth.wire import NoAnswer, Wire
+from tests.support.clients import UNLIMITED, fake_portal
+from tests.support.spies import Talk, saying, server, whole_request
+
+pytestmark = pytest.mark.anyio
+
+BODY = b'{"result":true}'
+FINE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n" + BODY
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {}  # real sockets want a real clock
+
+
+async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await whole_request(reader)
+    writer.transport.abort()
+
+
+async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await whole_request(reader)
+    await reader.read()  # until the client gives up
+
+
+@asynccontextmanager
+async def wire(client: httpx.AsyncClient | None = None, *, timeout: float = 30.0) -> AsyncIterator[Wire]:
+    made = Wire(client, timeout=timeout)
+    try:
+        yield made
+    finally:
+        await made.aclose()
+
+
+async def failure(made: Wire, url: str, **options: Any) -> NoAnswer:
+    with pytest.raises(NoAnswer) as caught:
+        await made.send(url, b"token=S3CR3T", {"X-Token": "S3CR3T"}, **options)
+    return caught.value
+
+
+# --- never sent, or sent without an answer ----------------------------------------------------------------------------
+
+
+async def test_a_whole_answer_is_given_as_it_came() -> None:
+    async with server(saying(FINE)) as url, wire() as made:
+        answer = await made.send(url, b"{}", {})
+    assert (answer.status, answer.body) == (200, BODY)
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_a_body_is_posted_and_nothing_is_asked_for_with_get() -> None:
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await whole_request(reader))
+        writer.write(FINE)
+
+    async with server(listen) as url, wire() as made:
+        await made.send(f"{url}?a=1", b"x=1", {"X-Mine": "yes"})
+        await made.send(f"{url}?a=1", None, {})
+    posted, asked = heard
+    assert posted.startswith(b"POST /rest/profile?a=1 HTTP/1.1\r\n")
+    assert b"X-Mine: yes\r\n" in posted
+    assert posted.endswith(b"\r\n\r\nx=1")
+    assert asked.startswith(b"GET /rest/profile?a=1 HTTP/1.1\r\n")
+
+
+async def test_a_refused_connection_was_never_sent() -> None:
+    async with server(silence) as url:
+        pass  # the port is free again, and nobody listens
+    async with wire() as made:
+        error = await failure(made, url)
+    assert (error.sent, error.timed_out, error.reason) == (False, False, "ConnectError")
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [
+        reset,
+        saying(b""),
+        saying(FINE[:30]),
+        saying(FINE[:-3]),
+        saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"),
+        saying(b"\x16\x03\x01 this is not HTTP\r\n\r\n"),
+        saying(b"HTTP/1.1 999999 Odd\r\n\r\n"),
+        saying(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"),
+    ],
+    ids=["reset", "closed", "cut head", "cut body", "cut chunk", "no HTTP", "odd status", "no gzip"],
+)
+async def test_an_answer_that_does_not_arrive_whole_was_sent(talk: Talk) -> None:
+    async with server(talk) as url, wire() as made:
+        error = await failure(made, url)
+    assert error.sent
+    assert not error.timed_out
+
+
+async def test_an_answer_that_takes_too_long_was_sent() -> None:
+    async with server(silence) as url, wire(timeout=0.05) as made:
+        error = await failure(made, url)
+    assert (error.sent, error.timed_out, error.reason) == (True, True, "ReadTimeout")
+
+
+async def test_the_timeout_of_one_request_comes_before_the_clients_own() -> None:
+    async with server(silence) as url, wire() as made:
+        assert (await failure(made, url, timeout=0.05)).timed_out
+
+
+def raising(error: Exception) -> httpx.AsyncClient:
+    def answer(_: httpx.Request) -> httpx.Response:
+        raise error
+
+    return httpx.AsyncClient(transport=httpx.MockTransport(answer))
+
+
+@pytest.mark.parametrize(
+    ("error", "sent", "timed_out"),
+    [
+        (httpx.ConnectError, False, False),
+        (httpx.ConnectTimeout, False, True),
+        (httpx.PoolTimeout, False, True),
+        (httpx.ProxyError, False, False),
+        (httpx.UnsupportedProtocol, False, False),
+        (httpx.LocalProtocolError, False, False),
+        (httpx.InvalidURL, False, False),
+        (httpx.ReadTimeout, True, True),
+        (httpx.WriteTimeout, True, True),
+        (httpx.ReadError, True, False),
+        (httpx.WriteError, True, False),
+        (httpx.CloseError, True, False),
+        (httpx.RemoteProtocolError, True, False),
+        (httpx.DecodingError, True, False),
+        (httpx.TooManyRedirects, True, False),
+    ],
+)
+async def test_every_failure_of_httpx_is_one_or_the_other(error: type[Exception], sent: bool, timed_out: bool) -> None:
+    async with raising(error("token=S3CR3T")) as client, wire(client) as made:
+        caught = await failure(made, "https://portal.example/rest/profile")
+    assert (caught.sent, caught.timed_out, caught.reason) == (sent, timed_out, error.__name__)
+
+
+@pytest.mark.parametrize("url", ["https://", "ftp://portal.example/", "https://portal.example:x/", "https://a\x00b/"])
+async def test_what_is_no_address_was_never_sent(url: str) -> None:
+    async with wire() as made:
+        assert not (await failure(made, url)).sent
+
+
+@pytest.mark.parametrize("value", ["ключ", "line\r\nbreak"])
+async def test_a_header_that_cannot_be_sent_was_never_sent(value: str) -> None:
+    async with server(saying(FINE)) as url, wire() as made:
+        with pytest.raises(NoAnswer) as caught:
+            await made.send(url, b"", {"Authorization": f"Bearer {value}"})
+    assert not caught.value.sent
+
+
+async def test_a_failure_is_free_of_what_was_sent() -> None:
+    async with raising(httpx.ReadError("token=S3CR3T")) as client, wire(client) as made:
+        error = await failure(made, "https://portal.example/rest/profile?token=S3CR3T")
+    assert error.__cause__ is error.__context__ is None
+    # The last line is the error; those above it are source code.
+    assert "S3CR3T" not in traceback.format_exception(error)[-1]
+
+
+async def test_redirects_are_answers() -> None:
+    moved = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+    async with server(saying(moved)) as url, httpx.AsyncClient(follow_redirects=True) as client:
+        for given in (None, client):
+            async with wire(given) as made:
+                answer = await made.send(url, b"{}", {})
+                assert (answer.status, answer.headers["location"]) == (302, "http://127.0.0.1:1/")
+
+
+# --- who closes what, and where it may be used ------------------------------------------------------------------------
+
+
+async def test_its_own_client_is_made_at_first_use_and_closed_at_close() -> None:
+    made = Wire(None, timeout=5)
+    assert made._own is None
+    async with server(saying(FINE)) as url:
+        await made.send(url, b"{}", {})
+        own = made._own
+        assert own is not None
+        await made.send(url, b"{}", {})
+        assert made._own is own
+    await made.aclose()
+    await made.aclose()
+    assert own.is_closed
+
+
+async def test_a_client_that_was_given_stays_open() -> None:
+    async with httpx.AsyncClient() as client:
+        async with server(saying(FINE)) as url, wire(client) as made:
+            await made.send(url, b"{}", {})
+        assert not client.is_closed
+
+
+async def test_after_close_it_is_of_no_use() -> None:
+    made = Wire(None, timeout=5)
+    assert made.loop_time() is None
+    assert made.enter_loop() is asyncio.get_running_loop()
+    assert made.loop_time() is not None
+    await made.aclose()
+    with pytest.raises(ClientStateError, match="closed"):
+        made.enter_loop()
+
+
+def test_a_second_event_loop_is_refused() -> None:
+    made = Wire(None, timeout=5)
+
+    async def enter() -> None:
+        made.enter_loop()
+
+    asyncio.run(enter())
+    with pytest.raises(ClientStateError, match="another event loop"):
+        asyncio.run(enter())
+
+
+# --- the whole client over sockets ------------------------------------------------------------------------------------
+
+
+def client_of(url: str, portal: FakePortal) -> B24OAuth:
+    """A client that finds its portal at the address of a server and sends each call once."""
+    root = url.removesuffix("profile")
+    pair = attrs.evolve(portal.issue(), client_endpoint=root, expires=4_000_000_000)
+    hosts = {root.split("/")[2], *portal.trusted_oauth_hosts}
+    once = attrs.evolve(UNLIMITED, max_retries=1)
+    return B24OAuth(pair, portal.secret, trusted_oauth_hosts=hosts, restriction_params=once)
+
+
+async def test_a_client_closes_its_connections_and_is_of_no_use_afterwards() -> None:
+    async with server(saying(FINE)) as url:
+        async with client_of(url, fake_portal()) as b24:
+            assert (await b24.actions.v2.call.make("profile")).result is True
+            own = b24._wire._own
+        assert own is not None
+        assert own.is_closed
+        with pytest.raises(ClientStateError, match="closed"):
+            await b24.actions.v2.call.make("profile")
+        with pytest.raises(ClientStateError, match="closed"):
+            await b24.auth.refresh_auth()
+
+
+async def test_a_write_that_was_cut_off_is_ambiguous_and_one_that_was_refused_is_not() -> None:
+    add = ("crm.deal.add", {"fields": {"TITLE": "x"}})
+    async with server(reset) as url, client_of(url, fake_portal()) as b24:
+        with pytest.raises(AmbiguousResultError):
+            await b24.actions.v2.call.make(*add)
+    async with client_of(url, fake_portal()) as b24:
+        with pytest.raises(NetworkError) as caught:
+            await b24.actions.v2.call.make(*add)
+    assert not isinstance(caught.value, AmbiguousResultError)
+
+
+def test_a_client_is_made_before_any_loop_runs_and_used_in_one() -> None:
+    b24 = B24OAuth(fake_portal().issue(), fake_portal().secret)
+
+    async def enter() -> None:
+        b24.get_http_client(ApiVersion.V2).enter_loop()
+
+    asyncio.run(enter())
+    with pytest.raises(ClientStateError, match="another event loop"):
+        asyncio.run(enter())

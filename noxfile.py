@@ -66,6 +66,13 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks; not a part of what CI runs."""
+    session.install("-e", ".[testing]")
+    session.run("python", "-m", "benchmarks.call_cost", *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """The distributions build, and the wheel works without anything optional."""
     session.install("build")

@@ -77,7 +77,8 @@ class B24OAuth:
         refresh_attempts: int = 3,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        _check(auth_options, oauth_secret, restriction_params, restriction_manager, trusted_oauth_hosts)
+        _check(auth_options, oauth_secret, trusted_oauth_hosts, refresh_http_method)
+        _check_parts(restriction_params, restriction_manager, http_client)
         trusted = frozenset(trusted_oauth_hosts)
         oauth_token_url(auth_options.server_endpoint, trusted)
         rest_root(auth_options.client_endpoint, trusted)
@@ -258,7 +259,10 @@ class B24OAuth:
 
         Raises:
             TokenPersistenceError: A renewed pair still could not be saved; closing again tries again.
+            ClientStateError: Asked from inside of a renewal, which would wait for itself; nothing is closed.
         """
+        # Before anything is closed: the renewal that asks goes on, and so does the call it is for.
+        self._keeper.check_outside()
         try:
             await self._keeper.aclose()
         finally:
@@ -269,18 +273,25 @@ class B24OAuth:
     destroy = aclose
 
 
-def _check(
-    auth_options: object,
-    oauth_secret: object,
-    params: RestrictionParams | None,
-    manager: RestrictionManager | None,
-    trusted_hosts: object,
-) -> None:
+def _check(auth_options: object, oauth_secret: object, trusted_hosts: object, http_method: str) -> None:
     if not isinstance(auth_options, B24OAuthParams):
         raise ConfigurationError("auth_options must be B24OAuthParams; use B24OAuthParams.from_dict() for a mapping")
     if not isinstance(oauth_secret, B24OAuthSecret):
         raise ConfigurationError("oauth_secret must be B24OAuthSecret; use B24OAuthSecret.from_dict() for a mapping")
-    if params is not None and manager is not None:
-        raise ConfigurationError("restriction_params belong into the restriction_manager: give one of the two")
     if isinstance(trusted_hosts, str):
         raise ConfigurationError("trusted_oauth_hosts must be a collection of hosts, not one string")
+    if http_method not in ("POST", "GET"):
+        raise ConfigurationError('refresh_http_method must be "POST" or "GET"')
+
+
+def _check_parts(params: object, manager: object, http_client: object) -> None:
+    if not isinstance(params, RestrictionParams | None):
+        raise ConfigurationError("restriction_params must be RestrictionParams, or None for the usual ones")
+    if not isinstance(manager, RestrictionManager | None):
+        raise ConfigurationError(
+            "restriction_manager must be a RestrictionManager, or None for one of the client's own"
+        )
+    if params is not None and manager is not None:
+        raise ConfigurationError("restriction_params belong into the restriction_manager: give one of the two")
+    if not isinstance(http_client, httpx.AsyncClient | None):
+        raise ConfigurationError("http_client must be an httpx.AsyncClient, or None for one of the client's own")

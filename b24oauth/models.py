@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Mapping
 from typing import Any, NoReturn, Self, TypedDict
 
@@ -153,12 +154,17 @@ class B24OAuthParams:
         """Reads what `to_dict` wrote, or the `auth` part of an install event.
 
         Args:
-            data: Fields by name; numbers may be strings, unknown fields are ignored.
+            data: Fields by name; numbers may be strings, unknown fields are ignored. Without `expires`, as in some
+                install events, the token counts as just issued for `expires_in` seconds.
 
         Raises:
             InvalidDataError: Naming each field that is missing or of a wrong type.
         """
-        return structure(_given(data), cls, cls.__name__)
+        given = _given(data)
+        lifetime = str(given.get("expires_in", ""))
+        if given.get("expires") is None and lifetime.isdecimal():
+            given = {**given, "expires": int(time.time()) + int(lifetime)}
+        return structure(given, cls, cls.__name__)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values, secrets included: for your store, not for a log."""

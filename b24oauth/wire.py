@@ -91,7 +91,10 @@ class Wire:
 
         Raises:
             NoAnswer: When no whole answer came.
+            ClientStateError: When closed, or in another event loop than before.
         """
+        # Whoever waited while the client was closed must not open a connection that nobody closes.
+        self.enter_loop()
         client = self._client()
         try:
             request = client.build_request(

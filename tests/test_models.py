@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import time
 from typing import Any
 
 import attrs
@@ -65,6 +66,11 @@ def test_what_a_store_wrote_as_null_counts_as_absent() -> None:
     assert B24OAuthParams.from_dict(FIELDS | {"user_id": None, "scope": None}).user_id == 0
 
 
+def test_an_install_event_without_the_time_of_expiry_counts_from_now() -> None:
+    event = {name: value for name, value in FIELDS.items() if name != "expires"} | {"expires_in": "1800"}
+    assert 1700 < B24OAuthParams.from_dict(event).expires - time.time() <= 1800
+
+
 def test_unknown_fields_are_ignored() -> None:
     assert B24OAuthParams.from_dict(FIELDS | {"event": "ONAPPINSTALL"}) == params()
 
@@ -89,6 +95,7 @@ def test_a_known_status_is_kept(status: EnumAppStatus) -> None:
 @pytest.mark.parametrize("absent", [True, False])
 def test_a_missing_field_is_named(name: str, absent: bool) -> None:
     fields = FIELDS | {name: None}
+    del fields["expires_in"]  # it would tell when the token expires
     if absent:
         del fields[name]
     with pytest.raises(InvalidDataError, match=f"B24OAuthParams: {name} is missing$"):

@@ -7,7 +7,7 @@ import copy
 import json
 import pickle
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs, quote, quote_plus
@@ -32,6 +32,7 @@ from b24oauth import (
     RefreshTokenError,
     RequestInfo,
     RequestTimeoutError,
+    Result,
     SdkError,
     TokenPersistenceError,
     UntrustedHostError,
@@ -304,6 +305,75 @@ async def test_t12_a_success_that_repeats_the_tokens_under_their_names() -> None
 async def test_t12_a_success_that_repeats_the_tokens_is_not_logged(echo: str) -> None:
     async with client(answering(200, f'{{"result":"{echo}","time":{{"{echo}":"{echo}"}}}}')) as b24:
         assert (await b24.actions.v2.call.make(*CALL)).is_success
+
+
+# --- everything else that calls ---------------------------------------------------------------------------------------
+
+
+async def _drained(pages: AsyncIterator[list[Any]]) -> None:
+    async for page in pages:
+        assert isinstance(page, list)
+
+
+@attrs.define
+class Deal:
+    id: int
+    opportunity: float
+
+
+USES: dict[str, Callable[[B24OAuth], Awaitable[Any]]] = {
+    "call_list": lambda b24: b24.actions.v2.call_list.make("crm.deal.list", {"filter": SENSITIVE}),
+    "fetch_list": lambda b24: _drained(b24.actions.v2.fetch_list.make("crm.deal.list", {"filter": SENSITIVE})),
+    "counted list": lambda b24: b24.actions.v2.call_list.make("user.get", {"filter": SENSITIVE}),
+    "call_list of v3": lambda b24: b24.actions.v3.call_list.make("tasks.task.list", {"select": [SENSITIVE]}),
+    "fetch_list of v3": lambda b24: _drained(b24.actions.v3.fetch_list.make("tasks.task.list", SENSITIVE)),
+    "wrong filter of v3": lambda b24: b24.actions.v3.call_list.make("tasks.task.list", {"filter": SENSITIVE}),
+    "call_tail": lambda b24: b24.actions.v3.call_tail.make("main.eventlog.tail", SENSITIVE),
+    "fetch_tail": lambda b24: _drained(b24.actions.v3.fetch_tail.make("main.eventlog.tail", SENSITIVE)),
+    "aggregate": lambda b24: b24.actions.v3.aggregate.make("main.eventlog.aggregate", select=SENSITIVE),
+    "typed call": lambda b24: b24.actions.v2.call.make(*CALL, result_type=Deal),
+    "typed list": lambda b24: b24.actions.v2.call_list.make("crm.deal.list", SENSITIVE, result_type=Deal),
+    "batch_by_chunk": lambda b24: b24.actions.v2.batch_by_chunk.make([CALL] * 60),
+    "batch_by_chunk of v3": lambda b24: b24.actions.v3.batch_by_chunk.make([CALL] * 60),
+    "init_is_admin": lambda b24: b24.init_is_admin(),
+    "discover_v3_methods": lambda b24: b24.discover_v3_methods(),
+    "ping": lambda b24: b24.tools.ping.make(),
+    "health_check": lambda b24: b24.tools.health_check.make(),
+}
+
+
+def _rows(row: str) -> str:
+    return f'{{"result":[{",".join([row] * 50)}]}}'
+
+
+BODIES: dict[str, Callable[[str], tuple[int, str]]] = {
+    "an error": lambda echo: (400, _v2_error("ERROR_CORE", echo)),
+    "an error of v3": lambda echo: (400, _v3_error("X", echo)),
+    "an error inside of a 200": lambda echo: (200, _v2_error("ERROR_CORE", echo)),
+    "a page": lambda echo: (200, _page(echo)),
+    "text": lambda echo: (200, f'{{"result":"{echo}"}}'),
+    "rows in the wrong place": lambda echo: (200, f'{{"result":{{"{echo}":["{echo}"]}}}}'),
+    "rows without a cursor": lambda echo: (200, _rows(f'{{"x":"{echo}"}}')),
+    "rows with an odd cursor": lambda echo: (200, _rows(f'{{"ID":"{echo}","id":"{echo}","timestampX":"{echo}"}}')),
+    "an odd next": lambda echo: (200, f'{{"result":[{{"ID":1}}],"next":"{echo}","total":"{echo}"}}'),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+async def test_t12_whatever_is_asked_and_whatever_is_answered(
+    use: Callable[[B24OAuth], Awaitable[Any]], body: Callable[[str], tuple[int, str]]
+) -> None:
+    async with client(answering(*body(ECHO))) as b24:
+        try:
+            result = await use(b24)
+        except SdkError as error:
+            assert_error_is_clean(error)
+        else:
+            for error in result.get_errors() if isinstance(result, Result) else ():
+                assert_error_is_clean(error)
+        await b24.tools.ping.make()  # always says something in the log
+        assert_objects_are_clean(b24)
 
 
 # --- no answer --------------------------------------------------------------------------------------------------------

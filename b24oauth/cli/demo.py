@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import stat
 import tempfile
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from b24oauth.testing import FakePortal, faults
 __all__ = ["run_demo"]
 
 CALLS = 200
-BURST, DRAIN = 20.0, 100.0
-# On a busy machine a call may reach the portal before the one sent ahead of it; it is sent again then.
-TOLERATED_REFUSALS = 4
+THROTTLED = 120
+BURST, DRAIN = 20.0, 50.0
+# The portal counts calls when they arrive: some come closer to the next ones than they were sent, while connections are
+# made or the machine is busy. A client that leaves places free is not refused for that, and one refused goes again.
+HEADROOM, TOLERATED_REFUSALS = 5.0, 4
 
 SURVIVED: tuple[tuple[str, faults.Fault], ...] = (
     ("a slow answer", faults.latency(0.3)),
@@ -63,8 +66,10 @@ async def run_demo(report: Report) -> bool:
 
 
 @asynccontextmanager
-async def _client(portal: FakePortal, *, expired: bool = False, also_trusted: str = "") -> AsyncGenerator[B24OAuth]:
-    limits = RestrictionParams(rate_limit=RateLimitConfig(burst_limit=BURST, drain_rate=DRAIN), retry_delay=0.1)
+async def _client(
+    portal: FakePortal, *, expired: bool = False, burst: float = BURST, also_trusted: str = ""
+) -> AsyncGenerator[B24OAuth]:
+    limits = RestrictionParams(rate_limit=RateLimitConfig(burst_limit=burst, drain_rate=DRAIN), retry_delay=0.1)
     client = B24OAuth(
         portal.issue(expired=expired),
         portal.secret,
@@ -77,8 +82,10 @@ async def _client(portal: FakePortal, *, expired: bool = False, also_trusted: st
 
 async def _storm(portal: FakePortal, path: Path, report: Report) -> None:
     report.step(f"{CALLS} calls at once, half of them REST v2, half v3")
+    calls_before_save = list[int]()
 
     def save(refreshed: RefreshedAuth) -> None:
+        calls_before_save.append(portal.calls.total())
         text = json.dumps(refreshed.b24_oauth_params.to_dict())
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(text)
@@ -87,30 +94,38 @@ async def _storm(portal: FakePortal, path: Path, report: Report) -> None:
         b24.set_callback_refresh_auth(save)
         versions = (b24.actions.v2, b24.actions.v3)
         calls = (versions[n % 2].call.make("crm.deal.get", {"id": n + 1}) for n in range(CALLS))
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        succeeded = sum(not isinstance(result, BaseException) and result.is_success for result in results)
+        succeeded = await _successes(*calls)
         saved = json.loads(await asyncio.to_thread(path.read_text, encoding="utf-8"))
         current = b24.auth.get_params()
         renewals = len(portal.token_requests)
     report.line(f"the saved pair: {current}")
     report.check(Check("every call came through", succeeded == CALLS, f"{succeeded} of {CALLS}"))
     report.check(Check("one renewal for all of them", renewals == 1, f"{renewals} token request"))
-    report.check(Check("the pair was saved before it was used", saved == current.to_dict(), f"{path.name}, mode 600"))
+    first = calls_before_save == [0] and saved == current.to_dict()
+    mode = stat.S_IMODE((await asyncio.to_thread(path.stat)).st_mode)
+    measured = f"{path.name}, mode {mode:o}, calls until then: {calls_before_save}"
+    report.check(Check("the pair was saved before it was used", first, measured))
+
+
+async def _successes(*calls: Awaitable[Any]) -> int:
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    return sum(not isinstance(result, BaseException) and result.is_success for result in results)
 
 
 async def _throttling(portal: FakePortal, report: Report) -> None:
-    report.step(f"The portal takes {BURST:.0f} requests at once and {DRAIN:.0f} a second")
+    burst = BURST - HEADROOM
+    report.step(f"The portal takes {BURST:.0f} requests at once and {DRAIN:.0f} a second; the client sends {burst:.0f}")
+    # What the calls before have left in the portal's bucket does not count here.
     await asyncio.sleep(2 * BURST / DRAIN)
     refused, started = portal.refused, time.perf_counter()
-    async with _client(portal) as b24:
-        calls = (b24.actions.v2.call.make("server.time") for _ in range(CALLS))
-        results = await asyncio.gather(*calls, return_exceptions=True)
-    succeeded = sum(not isinstance(result, BaseException) and result.is_success for result in results)
-    seconds = time.perf_counter() - started
-    report.line(f"{CALLS} calls took {seconds:.2f} s; the bucket allows {(CALLS - BURST) / DRAIN:.2f} s at best")
-    refusals = portal.refused - refused
-    held = refusals <= TOLERATED_REFUSALS and succeeded == CALLS
-    report.check(Check("throttled, and no call lost", held, f"{succeeded} calls, {refusals} refusals, {seconds:.2f} s"))
+    async with _client(portal, burst=burst) as b24:
+        succeeded = await _successes(*(b24.actions.v2.call.make("server.time") for _ in range(THROTTLED)))
+    seconds, refusals = time.perf_counter() - started, portal.refused - refused
+    best = (THROTTLED - burst) / DRAIN
+    report.line(f"{THROTTLED} calls took {seconds:.2f} s; the bucket allows {best:.2f} s at best")
+    held = refusals <= TOLERATED_REFUSALS and succeeded == THROTTLED
+    measured = f"{succeeded} calls, {refusals} refusals, {seconds:.2f} s"
+    report.check(Check("throttled, and no call lost", held, measured))
 
 
 async def _faults(portal: FakePortal, report: Report) -> None:
@@ -163,4 +178,5 @@ async def _rename(portal: FakePortal, report: Report) -> None:
     async with _client(portal, also_trusted=new.removeprefix("http://")) as b24:
         portal.rename(new)
         held, measured = await _read(b24)
+        held = held and b24.get_target_origin() == new
     report.check(Check("follows a renamed portal", held, f"{measured}, {old} to {new}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 __all__ = ["Check", "Report"]
@@ -37,7 +38,7 @@ class Report:
 
     def step(self, title: str) -> None:
         """A new part of the demo begins."""
-        self._console.print(f"\n[bold]{title}[/bold]")
+        self._console.print(f"\n[bold]{escape(title)}[/bold]")
 
     def line(self, text: str) -> None:
         """Something worth seeing."""
@@ -47,7 +48,8 @@ class Report:
         """Something that held or did not."""
         self._checks.append(check)
         mark = "[green]held[/green]" if check.held else "[red]FAILED[/red]"
-        self._console.print(f"  {mark}  {check.name}: {check.measured}")
+        # An error's text begins with its class in brackets, which would be read as a style.
+        self._console.print(f"  {mark}  {escape(f'{check.name}: {check.measured}')}")
 
     def summary(self) -> bool:
         """Prints the table; True when everything held."""
@@ -56,7 +58,7 @@ class Report:
         table.add_column("held", justify="center")
         table.add_column("measured")
         for check in self._checks:
-            table.add_row(check.name, "yes" if check.held else "NO", check.measured)
+            table.add_row(escape(check.name), "yes" if check.held else "NO", escape(check.measured))
         held = sum(check.held for check in self._checks)
         self._console.print()
         self._console.print(table)

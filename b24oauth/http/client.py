@@ -314,10 +314,12 @@ class HttpClient:
     async def _send_with_token(self, call: _Call) -> AjaxResult[Any]:
         """Sends the call, and once more when the token is refused or the portal has moved."""
         services = self._services
-        await services.limits.admit()
         before = services.keeper.params
         if services.keeper.fresh() is None:
             call.records.renewing()
+            # A call that waits for a token holds no place in the bucket: those would all be sent in one burst.
+            await services.keeper.get()
+        await services.limits.admit()
         pair = await services.keeper.get()
         call.renewed = call.renewed or pair is not before
         answer = await self._send(call, pair)

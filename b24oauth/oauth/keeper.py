@@ -106,10 +106,12 @@ class TokenKeeper:
         Raises:
             RefreshTokenError: The pair could not be renewed.
             TokenPersistenceError: The renewed pair could not be saved.
-            ClientStateError: Asked from inside of the renewal, which would wait for itself.
+            ClientStateError: Asked from inside of the renewal, which would wait for itself, or of a closed client.
         """
         if self._is_inside():
             return self._pair_inside(refused)
+        # Whoever waited for the limits while the client was closed must not begin a renewal.
+        self._renewer.wire.enter_loop()
         if self._task is None and self._unsaved is None:
             pair = self.fresh()
             if pair is not None and pair.access_token != refused:
@@ -122,11 +124,20 @@ class TokenKeeper:
         Raises:
             RefreshTokenError: The pair could not be renewed.
             TokenPersistenceError: The renewed pair could not be saved.
+            ClientStateError: Asked from inside of the renewal, which would wait for itself, or of a closed client.
+        """
+        self.check_outside()
+        self._renewer.wire.enter_loop()
+        return await self._watch(self._task or self._start())
+
+    def check_outside(self) -> None:
+        """Refuses what would wait for the renewal from inside of it.
+
+        Raises:
             ClientStateError: Asked from inside of the renewal, which would wait for itself.
         """
         if self._is_inside():
             raise _would_wait_for_itself()
-        return await self._watch(self._task or self._start())
 
     async def aclose(self) -> None:
         """Waits for a renewal under way and saves what is not saved yet. Cancelling waits all the same.
@@ -135,8 +146,7 @@ class TokenKeeper:
             TokenPersistenceError: The renewed pair still could not be saved; closing again tries again.
             ClientStateError: Asked from inside of the renewal, which would wait for itself.
         """
-        if self._is_inside():
-            raise _would_wait_for_itself()
+        self.check_outside()
         cancelled: asyncio.CancelledError | None = None
         if self._task is None and self._unsaved is not None:
             self._start()

@@ -346,8 +346,14 @@ def _rows(payload: Mapping[str, Any], key: str | None, method: str) -> list[Any]
     if is_list(rows):
         return rows
     where = f"under `{key}`" if key is not None else "in `result`"
-    hint = "" if not is_mapping(result) else f"; it has {', '.join(map(str, list(result)[:5]))}"
+    hint = "" if not is_mapping(result) else _names_in(result)
     raise _bad(method, f"The answer to {method} has no rows {where}{hint}: set custom_key_for_result")
+
+
+def _names_in(result: Mapping[str, Any]) -> str:
+    # Data may stand in the place of a name, and data may be a secret: only what reads as a name is repeated.
+    names = [name for name in list(result)[:5] if name.isascii() and name.replace("_", "").isalpha()]
+    return f"; it has {', '.join(names)}" if names else ""
 
 
 def _number(value: object, place: str) -> int:

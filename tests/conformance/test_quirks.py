@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.server import each_text
+from b24oauth import B24OAuth, B24OAuthSecret
+from tests.conformance.adapter import snake, to_params
+from tests.conformance.server import each_text, scripted
 from tests.conformance.test_recordings import ANSWERED, Played, play, recordings
 
 VECTORS = {vector["id"]: vector for vector in recordings()}
@@ -25,15 +27,10 @@ FURTHER_ANSWERS: dict[str, list[dict[str, Any]]] = {
 CHANGES: dict[str, dict[str, Any]] = {
     # A repeat would take the answer that was recorded for the next step.
     "v2-call-200-json-null-or-list": {"restriction": {"maxRetries": 1}},
-    # On the recorded host both token addresses would be the same.
-    "refresh-new-server-endpoint": each_text(
-        {"responses": VECTORS["refresh-new-server-endpoint"]["responses"]},
-        lambda text: text.replace("{ORIGIN}/other", "https://elsewhere.example"),
-    ),
 }
 
 
-def in_question(name: str) -> dict[str, Any]:
+def extended(name: str) -> dict[str, Any]:
     """The recording, with what it lacks for us."""
     changed = VECTORS[name] | CHANGES.get(name, {})
     return changed | {"responses": changed["responses"] + FURTHER_ANSWERS.get(name, [])}
@@ -62,11 +59,21 @@ def errors(outcome: Any) -> dict[str, str]:
 
 
 def waited(played: Played, *milliseconds: float) -> bool:
-    return bool(played.after["waitsMs"] == pytest.approx(milliseconds, rel=0.01))
+    # A busy machine takes real milliseconds between the calls, and as many off the waits.
+    return bool(played.after["waitsMs"] == pytest.approx(milliseconds, abs=200))
 
 
 def tokens(played: Played) -> list[Any]:
     return [body.get("auth") for body in bodies(played) if "grant_type" not in body]
+
+
+def middle_failed(played: Played, code: str) -> bool:
+    outcome, lost = played.outcome[0], range(50, 100)
+    return (
+        outcome["data"] == [None if place in lost else place for place in range(101)]
+        and errors(outcome) == {str(place): code for place in lost}
+        and len(played.requests) == 3
+    )
 
 
 QUIRKS: dict[str, tuple[str, Check]] = {
@@ -80,7 +87,7 @@ QUIRKS: dict[str, tuple[str, Check]] = {
     ),
     "chunk-v2-named-is-not-supported": (
         "B3: named commands work in any number",
-        lambda p: bodies(p)[0]["cmd"] == {"a": "a?", "b": "b?"},
+        lambda p: bodies(p)[0]["cmd"] == {"a": "a?", "b": "b?"} and fine(p.outcome[0], {"a": 1, "b": 2}),
     ),
     "batch-v2-cmd-extreme-numbers": (
         "values: a float is written in its shortest form",
@@ -113,11 +120,11 @@ QUIRKS: dict[str, tuple[str, Check]] = {
     "v2-call-time-null": ("a success may come without times", lambda p: fine(p.outcome[0], 1)),
     "v2-call-200-html": (
         "L5: an answer that is no answer is asked for again when that does no harm, and named",
-        lambda p: threw(p.outcome[0]) and len(p.requests) == 3,
+        lambda p: threw(p.outcome[0], "JSSDK_BAD_RESPONSE", status=200) and len(p.requests) == 3,
     ),
     "v2-call-200-json-null-or-list": (
         "an answer that is no object is named as such",
-        lambda p: threw(p.outcome[0], "JSSDK_BAD_RESPONSE", status=200),
+        lambda p: all(threw(one, "JSSDK_BAD_RESPONSE", status=200) for one in p.outcome),
     ),
     "v2-call-result-inside-is-writable": (
         "a result belongs to the caller",
@@ -145,11 +152,19 @@ QUIRKS: dict[str, tuple[str, Check]] = {
     ),
     "v2-200-with-rate-limit-or-token-error": (
         "L5, T5: what was refused inside of a 200 is repeated",
-        lambda p: paths(p)[:3] == ["x.get", "x.get", "token"],
+        lambda p: (
+            paths(p) == ["x.get", "x.get", "token", "x.get", "x.get"]
+            and tokens(p) == ["access-1", "access-1", "access-2", "access-2"]
+            and all(fine(one, "fine") for one in p.outcome)
+        ),
     ),
     "redact-depth": (
         "T12: masked at any depth",
-        lambda p: p.outcome[0]["value"]["a"]["b"]["c"] == {"token": "***REDACTED***"},
+        lambda p: (
+            p.outcome[0]["value"]["a"]["b"]["c"] == {"token": "***REDACTED***"}
+            and p.outcome[1]["value"]["cmd"][0]["params"]["deep"] == {"token": "***REDACTED***"}
+            and p.outcome[2]["value"]["a"]["b"]["d"] == {"e": "m?token=***REDACTED***"}
+        ),
     ),
     "redact-non-maps": (
         "T12: texts and lists are masked too",
@@ -157,14 +172,14 @@ QUIRKS: dict[str, tuple[str, Check]] = {
     ),
     "limit-v2-and-v3-are-separate": (
         "L1: one bucket",
-        lambda p: [round(wait, -2) for wait in p.after["waitsMs"]] == [1000, 1000],
+        lambda p: waited(p, 1000, 1000),
     ),
-    "limit-operating-429-waits-twice": ("L4: one wait for one 429", lambda p: p.after["waitsMs"] == [6000, 10000]),
-    "limit-named-batch-is-not-limited": ("L4: named commands too", lambda p: p.after["waitsMs"] == [31000]),
-    "limit-batch-stats-are-not-shared-with-calls": ("L4: one budget", lambda p: p.after["waitsMs"] == [31000]),
+    "limit-operating-429-waits-twice": ("L4: one wait for one 429", lambda p: waited(p, 6000, 10000)),
+    "limit-named-batch-is-not-limited": ("L4: named commands too", lambda p: waited(p, 31000)),
+    "limit-batch-stats-are-not-shared-with-calls": ("L4: one budget", lambda p: waited(p, 31000)),
     "list-v2-filter-is-merged": (
-        "B1: the caller's own bound is the start of the walk",
-        lambda p: bodies(p)[0]["filter"] == {"STAGE_ID": "NEW", ">ID": 1000},
+        "B1: the caller's own bound is the start of the walk; rows from before it are refused",
+        lambda p: bodies(p)[0]["filter"] == {"STAGE_ID": "NEW", ">ID": 1000} and threw(p.outcome[0], "JSSDK_LIST_WALK"),
     ),
     "list-v2-wrong-result-key": ("B1: named", lambda p: threw(p.outcome[0], "JSSDK_LIST_WALK", "AjaxError")),
     "list-v2-result-not-a-list": (
@@ -173,11 +188,14 @@ QUIRKS: dict[str, tuple[str, Check]] = {
     ),
     "list-v3-short-first-page-costs-two-requests": (
         "B1: only an empty or a shorter page is the end, since a server may cap pages",
-        lambda p: len(p.outcome[0]["data"]) == 3 and len(p.requests) == 2,
+        lambda p: fine(p.outcome[0], [{"id": 1}, {"id": 2}, {"id": 3}]) and len(p.requests) == 2,
     ),
     "list-v3-id-key-mismatch-stops": ("B1: raises", lambda p: threw(p.outcome[1], "JSSDK_LIST_WALK")),
     "tail-v3-missing-cursor-value": ("B1: raises", lambda p: threw(p.outcome[1], "JSSDK_LIST_WALK")),
-    "log-batch-redaction-of-nested-params": ("T12: masked", lambda p: "LEAK" not in str(p.after["log"])),
+    "log-batch-redaction-of-nested-params": (
+        "T12: masked",
+        lambda p: len(p.after["log"]) > 0 and "LEAK" not in str(p.after["log"]) and "LEAK" in str(bodies(p)),
+    ),
     "log-logger-throws": ("a logger harms nothing", lambda p: fine(p.outcome[1], {"ID": "1"}) and len(p.requests) == 1),
     "log-set-after-first-use": (
         "a logger set later reaches every part",
@@ -189,10 +207,12 @@ QUIRKS: dict[str, tuple[str, Check]] = {
         lambda p: tokens(p) == ["access-2", "access-2"] and paths(p).count("token") == 1,
     ),
     "refresh-answer-already-expired": ("T8: used all the same", lambda p: tokens(p) == ["access-2"]),
-    "refresh-new-server-endpoint": ("a new server endpoint takes effect", lambda p: paths(p) == ["token", "token"]),
     "refresh-answer-with-tokens-only": (
         "what an answer leaves out stays",
-        lambda p: p.after["callback"][0]["params"]["clientEndpoint"] == "{ORIGIN}/rest/",
+        lambda p: (
+            {"clientEndpoint": "{ORIGIN}/rest/", "serverEndpoint": "{ORIGIN}/rest/", "scope": "crm,task"}.items()
+            <= p.after["callback"][0]["params"].items()
+        ),
     ),
     "refresh-fails-200-with-error": (
         "T6: a refusal is a RefreshTokenError",
@@ -213,8 +233,12 @@ QUIRKS: dict[str, tuple[str, Check]] = {
         lambda p: threw(p.outcome[0], "invalid_client", "RefreshTokenError", 401),
     ),
     "refresh-callback-throws": (
-        "T3, T10: nothing uses a pair that is not saved; the renewal is not repeated",
-        lambda p: all(threw(one, "JSSDK_TOKEN_PERSISTENCE") for one in p.outcome[1:]) and paths(p) == ["token"],
+        "T3, T10: nothing uses a pair that is not saved; saving is tried again, the renewal is not repeated",
+        lambda p: (
+            all(threw(one, "JSSDK_TOKEN_PERSISTENCE") for one in p.outcome[1:])
+            and paths(p) == ["token"]
+            and len(p.after["callback"]) > 1
+        ),
     ),
     "refresh-callback-shares-live-params": (
         "the callback sees a copy",
@@ -233,17 +257,99 @@ QUIRKS: dict[str, tuple[str, Check]] = {
         "T6: each sees why",
         lambda p: all(threw(one, "ERR_BAD_RESPONSE", "RefreshTokenError", 502) for one in p.outcome[0]["concurrent"]),
     ),
+    "chunk-v2-errors-without-halt": (
+        "B3: a list keeps one place per command",
+        lambda p: (
+            p.outcome[0]["data"] == [None if n in (3, 50) else n for n in range(52)]
+            and errors(p.outcome[0]) == {"3": "E3", "50": "E50"}
+        ),
+    ),
+    "chunk-v2-soft-error-in-the-middle": (
+        "B3: a request that fails whole counts for each of its commands",
+        lambda p: middle_failed(p, "ERROR_ENTITY_NOT_FOUND"),
+    ),
+    "chunk-v3-soft-error-in-the-middle": (
+        "B3: a request that fails whole counts for each of its commands",
+        lambda p: middle_failed(p, "BITRIX_REST_V3_EXCEPTION_INVALIDJSONEXCEPTION"),
+    ),
+    "batch-v2-errors-string-form": (
+        "B3: a list keeps one place per command",
+        lambda p: p.outcome[0]["data"] == [1, None, 3] and errors(p.outcome[0]) == {"1": "ERROR_CORE"},
+    ),
+    "batch-v2-halted": (
+        "B3: commands that did not run keep their places",
+        lambda p: p.outcome[0]["data"] == [1, None, None, None] and errors(p.outcome[0]) == {"1": "E"},
+    ),
+    "batch-v2-error-and-result": (
+        "B3: a list keeps one place per command",
+        lambda p: p.outcome[0]["data"] == [None] and errors(p.outcome[0]) == {"0": "SOME_CODE"},
+    ),
+    "batch-v2-command-limit-error-is-not-retried": (
+        "B3: a list keeps one place per command",
+        lambda p: (
+            p.outcome[0]["data"] == [None, None]
+            and errors(p.outcome[0]) == {"0": "QUERY_LIMIT_EXCEEDED", "1": "expired_token"}
+        ),
+    ),
+    "filter-v3-hand-made-nodes": (
+        "conditions that are none are refused before they are sent",
+        lambda p: threw(p.outcome[1], "JSSDK_INVALID_PARAMS", status=400),
+    ),
+    "log-batch": ("B3: a list keeps one place per command", lambda p: p.outcome[1]["data"] == [1, None]),
+    "refresh-failure-is-not-remembered": (
+        "T6: the caller sees why",
+        lambda p: threw(p.outcome[0], "ERR_BAD_RESPONSE", "RefreshTokenError", 502),
+    ),
+    "refresh-custom-throws": (
+        "T6: a call fails as the renewal that it needed",
+        lambda p: p.outcome[2] == p.outcome[1] and threw(p.outcome[2], "JSSDK_CUSTOM_REFRESH_FAILED"),
+    ),
     "tools-soft-error": ("ping is -1 on any failure", lambda p: [one["value"] for one in p.outcome] == [-1, False]),
 }
-IN_QUESTION = [name for name, vector in VECTORS.items() if "quirk" in vector or name in ANSWERED]
+# Where the rule, on the recorded answers, comes to what the reference does.
+KEPT = {"v2-call-result-inside-is-writable", "list-v3-short-first-page-costs-two-requests"}
+NEW_ADDRESS = "refresh-new-server-endpoint"
+IN_QUESTION = {name for name, vector in VECTORS.items() if {"quirk", "quirkSteps"} & {*vector} or name in ANSWERED}
 
 
-@pytest.mark.parametrize("name", IN_QUESTION)
+@pytest.mark.parametrize("name", QUIRKS)
 def test_does_better_than_what_was_recorded(name: str) -> None:
     rule, check = QUIRKS[name]
-    played = asyncio.run(play(VECTORS[name]))
+    played = asyncio.run(play(extended(name)))
     assert check(played), (rule, played)
 
 
+@pytest.mark.parametrize("name", [name for name in QUIRKS if name not in KEPT])
+def test_what_was_recorded_does_not_pass_for_better(name: str) -> None:
+    _, check = QUIRKS[name]
+    vector = VECTORS[name]
+    try:
+        passed = check(Played(vector["requests"], vector["outcome"], vector["after"]))
+    except (KeyError, IndexError):  # it has not even what the check looks at
+        passed = False
+    assert not passed
+
+
+def test_the_next_renewal_goes_to_the_server_that_the_last_one_named() -> None:
+    old, new = asyncio.run(renewed_twice())
+    assert [body["refresh_token"] for body in old] == ["refresh-1"]
+    assert [body["refresh_token"] for body in new] == ["refresh-2"]
+
+
+async def renewed_twice() -> tuple[list[Any], list[Any]]:
+    """What the first OAuth server was sent, and what the one that it names was."""
+    vector = VECTORS[NEW_ADDRESS]
+    naming, answering = vector["responses"]
+    async with scripted([answering]) as new, scripted([]) as old:
+        old.left.append(each_text(naming, lambda text: text.replace("{ORIGIN}/other", new.origin)))
+        params = to_params(each_text(vector["params"], lambda text: text.replace("{ORIGIN}", old.origin)))
+        secret = B24OAuthSecret.from_dict({snake(name): value for name, value in vector["secret"].items()})
+        hosts = {server.origin.removeprefix("http://") for server in (old, new)}
+        async with B24OAuth(params, secret, trusted_oauth_hosts=hosts) as b24:
+            await b24.auth.refresh_auth()
+            await b24.auth.refresh_auth()
+        return [request["body"] for request in old.requests], [request["body"] for request in new.requests]
+
+
 def test_every_quirk_has_an_answer_and_every_answer_a_quirk() -> None:
-    assert set(QUIRKS) == set(IN_QUESTION)
+    assert {*QUIRKS, NEW_ADDRESS} == IN_QUESTION

@@ -23,13 +23,13 @@ BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 def portal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakePortal:
     """All clients that a snippet makes talk to this portal; files it writes go to a directory of its own."""
     portal = FakePortal(clock=time.time, origin="https://your-domain.bitrix24.com")
-    plain = httpx.AsyncClient
 
-    def connected(**options: Any) -> httpx.AsyncClient:
-        options.setdefault("transport", portal.transport())
-        return plain(**options)
+    class Connected(httpx.AsyncClient):
+        def __init__(self, **options: Any) -> None:
+            options.setdefault("transport", portal.transport())
+            super().__init__(**options)
 
-    monkeypatch.setattr(b24oauth.wire.httpx, "AsyncClient", connected)
+    monkeypatch.setattr(b24oauth.wire.httpx, "AsyncClient", Connected)
     monkeypatch.chdir(tmp_path)
     return portal
 

@@ -49,6 +49,13 @@ async def test_l3_five_hundred_calls_fit_the_portals_bucket(latency: float) -> N
     assert portal.clock.elapsed <= (500 - 50) / 2 / 0.95 + latency
 
 
+async def test_l3_calls_that_waited_for_a_renewal_are_not_sent_in_one_burst() -> None:
+    portal = fake_portal(burst=10, drain=10, refresh_latency=3)
+    async with connected(portal, portal.issue(expired=True), restriction_params=rate(10, 10)) as b24:
+        assert came_through(await calls(b24, 100)) == 100
+    assert portal.refused == 0
+
+
 async def test_l3_a_client_set_to_twice_the_rate_adapts_and_loses_no_call() -> None:
     portal = fake_portal(burst=50, drain=2)
     async with connected(portal, restriction_params=rate(100, 4)) as b24:

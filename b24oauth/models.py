@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import time
 from collections.abc import Mapping
 from typing import Any, NoReturn, Self, TypedDict
 
@@ -154,16 +153,15 @@ class B24OAuthParams:
         """Reads what `to_dict` wrote, or the `auth` part of an install event.
 
         Args:
-            data: Fields by name; numbers may be strings, unknown fields are ignored. Without `expires`, as in some
-                install events, the token counts as just issued for `expires_in` seconds.
+            data: Fields by name; numbers may be strings, unknown fields are ignored. With `expires_in` alone, as in
+                some install events, nothing tells since when: the pair counts as expired, the first call renews it.
 
         Raises:
             InvalidDataError: Naming each field that is missing or of a wrong type.
         """
         given = _given(data)
-        lifetime = str(given.get("expires_in", ""))
-        if given.get("expires") is None and lifetime.isdecimal():
-            given = {**given, "expires": int(time.time()) + int(lifetime)}
+        if "expires_in" in given:
+            given.setdefault("expires", 0)
         return structure(given, cls, cls.__name__)
 
     def to_dict(self) -> dict[str, Any]:

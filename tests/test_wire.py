@@ -219,6 +219,16 @@ async def test_after_close_it_is_of_no_use() -> None:
         made.enter_loop()
 
 
+async def test_what_is_sent_after_close_is_refused_and_opens_nothing() -> None:
+    async with server(saying(FINE)) as url, httpx.AsyncClient() as client:
+        for given in (None, client):
+            made = Wire(given, timeout=5)
+            await made.aclose()
+            with pytest.raises(ClientStateError, match="closed"):
+                await made.send(url, b"{}", {})
+            assert made._own is None
+
+
 def test_a_second_event_loop_is_refused() -> None:
     made = Wire(None, timeout=5)
 

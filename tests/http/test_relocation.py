@@ -136,6 +136,19 @@ async def test_a_new_address_that_redirects_again_ends_the_call() -> None:
         assert set(client.wire.heard) == {OLD, NEW, OAUTH}
 
 
+async def test_a_call_that_is_repeated_at_the_new_address_follows_no_second_redirect() -> None:
+    portal = fake_portal()
+    async with watched(portal) as client:
+        portal.rename(NEW)
+        portal.inject(faults.status(503, error="QUERY_LIMIT_EXCEEDED"), on="profile", after=1)
+        portal.inject(redirect(302, f"{EVIL}/rest/profile"), on="profile", after=1)
+        with pytest.raises(AjaxError) as caught:
+            await client.b24.actions.v2.call.make("profile")
+        assert caught.value.status == 302
+        assert set(client.wire.heard) == {OLD, NEW, OAUTH}
+    assert len(portal.token_requests) == 1
+
+
 async def test_a_write_that_was_redirected_and_then_lost_is_sent_to_the_new_address_once() -> None:
     portal = fake_portal()
     params = attrs.evolve(UNLIMITED, retry_on_network_error=False)

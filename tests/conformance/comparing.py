@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 PLACEHOLDER = re.compile(r"\{(UUID_\d+|SDK_VERSION|SDK_TYPE|HTTP_CLIENT|ELAPSED_MS|HOST)\}")
 # What the SDK worded itself, and what came from its HTTP library or runtime, is not ours to repeat.
@@ -29,8 +30,6 @@ class Comparison:
                 self.differ(place, expected, actual)
         elif isinstance(expected, Mapping) and isinstance(actual, Mapping):
             for key in {**expected, **actual}:
-                if key == "info":
-                    continue
                 if key not in expected or key not in actual:
                     self.differ(f"{place}.{key}", expected.get(key, "<absent>"), actual.get(key, "<absent>"))
                 else:
@@ -43,7 +42,7 @@ class Comparison:
 
     def fits(self, expected: str, actual: Any) -> bool:
         if expected == "{ELAPSED_MS}":
-            return isinstance(actual, (int, float)) and actual >= 0
+            return isinstance(actual, (int, float)) and not isinstance(actual, bool) and actual >= 0
         names = PLACEHOLDER.findall(expected)
         pattern = "(.+?)".join(map(re.escape, PLACEHOLDER.sub("\0", expected).split("\0")))
         found = re.fullmatch(pattern, actual, re.DOTALL) if isinstance(actual, str) else None
@@ -88,8 +87,11 @@ class Comparison:
         self.value(
             (expected["contentType"] or "").partition(";")[0], actual["contentType"] or "", f"{place}.contentType"
         )
+        if "rawBody" in expected:  # the order, and what a map of a form cannot hold
+            fields, sent = (parse_qsl(one["rawBody"], keep_blank_values=True) for one in (expected, actual))
+            self.value(list(map(list, fields)), list(map(list, sent)), f"{place}.rawBody")
         for name, wanted in expected.get("headers", {}).items():
-            if name != "accept" and (wanted is None) != (name not in actual["headers"]):
+            if name != "accept" and (wanted is None) != (not actual["headers"].get(name)):
                 self.differ(f"{place}.headers.{name}", wanted, actual["headers"].get(name))
 
     # --- outcomes
@@ -104,23 +106,29 @@ class Comparison:
             elif key == "errors":
                 self.errors(value, actual.get(key) or {}, f"{place}.errors")
             elif key == "errorMessages":
-                self.value(len(value), len(actual[key]), f"{place}.errorMessages")
+                self.messages(expected, actual[key], f"{place}.errorMessages")
             elif key == "concurrent":
                 for position, (one, other) in enumerate(zip(value, actual[key], strict=True)):
                     self.outcome(one, other, f"{place}.concurrent[{position}]")
             elif key == "data" and has_results(value):
-                rows = value.items() if isinstance(value, Mapping) else enumerate(value)
-                for name, one in rows:
-                    self.outcome(one, actual["data"][name], f"{place}.data[{name}]")
+                rows, ours = by_name(value), by_name(actual["data"])
+                self.value(list(rows), list(ours), f"{place}.data rows")
+                for name in rows.keys() & ours.keys():
+                    self.outcome(rows[name], ours[name], f"{place}.data[{name}]")
             else:
-                self.value(value, actual.get(key), f"{place}.{key}")
+                self.value(without_info(value), without_info(actual.get(key)), f"{place}.{key}")
+
+    def messages(self, expected: Mapping[str, Any], actual: Sequence[str], place: str) -> None:
+        self.value(len(expected["errorMessages"]), len(actual), place)
+        for error in expected.get("errors", {}).values():
+            if error.get("messageFrom") in COMPARED_MESSAGES and error["message"] not in actual:
+                self.differ(place, error["message"], actual)
 
     def errors(self, expected: Mapping[str, Any], actual: Mapping[str, Any], place: str) -> None:
         if any(PLACEHOLDER.search(key) for key in expected):
+            self.value(len(expected), len(actual), f"{place} number")
             expected = dict(zip(actual, expected.values(), strict=False))
-        self.value(list(expected), list(actual), f"{place} keys") if len(expected) == 1 else self.value(
-            sorted(expected), sorted(actual), f"{place} keys"
-        )
+        self.value(sorted(expected), sorted(actual), f"{place} keys")
         for key, error in expected.items():
             if key in actual:
                 self.error(error, actual[key], f"{place}[{key}]")
@@ -167,3 +175,14 @@ def record(entry: Mapping[str, Any]) -> list[Any]:
 def has_results(data: Any) -> bool:
     rows = data.values() if isinstance(data, Mapping) else data if isinstance(data, list) else ()
     return any(isinstance(row, Mapping) and row.get("type") == "AjaxResult" for row in rows)
+
+
+def by_name(rows: Any) -> dict[Any, Any]:
+    return dict(rows) if isinstance(rows, Mapping) else dict(enumerate(rows or ()))
+
+
+def without_info(value: Any) -> Any:
+    """What is compared of a recorded value: `info` is for its reader."""
+    if isinstance(value, Mapping):
+        return {key: without_info(part) for key, part in value.items() if key != "info"}
+    return [without_info(part) for part in value] if isinstance(value, list) else value

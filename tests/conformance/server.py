@@ -61,6 +61,7 @@ class ScriptedServer:
             "query": asked,
             "contentType": kind,
             "body": body,
+            "rawBody": text,
             "headers": headers,
         }
         self.requests.append(request)

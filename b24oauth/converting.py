@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
+from dataclasses import is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
+from enum import Enum
+from types import GenericAlias, NoneType, UnionType
+from typing import Any, Final, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import attrs
 import cattrs
-from cattrs.cols import is_sequence as is_sequence_type
-from cattrs.cols import list_structure_factory
+import cattrs.cols
 from cattrs.preconf.json import make_converter
 
 from b24oauth.errors import InvalidDataError
@@ -22,8 +23,13 @@ __all__ = ["WHOLE_NUMBER", "structure", "structure_row", "structure_rows", "unst
 
 # Narrower than `int()`, which also takes underscores and digits of other scripts.
 WHOLE_NUMBER: Final = re.compile(r"\s*-?[0-9]{1,18}\s*", re.ASCII)
+_NUMBER: Final = re.compile(r"\s*-?[0-9]{1,40}(\.[0-9]{0,40})?([eE][-+]?[0-9]{1,3})?\s*", re.ASCII)
+_KEY: Final = re.compile(r"""\[(['"]).*\1\]""")
+_FLAGS: Final[Mapping[str, bool]] = {"Y": True, "1": True, "true": True, "N": False, "0": False, "false": False}
+_MOST_PROBLEMS: Final = 5
 
 T = TypeVar("T")
+_Hook: TypeAlias = Callable[[object, Any], Any]
 
 
 def _whole_number(value: object, _: type[int]) -> int:
@@ -88,23 +94,16 @@ def unstructure(value: object) -> Any:
 
 
 def _placed(line: str) -> str:
-    problem, _, path = line.rpartition(" @ ")
-    # What a validator refuses stands at the root: it names its field itself.
-    return f"{path.removeprefix('$').removeprefix('.')} {problem}".lstrip()
-
-
-# --- rows of Bitrix24 ------------------------------------------------------------------------------------------------
-
-_TRUE: Final = frozenset({"Y", "1", "true"})
-_FALSE: Final = frozenset({"N", "0", "false", ""})
-_MOST_PROBLEMS: Final = 5
+    problem, _, path = line.partition(" @ $")
+    # What a validator refuses stands at the root: it names its field itself. Keys of maps are data as values are.
+    return f"{_KEY.sub('[*]', path).removeprefix('.')} {problem}".lstrip()
 
 
 def structure_rows(rows: Sequence[object], row_type: type[T], *, method: str) -> list[T]:
     """Builds objects from the rows of a list.
 
-    Numbers and dates may be strings, flags `Y` and `N`; an empty string is an absent value, but for `str`; fields are
-    found whatever the case and underscores of their names.
+    Numbers and dates may be strings, flags `Y` and `N`; an empty string is an absent value, but for `str`; a datetime
+    needs its offset; fields are found whatever the case and underscores of their names.
 
     Args:
         rows: Rows as the portal answers them.
@@ -137,132 +136,177 @@ def structure_row(value: object, row_type: type[T], *, method: str) -> T:
 
 
 def _name(type_: Any) -> str:
-    return getattr(type_, "__name__", str(type_))
+    return str(type_).replace("typing.", "") if get_args(type_) else getattr(type_, "__name__", str(type_))
 
 
-def _integer(value: object, _: type[int]) -> int:
-    if isinstance(value, str):
-        value = float(value) if "." in value else int(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value):
-        return int(value)
+def _number(value: object) -> Decimal:
+    # Infinities and NaN, which Python's JSON reads, do not look like numbers.
+    if not isinstance(value, bool) and isinstance(value, (str, int, float)) and _NUMBER.fullmatch(text := str(value)):
+        return Decimal(text)
     raise TypeError
 
 
-def _float(value: object, _: type[float]) -> float:
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        return float(value)
+def _integer(value: object) -> int:
+    number = _number(value)
+    if int(number) == number:  # by way of float a long identifier would be rounded
+        return int(number)
     raise TypeError
 
 
-def _decimal(value: object, _: type[Decimal]) -> Decimal:
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        return Decimal(str(value).partition("|")[0])  # money carries its currency behind a bar
-    raise TypeError
+def _decimal(value: object) -> Decimal:
+    return _number(value.partition("|")[0] if isinstance(value, str) else value)  # money has its currency behind a bar
 
 
-def _flag(value: object, _: type[bool]) -> bool:
-    if isinstance(value, bool):
-        return value
-    text = str(value)
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    raise TypeError
+def _flag(value: object) -> bool:
+    flag = value if isinstance(value, bool) else _FLAGS.get(_any_text(value))
+    if flag is None:
+        raise TypeError
+    return flag
 
 
-def _any_text(value: object, _: type[str]) -> str:
+def _any_text(value: object) -> str:
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)
     raise TypeError
 
 
-def _moment(value: object, _: type[datetime]) -> datetime:
-    if isinstance(value, str):
-        return datetime.fromisoformat(value)
+def _moment(value: object) -> datetime:
+    if isinstance(value, str) and (moment := datetime.fromisoformat(value)).tzinfo:
+        return moment
     raise TypeError
 
 
-def _day(value: object, _: type[date]) -> date:
-    if isinstance(value, str):
-        return datetime.fromisoformat(value).date()
+def _day(value: object) -> date:
+    if isinstance(value, str) and len(value) == len("2026-01-31"):
+        return date.fromisoformat(value)
+    return _moment(value).date()
+
+
+def _php_map(value: object) -> Mapping[str, Any]:
+    if is_mapping(value):
+        return value
+    if value == []:  # PHP does not tell an empty map from an empty list
+        return {}
     raise TypeError
 
 
-def _plain_name(name: str) -> str:
-    return name.replace("_", "").lower()
+def _php_list(value: object) -> list[Any]:
+    if is_mapping(value) and all(WHOLE_NUMBER.fullmatch(key) for key in value):
+        return list(value.values())  # PHP writes a list with gaps as a map by position
+    if is_list(value):
+        return value
+    raise TypeError
 
 
-def _as_rows_name_them(cls: Any, types: Mapping[str, Any], inner: Any) -> Any:
-    """Structures a class from a row whose names may be spelled otherwise, and whose empty values may be absent ones."""
-    spelled = {_plain_name(name): name for name in types}
-    keeps_empty = {name for name, type_ in types.items() if type_ in (str, Any)}
-    may_be_none = {name for name, type_ in types.items() if type_ is Any or type(None) in get_args(type_)}
-    maps = {name for name, type_ in types.items() if get_origin(type_) is dict}
+def _one_of(options: Iterable[Any], value: object) -> Any:
+    text = _any_text(value)
+    for option in options:
+        if text == str(option.value if isinstance(option, Enum) else option):
+            return option
+    raise TypeError
 
-    def build(row: object, _: Any) -> Any:
-        if row == []:
-            row = {}  # PHP's empty map
-        if not is_mapping(row):
-            raise TypeError
+
+def _is_optional(type_: Any) -> bool:
+    return get_origin(type_) in (Union, UnionType) and NoneType in get_args(type_)
+
+
+def _has_items(type_: Any) -> bool:
+    return get_origin(type_) in (set, frozenset) or (get_origin(type_) is tuple and Ellipsis in get_args(type_))
+
+
+def _takes_empty(type_: Any) -> bool:
+    if get_origin(type_) in (Union, UnionType, Literal):
+        return any(option in ("", NoneType) or _takes_empty(option) for option in get_args(type_))
+    base = getattr(type_, "__supertype__", type_)  # a NewType's
+    if isinstance(base, type) and issubclass(base, Enum):
+        return any(member.value == "" for member in base)
+    return base in (str, Any)
+
+
+def _by_fields(cls: Any) -> Callable[[object], dict[str, Any]]:
+    """Makes what finds a row's fields: names may be spelled otherwise, and empty values may be absent ones."""
+    types = get_type_hints(get_origin(cls) or cls)
+    spelled = {name.replace("_", "").lower(): name for name in types} | {name.lower(): name for name in types}
+    keeps_empty = {name for name, type_ in types.items() if _takes_empty(type_)}
+    keeps_none = {name for name, type_ in types.items() if type_ is Any or _is_optional(type_)}
+
+    def found(row: object) -> dict[str, Any]:
         given: dict[str, Any] = {}
-        for key, value in row.items():
-            name = key if key in types else spelled.get(_plain_name(str(key)))
+        for key, value in _php_map(row).items():
+            lower = key.lower()
+            name = key if key in types else spelled.get(lower) or spelled.get(lower.replace("_", ""))
             if name is None or (name in given and key != name):
                 continue
-            if value is None or (value == "" and name not in keeps_empty):
-                if name in may_be_none:
-                    given[name] = None
-                continue  # absent: the default holds, or the field is missing
-            given[name] = {} if value == [] and name in maps else value
-        return inner(given, cls)
+            if value not in (None, "") or name in (keeps_none if value is None else keeps_empty):
+                given[name] = value
+        return given
 
-    return build
+    return found
 
 
-def _php_list(inner: Any) -> Any:
-    """PHP writes a list with gaps as a map by position."""
+def _after(prepare: Callable[[Any], object], inner: Any) -> _Hook:
+    return lambda value, type_: inner(prepare(value), type_)
 
-    def build(value: object, type_: Any) -> Any:
-        if is_mapping(value) and all(str(key).isdigit() for key in value):
-            value = list(value.values())
-        if not is_list(value):
-            raise TypeError
-        return inner(value, type_)
 
-    return build
+def _simple(kind: type, read: Callable[[object], object]) -> _Hook:
+    def hook(value: object, type_: Any) -> Any:
+        if type_ is kind:
+            return read(value)
+        # cattrs comes here for subclasses too: enumerations of numbers and texts above all.
+        return _one_of(type_, value) if issubclass(type_, Enum) else type_(read(value))
+
+    return hook
+
+
+_SIMPLE: Final[Mapping[type, Callable[[object], object]]] = {
+    int: _integer,
+    float: lambda value: float(_number(value)),
+    Decimal: _decimal,
+    bool: _flag,
+    str: _any_text,
+    datetime: _moment,
+    date: _day,
+}
 
 
 def _for_rows() -> cattrs.Converter:
-    converter: Any = make_converter(detailed_validation=True)
-    simple: tuple[tuple[Any, Any], ...] = (
-        (int, _integer),
-        (float, _float),
-        (Decimal, _decimal),
-        (bool, _flag),
-        (str, _any_text),
-        (datetime, _moment),
-        (date, _day),
+    converter = make_converter()
+    # Not every part of cattrs has complete types.
+    factories: Any = converter
+    cols: Any = cattrs.cols
+
+    def on(fits: Callable[[Any], bool], factory: Callable[[Any], _Hook]) -> None:
+        factories.register_structure_hook_factory(fits, factory)
+
+    def of_optional(type_: Any) -> _Hook:
+        inner: Any = Union[tuple(arg for arg in get_args(type_) if arg is not NoneType)]  # noqa: UP007  # of a tuple
+        return lambda value, _: None if value is None or value == "" else converter.structure(value, inner)
+
+    def of_items(type_: Any) -> _Hook:
+        made: Any = get_origin(type_)
+        items: Any = GenericAlias(list, get_args(type_)[:1])
+        return lambda value, _: made(converter.structure(value, items))
+
+    def on_containers(kinds: tuple[type, ...], prepare: Callable[[object], object], factory: Any) -> None:
+        on(
+            lambda type_: (get_origin(type_) or type_) in kinds,
+            lambda type_: _after(prepare, factory(type_, converter)),
+        )
+
+    for kind, read in _SIMPLE.items():
+        converter.register_structure_hook(kind, _simple(kind, read))
+    converter.register_structure_hook(Enum, lambda value, type_: _one_of(type_, value))
+    on(lambda type_: get_origin(type_) is Literal, lambda type_: lambda value, _: _one_of(get_args(type_), value))
+    on(_is_optional, of_optional)
+    on(_has_items, of_items)
+    on_containers((list, Sequence, MutableSequence), _php_list, cols.list_structure_factory)
+    on_containers((dict, Mapping, MutableMapping), _php_map, cols.mapping_structure_factory)
+    on(
+        lambda type_: attrs.has(type_) or is_dataclass(type_),
+        lambda cls: _after(_by_fields(cls), factories.gen_structure_attrs_fromdict(cls)),
     )
-    for type_, hook in simple:
-        converter.register_structure_hook(type_, hook)
-
-    def of_list(type_: Any) -> Any:
-        return _php_list(list_structure_factory(type_, converter))
-
-    def of_class(cls: Any) -> Any:
-        names = [one.name for one in (attrs.fields(cls) if attrs.has(cls) else fields(cls))]
-        hints = get_type_hints(cls)
-        types = {name: hints.get(name, Any) for name in names}
-        return _as_rows_name_them(cls, types, converter.gen_structure_attrs_fromdict(cls))
-
-    def of_typed_dict(cls: Any) -> Any:
-        return _as_rows_name_them(cls, get_type_hints(cls), converter.gen_structure_typeddict(cls))
-
-    converter.register_structure_hook_factory(is_sequence_type, of_list)
-    converter.register_structure_hook_factory(attrs.has, of_class)
-    converter.register_structure_hook_factory(is_dataclass, of_class)
-    converter.register_structure_hook_factory(is_typeddict, of_typed_dict)
-    made: cattrs.Converter = converter
-    return made
+    on(is_typeddict, lambda cls: _after(_by_fields(cls), factories.gen_structure_typeddict(cls)))
+    return converter
 
 
 _row_converter: Final = _for_rows()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,7 @@ from b24oauth.protocol.files import File
 __all__ = ["read_file"]
 
 # A multiple of three, so that the parts in base64 can be joined.
-_CHUNK: Final = 3 * 256 * 1024
+_CHUNK: Final = 3 * 64 * 1024
 
 
 async def read_file(path: str | PathLike[str], *, name: str | None = None) -> File:
@@ -34,8 +33,9 @@ async def read_file(path: str | PathLike[str], *, name: str | None = None) -> Fi
 
 
 def _encoded(source: Path) -> str:
-    text = io.StringIO()  # keeps the parts, and gives the whole without a copy of each
+    text = ""
     with source.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            text.write(base64.b64encode(chunk).decode("ascii"))
-    return text.getvalue()
+        # CPython grows a text that nothing else refers to in place; joining parts would hold everything twice.
+        for chunk in iter(lambda: file.read(_CHUNK), b""):
+            text += base64.b64encode(chunk).decode("ascii")
+    return text

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NewType, Optional, TypedDict
 
 import attrs
 import pytest
@@ -53,6 +53,24 @@ class DealDict(TypedDict, total=False):
     OPENED: bool
 
 
+class Size(enum.IntEnum):
+    SMALL = 1
+
+
+class Kind(enum.StrEnum):
+    NONE = ""
+    DEAL = "D"
+
+
+Code = NewType("Code", str)
+
+
+def one(type_: Any, value: Any) -> Any:
+    """The value of the only field of a row, which has no default."""
+    row_type = attrs.make_class("Row", {"field": attrs.field(type=type_)})
+    return structure_row({"FIELD": value}, row_type, method="m").field
+
+
 ROW = {
     "ID": "7",
     "TITLE": "",
@@ -92,6 +110,77 @@ def test_flags_are_written_in_many_ways(given: Any, value: bool) -> None:
     assert build(OPENED=given).opened is value
 
 
+@pytest.mark.parametrize(
+    ("type_", "given", "value"),
+    [
+        (int, "9007199254740993.0", 9007199254740993),
+        (float, "1.5", 1.5),
+        (Decimal, "10.50|USD", Decimal("10.50")),
+        (int | None, "", None),
+        (str | None, "", None),
+        (Optional[int], "5", 5),  # noqa: UP045  # people still write it so
+        (list[int | None], ["", "5"], [None, 5]),
+        (dict[str, bool | None], {"a": "Y", "b": ""}, {"a": True, "b": None}),
+        (dict[str, int] | None, [], {}),
+        (list[dict[str, int]], [[], {"a": "1"}], [{}, {"a": 1}]),
+        (list[int] | None, {"0": "1", "2": "3"}, [1, 3]),
+        (tuple[int, ...], {"0": "1", "2": "3"}, (1, 3)),
+        (set[int], ["1", 1], {1}),
+        (Size, "1", Size.SMALL),
+        (Kind, "D", Kind.DEAL),
+        (Kind, "", Kind.NONE),
+        (Literal[1, 2], "2", 2),
+        (Literal["", "A"], "", ""),
+        (Code, "", ""),
+        (date, "2026-01-31", date(2026, 1, 31)),
+        (date, "2026-01-31T23:00:00+03:00", date(2026, 1, 31)),
+    ],
+)
+def test_a_value_is_read_as_its_field_wants_it(type_: Any, given: Any, value: Any) -> None:
+    built = one(type_, given)
+    assert built == value
+    assert type(built) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("type_", "given"),
+    [
+        (int, "5.5"),
+        (int, "1_000"),
+        (int, "٣"),
+        (int, True),
+        (float, "nan"),
+        (float, float("inf")),
+        (Decimal, "Infinity"),
+        (bool, "yes"),
+        (str, True),
+        (datetime, "2026-01-31T23:59:59"),
+        (date, "2026-01-31T23:59:59"),
+        (date, "31.01.2026"),
+        (Size, "2"),
+        (Kind, "SECRET"),
+        (Literal[1], True),
+        (list[str], "abc"),
+        (list[int], {"a": "1"}),
+        (dict[str, int], [1]),
+    ],
+)
+def test_a_value_that_could_mean_something_else_is_refused(type_: Any, given: Any) -> None:
+    with pytest.raises(InvalidDataError, match="row 0: field must be "):
+        one(type_, given)
+
+
+def test_a_key_of_a_map_is_not_shown_either() -> None:
+    with pytest.raises(InvalidDataError, match=r"row 0: field\[\*\] must be int") as caught:
+        one(dict[str, int], {"SECRET @ $.x": "x"})
+    assert "SECRET" not in str(caught.value)
+
+
+def test_fields_that_differ_in_underscores_alone_keep_apart() -> None:
+    row_type = attrs.make_class("Row", {"stage_id": attrs.field(type=int), "stageid": attrs.field(type=int)})
+    assert structure_row({"STAGE_ID": 1, "STAGEID": 2}, row_type, method="m") == row_type(1, 2)
+
+
 @pytest.mark.parametrize("name", ["ID", "id", "Id", "_id"])
 def test_fields_are_found_whatever_their_spelling(name: str) -> None:
     row = {name: 5, "title": "t", "stageId": "NEW"}
@@ -101,6 +190,7 @@ def test_fields_are_found_whatever_their_spelling(name: str) -> None:
 
 def test_the_exact_name_wins() -> None:
     assert structure_row({"ID": 1, "id": 2, "title": ""}, Deal, method="m").id == 2
+    assert structure_row({"id": 2, "ID": 1, "title": ""}, Deal, method="m").id == 2
 
 
 def test_numbers_become_texts_and_maps_by_position_lists() -> None:

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from b24oauth import __version__
-from b24oauth.cli import main
-from b24oauth.cli.report import Check, Report
+from b24oauth.cli import demo, main
+from b24oauth.testing import faults
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -22,7 +22,8 @@ def test_the_demo_holds_what_it_promises_and_shows_a_table() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert "16 of 16 held" in run.stdout
     assert "1 token request" in run.stdout
-    assert "fake" not in run.stdout.partition("saved pair")[2].partition("held")[0].replace("'***'", "")
+    assert "throttled: none refused, none lost: 120 calls, 0 refusals" in run.stdout
+    assert "access_token='***', refresh_token='***'" in run.stdout
 
 
 def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,14 +33,17 @@ def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip() == f"b24oauth {__version__}"
 
 
-def test_one_promise_that_does_not_hold_makes_the_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(report: Report) -> bool:
-        report.check(Check("this holds", True, "yes"))
-        report.check(Check("this does not", False, "no"))
-        return report.summary()
-
-    monkeypatch.setattr("b24oauth.cli.demo.run_demo", broken)
+def test_one_promise_that_does_not_hold_makes_the_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusal = faults.status(403, error="ACCESS_DENIED")
+    monkeypatch.setattr(demo, "SURVIVED", (("a refusal", refusal),))
+    monkeypatch.setattr(demo, "CALLS", 2)
+    monkeypatch.setattr(demo, "THROTTLED", 11)
     assert main(["demo", "--plain"]) == 1
+    shown = capsys.readouterr().out
+    assert "FAILED  survives a refusal: [AccessDeniedError]" in shown
+    assert "7 of 8 held" in shown
 
 
 @pytest.mark.parametrize("missing", ["rich", "uvicorn"])

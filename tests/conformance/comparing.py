@@ -119,7 +119,8 @@ class Comparison:
                 self.value(without_info(value), without_info(actual.get(key)), f"{place}.{key}")
 
     def messages(self, expected: Mapping[str, Any], actual: Sequence[str], place: str) -> None:
-        self.value(len(expected["errorMessages"]), len(actual), place)
+        if not isinstance(actual, list) or len(actual) != len(expected["errorMessages"]):
+            self.differ(place, expected["errorMessages"], actual)
         for error in expected.get("errors", {}).values():
             if error.get("messageFrom") in COMPARED_MESSAGES and error["message"] not in actual:
                 self.differ(place, error["message"], actual)

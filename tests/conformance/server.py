@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 
 def each_text(value: Any, change: Callable[[str], str]) -> Any:
@@ -17,6 +17,14 @@ def each_text(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, Mapping):
         return {change(key): each_text(part, change) for key, part in value.items()}
     return [each_text(part, change) for part in value] if isinstance(value, list) else value
+
+
+def fields(text: str) -> dict[str, Any]:
+    """The fields of a query or form; one that came twice shows both values instead of the last."""
+    return {
+        name: values[0] if len(values) == 1 else values
+        for name, values in parse_qs(text, keep_blank_values=True).items()
+    }
 
 
 class ScriptedServer:
@@ -53,8 +61,8 @@ class ScriptedServer:
         path, _, query = target.partition("?")
         kind = headers.get("content-type", "").partition(";")[0] or None
         form = kind == "application/x-www-form-urlencoded"
-        body = dict(parse_qsl(text, True)) if form else json.loads(text) if text else None
-        asked = dict(parse_qsl(query, True))
+        body = fields(text) if form else json.loads(text) if text else None
+        asked = fields(query)
         request = {
             "method": method,
             "path": path,

@@ -181,7 +181,13 @@ QUIRKS: dict[str, tuple[str, Check]] = {
         "B1: the caller's own bound is the start of the walk; rows from before it are refused",
         lambda p: bodies(p)[0]["filter"] == {"STAGE_ID": "NEW", ">ID": 1000} and threw(p.outcome[0], "JSSDK_LIST_WALK"),
     ),
-    "list-v2-wrong-result-key": ("B1: named", lambda p: threw(p.outcome[0], "JSSDK_LIST_WALK", "AjaxError")),
+    "list-v2-wrong-result-key": (
+        "B1: raises, and names the method, the key that was looked for and those that are there",
+        lambda p: (
+            threw(p.outcome[0], "JSSDK_LIST_WALK", "AjaxError")
+            and all(name in p.outcome[0]["throws"]["message"] for name in ("crm.item.list", "`items`", "other"))
+        ),
+    ),
     "list-v2-result-not-a-list": (
         "B1: known methods need no key; their identifier is not the one that was recorded",
         lambda p: threw(p.outcome[0], "JSSDK_LIST_WALK", "AjaxError") and bodies(p)[0]["order"] == {"id": "ASC"},
@@ -238,6 +244,7 @@ QUIRKS: dict[str, tuple[str, Check]] = {
             all(threw(one, "JSSDK_TOKEN_PERSISTENCE") for one in p.outcome[1:])
             and paths(p) == ["token"]
             and len(p.after["callback"]) > 1
+            and p.after["authData"] is False
         ),
     ),
     "refresh-callback-shares-live-params": (

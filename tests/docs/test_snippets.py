@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,13 +13,29 @@ from typing import Any
 import httpx
 import pytest
 
+import b24oauth
+import b24oauth.testing
 import b24oauth.wire
-from b24oauth import B24OAuth, B24OAuthParams
+from b24oauth import B24OAuthParams, HandlerRefreshAuth
 from b24oauth.testing import FakePortal
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+WITHOUT_SNIPPETS = {"reference-differences.md", "security.md"}
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+ERROR = re.compile(r"`(\w+Error)`")
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+class Broker:
+    """The token broker of whoever reads the README."""
+
+    def __init__(self, portal: FakePortal) -> None:
+        self._portal = portal
+
+    async def fetch(self) -> HandlerRefreshAuth:
+        pair = self._portal.issue()
+        return {"access_token": pair.access_token, "refresh_token": pair.refresh_token, "expires_in": 3600}
 
 
 @pytest.fixture
@@ -34,25 +53,63 @@ def portal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakePortal:
     return portal
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
-def test_snippets_run(page: Path, portal: FakePortal) -> None:
+def filled_in(block: str, issued: B24OAuthParams, portal: FakePortal) -> str:
+    """The snippet with what a reader puts in the place of the dots."""
+    values = {
+        'access_token="…"': f'access_token="{issued.access_token}"',
+        'refresh_token="…"': f'refresh_token="{issued.refresh_token}"',
+        'member_id="…"': f'member_id="{issued.member_id}"',
+        'client_id="local.…"': f'client_id="{portal.secret.client_id}"',
+        'client_secret="…"': f'client_secret="{portal.secret.client_secret}"',
+        "expires=1745997853": f"expires={issued.expires}",
+    }
+    for dots, value in values.items():
+        block = block.replace(dots, value)
+    return block
+
+
+def run_by_pytest(block: str, folder: Path) -> None:
+    """Runs a snippet that is a test module, as the page tells its readers to."""
+    (folder / "conftest.py").write_text('pytest_plugins = ["b24oauth.testing.plugin"]\n', encoding="utf-8")
+    (folder / "test_of_the_page.py").write_text(block, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}", str(folder)]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "1 passed" in run.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_snippets_of_a_page_run(page: Path, portal: FakePortal, tmp_path: Path) -> None:
     issued = portal.issue()
-    given = {"access_token": issued.access_token, "refresh_token": issued.refresh_token, "member_id": issued.member_id}
-    names: dict[str, Any] = {"__name__": "snippet", "params": issued, "secret": portal.secret}
+    # A page's snippets go on where the one before ended; the guide to testing brings all names itself.
+    given: dict[str, Any] = {"params": issued, "secret": portal.secret, "broker": Broker(portal)}
+    names: dict[str, Any] = {} if page.name == "testing.md" else given
     blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    assert bool(blocks) == (page.name not in WITHOUT_SNIPPETS)
     for block in blocks:
-        # What a reader fills in himself.
-        code = re.sub(
-            r'(access_token|refresh_token|member_id)="…"', lambda found: f'{found[1]}="{given[found[1]]}"', block
-        )
-        code = code.replace('client_id="local.…"', f'client_id="{portal.secret.client_id}"')
-        code = code.replace('client_secret="…"', f'client_secret="{portal.secret.client_secret}"')
-        code = code.replace("expires=1745997853", f"expires={issued.expires}")
-        if page.name == "testing.md":
-            names = {"__name__": "snippet"}
-        exec(compile(code, f"{page.name}", "exec"), names)
-    assert blocks or page.name in ("security.md", "reference-differences.md")
+        if "import pytest" in block:
+            run_by_pytest(block, tmp_path)
+        else:
+            code = compile(filled_in(block, issued, portal), page.name, "exec")
+            exec(code, names)
 
 
-def test_the_snippets_names_are_public() -> None:
-    assert {B24OAuth.__name__, B24OAuthParams.__name__} <= set(b24oauth.__all__)
+def test_the_first_program_of_the_readme_shows_a_deal(portal: FakePortal, capsys: pytest.CaptureFixture[str]) -> None:
+    first = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))[0]
+    exec(compile(filled_in(first, portal.issue(), portal), "README.md", "exec"), {})
+    assert capsys.readouterr().out == "Deal 1\n"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_only_errors_and_files_that_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    known = {*b24oauth.__all__, *b24oauth.testing.__all__}
+    assert [name for name in ERROR.findall(text) if name not in known and not hasattr(builtins, name)] == []
+    assert [link for link in LINK.findall(text) if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_shows_every_error_that_can_be_caught() -> None:
+    shown = set(ERROR.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    exported = {name for name in b24oauth.__all__ if name.endswith("Error")}
+    # The base of all calls' errors, and one that is both of two others, are in the tree of `b24oauth.errors`.
+    assert exported - shown == {"AjaxError", "InvalidCallParamsError"}

@@ -27,20 +27,21 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy and pyright, both strict, over the package and what users' code sees of it."""
-    session.install(*GROUPS["types"], *GROUPS["test"], "-e", ".[cli,testing]")
+    session.install(*GROUPS["types"], *GROUPS["test"], "-e", ".[cli,speed,testing]")
     session.run("mypy")
     session.run("basedpyright", "--level", "error", "--pythonpath", str(Path(session.bin) / "python"))
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests but the replay of recordings and the documents, with coverage."""
-    session.install(*GROUPS["test"], "-e", ".[cli,testing]")
+    """All tests but the replay of recordings and the documents, over each transport, with coverage."""
+    session.install(*GROUPS["test"], "-e", ".[cli,speed,testing]")
     session.run("coverage", "erase")
-    session.run(
-        "pytest", "-n", "2", "--cov", "--cov-report=", "--ignore=tests/conformance", "--ignore=tests/docs",
-        *session.posargs,
-    )  # fmt: skip
+    for transport in ("httpx", "aiohttp"):
+        session.run(
+            "pytest", "-n", "2", "--cov", "--cov-append", "--cov-report=", "--ignore=tests/conformance",
+            "--ignore=tests/docs", f"--transport={transport}", *session.posargs,
+        )  # fmt: skip
     session.run("coverage", "report")
 
 

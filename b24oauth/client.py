@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -27,6 +28,7 @@ from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS, oauth_token_url, rest_root
 from b24oauth.protocol.openapi import V3Method, read_methods
 from b24oauth.tools import ToolsManager
+from b24oauth.transports import TransportName
 from b24oauth.wire import Wire
 
 __all__ = ["B24OAuth"]
@@ -44,6 +46,9 @@ class B24OAuth:
         restriction_params: Limits and repeats; None for the usual ones.
         restriction_manager: Limits to share with other clients of the same portal, instead of `restriction_params`.
         http_client: An httpx client of yours; it stays yours to close.
+        transport: What a client made here sends with: "auto" takes aiohttp when the extra `speed` is installed,
+            "httpx" never does, "aiohttp" needs it.
+        max_concurrency: Requests under way at once, at most; further calls wait in the order they came.
         token_store: Where token pairs outlive the process.
         logger: Anything like a `logging.Logger`; by default the one named "b24oauth".
         timeout: How long to wait for a connection, and for each part of an answer, seconds.
@@ -69,6 +74,8 @@ class B24OAuth:
         restriction_params: RestrictionParams | None = None,
         restriction_manager: RestrictionManager | None = None,
         http_client: httpx.AsyncClient | None = None,
+        transport: TransportName = "auto",
+        max_concurrency: int = 10,
         token_store: TokenStore | None = None,
         logger: LoggerLike | None = None,
         timeout: float = 30.0,
@@ -78,12 +85,13 @@ class B24OAuth:
         clock: Callable[[], float] = time.time,
     ) -> None:
         _check(auth_options, oauth_secret, trusted_oauth_hosts, refresh_http_method)
-        _check_parts(restriction_params, restriction_manager, http_client)
+        _check_parts(restriction_params, restriction_manager)
+        _check_connections(http_client, transport, max_concurrency)
         trusted = frozenset(trusted_oauth_hosts)
         oauth_token_url(auth_options.server_endpoint, trusted)
         rest_root(auth_options.client_endpoint, trusted)
         self._log = Log(logger)
-        self._wire = Wire(http_client, timeout=timeout)
+        self._wire = Wire(http_client, timeout=timeout, transport=transport, connections=max_concurrency)
         self._limits = restriction_manager or RestrictionManager(restriction_params, clock=clock)
         renewer = Renewer(
             wire=self._wire,
@@ -96,6 +104,7 @@ class B24OAuth:
         self._keeper = TokenKeeper(auth_options, renewer, store=token_store, log=self._log)
         services = Services(
             wire=self._wire,
+            gate=asyncio.Semaphore(max_concurrency),
             keeper=self._keeper,
             limits=self._limits,
             relocation=Relocation(self._keeper),
@@ -284,7 +293,7 @@ def _check(auth_options: object, oauth_secret: object, trusted_hosts: object, ht
         raise ConfigurationError('refresh_http_method must be "POST" or "GET"')
 
 
-def _check_parts(params: object, manager: object, http_client: object) -> None:
+def _check_parts(params: object, manager: object) -> None:
     if not isinstance(params, RestrictionParams | None):
         raise ConfigurationError("restriction_params must be RestrictionParams, or None for the usual ones")
     if not isinstance(manager, RestrictionManager | None):
@@ -293,5 +302,12 @@ def _check_parts(params: object, manager: object, http_client: object) -> None:
         )
     if params is not None and manager is not None:
         raise ConfigurationError("restriction_params belong into the restriction_manager: give one of the two")
+
+
+def _check_connections(http_client: object, transport: str, max_concurrency: object) -> None:
     if not isinstance(http_client, httpx.AsyncClient | None):
         raise ConfigurationError("http_client must be an httpx.AsyncClient, or None for one of the client's own")
+    if http_client is not None and transport != "auto":
+        raise ConfigurationError("http_client has a transport already: give one of http_client and transport")
+    if not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool) or max_concurrency < 1:
+        raise ConfigurationError("max_concurrency must be a whole number of at least 1")

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer; the only place that knows httpx. Tells "never sent" from "sent, no answer"."""
+"""One HTTP request and its answer. Tells "never sent" from "sent, no answer"."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import httpx
 
 from b24oauth.errors import ClientStateError
 from b24oauth.protocol.decoding import RawAnswer
+from b24oauth.transports import Transport, TransportName, chosen_transport, make_client, meant_by
 
 __all__ = ["NoAnswer", "Wire"]
 
@@ -21,7 +22,6 @@ _NEVER_SENT: Final = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
     httpx.InvalidURL,
-    UnicodeEncodeError,  # a token that no header can carry
 )
 
 
@@ -47,11 +47,25 @@ class Wire:
     Args:
         client: A client of the caller's, which stays his to close.
         timeout: How long to wait for a connection, and for each part of an answer, seconds.
+        transport: What a client made here sends with.
+        connections: Requests under way at most.
+
+    Raises:
+        ConfigurationError: The transport is not installed.
     """
 
-    def __init__(self, client: httpx.AsyncClient | None, *, timeout: float) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient | None,
+        *,
+        timeout: float,
+        transport: TransportName = "auto",
+        connections: int = 100,
+    ) -> None:
         self._given = client
         self._own: httpx.AsyncClient | None = None
+        self._transport: Transport | None = chosen_transport(transport) if client is None else None
+        self._connections = connections
         self._timeout = httpx.Timeout(timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -95,33 +109,38 @@ class Wire:
         """
         # Whoever waited while the client was closed must not open a connection that nobody closes.
         self.enter_loop()
-        client = self._client()
+        if not all(value.isascii() and value.isprintable() for value in headers.values()):
+            # Transports differ in what they make of it: an error, or bytes that nobody meant.
+            raise NoAnswer(sent=False, timed_out=False, reason=httpx.LocalProtocolError.__name__)
+        client = self._given or self._own or self._made()
+        if self._transport == "aiohttp":
+            # It learns from the loop, one turn later, that the other side has closed an idle connection.
+            await asyncio.sleep(0)
         try:
             request = client.build_request(
                 "GET" if body is None else "POST",
                 url,
                 content=body,
-                headers=dict(headers),
+                headers=headers,
                 timeout=self._timeout if timeout is None else timeout,
             )
             # A redirect would carry the token to whoever it names; `auth=None` keeps .netrc out.
             answer = await client.send(request, auth=None, follow_redirects=False)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeEncodeError) as error:
-            failure = NoAnswer(
-                sent=not isinstance(error, _NEVER_SENT),
-                timed_out=isinstance(error, httpx.TimeoutException),
-                reason=type(error).__name__,
-            )
+        except Exception as error:
+            meant = meant_by(error)
+            if meant is None:
+                raise
         else:
             return RawAnswer(answer.status_code, answer.headers, answer.content)
         # Raised outside of the except block: httpx's errors hold the request with its secrets.
-        raise failure
+        raise NoAnswer(
+            sent=not issubclass(meant, _NEVER_SENT),
+            timed_out=issubclass(meant, httpx.TimeoutException),
+            reason=meant.__name__,
+        )
 
-    def _client(self) -> httpx.AsyncClient:
-        if self._given is not None:
-            return self._given
-        if self._own is None:
-            self._own = httpx.AsyncClient(timeout=self._timeout, follow_redirects=False)
+    def _made(self) -> httpx.AsyncClient:
+        self._own = make_client(self._transport or "httpx", timeout=self._timeout, connections=self._connections)
         return self._own
 
     async def aclose(self) -> None:

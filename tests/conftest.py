@@ -1,14 +1,37 @@
-"""All async tests run on a loop that skips waiting."""
+"""All async tests run on a loop that skips waiting, and over the transport that is asked for.
+
+`pytest --transport httpx` runs them as if the extra `speed` were not installed.
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
 from b24oauth.testing import VirtualClockLoop
+from b24oauth.transports import chosen_transport
 
 pytest_plugins = ["b24oauth.testing.plugin"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--transport", choices=["httpx", "aiohttp"], default=chosen_transport("auto"))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"transport: {config.getoption('--transport')}"
+
+
+@pytest.fixture(autouse=True)
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The transport that clients choose by themselves in this run."""
+    name: str = request.config.getoption("--transport")
+    if name == "httpx":
+        monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
+    assert chosen_transport("auto") == name
+    return name
 
 
 @pytest.fixture

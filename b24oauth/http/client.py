@@ -47,6 +47,7 @@ class Services:
 
     Attributes:
         wire: Sends requests.
+        gate: A place for each request that may be under way; those who wait come in the order of their arrival.
         keeper: Holds the token pair.
         limits: What the portal allows.
         relocation: Follows a renamed portal.
@@ -56,6 +57,7 @@ class Services:
     """
 
     wire: Wire
+    gate: asyncio.Semaphore
     keeper: TokenKeeper
     limits: RestrictionManager
     relocation: Relocation
@@ -313,12 +315,20 @@ class HttpClient:
 
     async def _send_with_token(self, call: _Call) -> AjaxResult[Any]:
         """Sends the call, and once more when the token is refused or the portal has moved."""
-        services = self._services
-        before = services.keeper.params
-        if services.keeper.fresh() is None:
+        keeper = self._services.keeper
+        before = keeper.params
+        if keeper.fresh() is None:
             call.records.renewing()
             # A call that waits for a token holds no place in the bucket: those would all be sent in one burst.
-            await services.keeper.get()
+            await keeper.get()
+        if keeper.is_inside():
+            # A callback of the renewal must not wait behind those who wait for the renewal.
+            return await self._send_admitted(call, before)
+        async with self._services.gate:
+            return await self._send_admitted(call, before)
+
+    async def _send_admitted(self, call: _Call, before: B24OAuthParams) -> AjaxResult[Any]:
+        services = self._services
         await services.limits.admit()
         pair = await services.keeper.get()
         call.renewed = call.renewed or pair is not before

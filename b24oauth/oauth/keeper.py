@@ -108,7 +108,7 @@ class TokenKeeper:
             TokenPersistenceError: The renewed pair could not be saved.
             ClientStateError: Asked from inside of the renewal, which would wait for itself, or of a closed client.
         """
-        if self._is_inside():
+        if self.is_inside():
             return self._pair_inside(refused)
         # Whoever waited for the limits while the client was closed must not begin a renewal.
         self._renewer.wire.enter_loop()
@@ -136,7 +136,7 @@ class TokenKeeper:
         Raises:
             ClientStateError: Asked from inside of the renewal, which would wait for itself.
         """
-        if self._is_inside():
+        if self.is_inside():
             raise _would_wait_for_itself()
 
     async def aclose(self) -> None:
@@ -272,7 +272,8 @@ class TokenKeeper:
 
     # --- called from inside of the renewal -------------------------------------------------------------------------
 
-    def _is_inside(self) -> bool:
+    def is_inside(self) -> bool:
+        """True for a callback of the renewal under way, and for whatever it calls."""
         return self._work is not None and _work_of_this_context.get(None) is self._work
 
     def _pair_inside(self, refused: str | None) -> B24OAuthParams:

@@ -45,7 +45,7 @@ def portal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakePortal:
 
     class Connected(httpx.AsyncClient):
         def __init__(self, **options: Any) -> None:
-            options.setdefault("transport", portal.transport())
+            options["transport"] = portal.transport()
             super().__init__(**options)
 
     monkeypatch.setattr(b24oauth.wire.httpx, "AsyncClient", Connected)

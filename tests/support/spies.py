@@ -220,7 +220,7 @@ def clean_logs() -> Iterator[list[logging.LogRecord]]:
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = records.append  # type: ignore[method-assign]
-    loggers = [logging.getLogger(name) for name in ("b24oauth", "httpx", "httpcore")]
+    loggers = [logging.getLogger(name) for name in ("b24oauth", "httpx", "httpcore", "aiohttp")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.addHandler(handler)

@@ -1,0 +1,116 @@
+"""How many requests of a client are under way at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from b24oauth import RateLimitConfig, RestrictionParams
+from b24oauth.testing import FakePortal
+from tests.support.clients import connected, fake_portal
+
+pytestmark = pytest.mark.anyio
+
+
+class Crowd:
+    """Counts the requests that a portal is working on, and lets them go when told."""
+
+    def __init__(self, portal: FakePortal) -> None:
+        self.now = self.most = 0
+        self.order: list[Any] = []
+        self.go = asyncio.Event()
+        portal.inject(self._fault, times=None)
+
+    async def _fault(self, process: Any) -> Any:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await self.go.wait()
+        self.now -= 1
+        return await process()
+
+
+async def settled() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("options", "most"), [({}, 10), ({"max_concurrency": 3}, 3), ({"max_concurrency": 1}, 1)])
+async def test_no_more_requests_than_allowed_are_under_way_v2_and_v3_together(
+    options: dict[str, int], most: int
+) -> None:
+    portal = fake_portal(rows={"crm.deal": 50})
+    async with connected(portal, **options) as b24:
+        crowd = Crowd(portal)
+        versions = (b24.actions.v2, b24.actions.v3)
+        calls = [asyncio.create_task(versions[i % 2].call.make("crm.deal.get", {"id": 1})) for i in range(25)]
+        await settled()
+        assert crowd.now == most
+        crowd.go.set()
+        assert all(answer.is_success for answer in await asyncio.gather(*calls))
+    assert crowd.most == most
+
+
+async def test_those_who_wait_are_sent_in_the_order_they_came() -> None:
+    portal = fake_portal()
+    sent: list[int] = []
+    portal.method("my.get", lambda params: sent.append(params["i"]) or 1)
+    async with connected(portal, max_concurrency=2) as b24:
+        await asyncio.gather(*(b24.actions.v2.call.make("my.get", {"i": i}) for i in range(20)))
+    assert sent == list(range(20))
+
+
+async def test_who_is_cancelled_while_waiting_or_under_way_takes_no_place() -> None:
+    portal = fake_portal(rows={"crm.deal": 50})
+    async with connected(portal, max_concurrency=2) as b24:
+        crowd = Crowd(portal)
+        calls = [asyncio.create_task(b24.actions.v2.call.make("crm.deal.get", {"id": 1})) for _ in range(6)]
+        await settled()
+        for number in (0, 3):  # one under way, one waiting
+            calls[number].cancel()
+        await settled()
+        crowd.go.set()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert [isinstance(answer, asyncio.CancelledError) for answer in answers] == [i in (0, 3) for i in range(6)]
+        again = [b24.actions.v2.call.make("crm.deal.get", {"id": 1}) for _ in range(4)]
+        assert all(answer.is_success for answer in await asyncio.gather(*again))
+
+
+async def test_a2_a_timeout_covers_the_waiting_for_a_place() -> None:
+    portal = fake_portal(rows={"crm.deal": 50})
+    async with connected(portal, max_concurrency=1) as b24:
+        crowd = Crowd(portal)
+        first = asyncio.create_task(b24.actions.v2.call.make("crm.deal.get", {"id": 1}))
+        await settled()
+        with pytest.raises(TimeoutError):
+            await b24.actions.v2.call.make("crm.deal.get", {"id": 2}, timeout=5)
+        crowd.go.set()
+        assert (await first).is_success
+    assert portal.calls["crm.deal.get"] == 1
+
+
+async def test_t10_a_callback_that_calls_the_api_passes_those_who_wait_for_the_renewal() -> None:
+    portal = fake_portal(rows={"crm.deal": 50}, latency=1.0)
+    async with connected(portal, max_concurrency=2) as b24:
+
+        async def save(_: object) -> None:
+            assert (await b24.actions.v2.call.make("profile")).is_success
+
+        b24.set_callback_refresh_auth(save)
+        portal.expire_tokens()
+        calls = (b24.actions.v2.call.make("crm.deal.get", {"id": 1}, timeout=60) for _ in range(10))
+        assert all(answer.is_success for answer in await asyncio.gather(*calls))
+    assert portal.calls["profile"] == 1
+
+
+async def test_l3_calls_that_wait_for_a_place_hold_none_in_the_bucket() -> None:
+    # Slow answers let calls pile up: were they admitted before, all would be sent in one burst as soon as answers come.
+    portal = fake_portal(rows={"crm.deal": 50}, burst=5, drain=1, latency=4.0)
+    limits = RestrictionParams(rate_limit=RateLimitConfig(burst_limit=5, drain_rate=1))
+    async with connected(portal, restriction_params=limits, max_concurrency=2) as b24:
+        calls = [asyncio.create_task(b24.actions.v2.call.make("crm.deal.get", {"id": 1})) for _ in range(60)]
+        await asyncio.sleep(40)
+        portal.latency = 0.0
+        assert all(answer.is_success for answer in await asyncio.gather(*calls))
+    assert portal.refused == 0

@@ -18,6 +18,7 @@ import b24oauth.testing
 import b24oauth.wire
 from b24oauth import B24OAuthParams, HandlerRefreshAuth
 from b24oauth.testing import FakePortal
+from b24oauth.testing.transport import PortalTransport
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,7 +46,8 @@ def portal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakePortal:
 
     class Connected(httpx.AsyncClient):
         def __init__(self, **options: Any) -> None:
-            options["transport"] = portal.transport()
+            if not isinstance(options.get("transport"), PortalTransport):
+                options["transport"] = portal.transport()
             super().__init__(**options)
 
     monkeypatch.setattr(b24oauth.wire.httpx, "AsyncClient", Connected)

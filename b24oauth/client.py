@@ -91,7 +91,7 @@ class B24OAuth:
         oauth_token_url(auth_options.server_endpoint, trusted)
         rest_root(auth_options.client_endpoint, trusted)
         self._log = Log(logger)
-        self._wire = Wire(http_client, timeout=timeout, transport=transport, connections=max_concurrency)
+        self._wire = Wire(http_client, timeout=timeout, transport=transport)
         self._limits = restriction_manager or RestrictionManager(restriction_params, clock=clock)
         renewer = Renewer(
             wire=self._wire,

@@ -1,8 +1,10 @@
-"""Which httpx client is made when none is given, and what the failures of each transport mean."""
+"""Which httpx clients are made when none is given, and what the failures of each transport mean."""
 
 from __future__ import annotations
 
 import importlib
+import ssl
+from functools import partial
 from typing import Any, Final, Literal
 from urllib.request import getproxies
 
@@ -10,7 +12,7 @@ import httpx
 
 from b24oauth.errors import ConfigurationError
 
-__all__ = ["Transport", "TransportName", "chosen_transport", "make_client", "meant_by"]
+__all__ = ["Clients", "Transport", "TransportName", "chosen_transport", "meant_by"]
 
 Transport = Literal["httpx", "aiohttp"]
 TransportName = Literal["auto", "httpx", "aiohttp"]
@@ -18,8 +20,6 @@ TransportName = Literal["auto", "httpx", "aiohttp"]
 # As httpx does it: idle connections are closed before a server does, and headers may be long.
 _KEPT_ALIVE: Final = 5.0
 _LONGEST_HEADER: Final = 64 * 1024
-# Renewals pass by the gate, and so does what a callback sends.
-_SPARE_CONNECTIONS: Final = 4
 # httpx-aiohttp takes a cut connection for one that was never made, and lets other errors through as they are.
 # Errors by the names of their classes, so that aiohttp is not imported to be asked; the first fitting row counts.
 _OF_AIOHTTP: Final[tuple[tuple[str, type[Exception]], ...]] = (
@@ -61,34 +61,84 @@ def chosen_transport(name: TransportName) -> Transport:
     raise ConfigurationError('transport "aiohttp" needs an extra: pip install "b24oauth[speed]"')
 
 
-def make_client(
-    transport: Literal["httpx", "aiohttp"], *, timeout: httpx.Timeout, connections: int
-) -> httpx.AsyncClient:
-    """A client that follows no redirects and keeps a connection for each request under way.
+class Clients:
+    """The httpx clients that requests are sent with, made as they are needed unless one is given.
+
+    Over httpx each request under way has one of its own: a pool looks at all of its connections for each request, and
+    gives the same connection to several that begin at once. Over aiohttp one client serves all.
 
     Args:
-        transport: What it sends with.
+        given: A client of the caller's, which stays his to close.
+        transport: What clients made here send with.
         timeout: For connecting, and for each part of an answer.
-        connections: Requests under way at most.
+
+    Raises:
+        ConfigurationError: The transport is not installed.
     """
-    # httpx closes idle connections as soon as there are more connections than it keeps alive.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections + _SPARE_CONNECTIONS)
-    options: dict[str, Any] = {"timeout": timeout, "limits": limits, "follow_redirects": False}
-    if transport == "httpx":
-        return httpx.AsyncClient(**options)
+
+    def __init__(self, given: httpx.AsyncClient | None, transport: TransportName, *, timeout: httpx.Timeout) -> None:
+        self._transport: Transport | None = None if given is not None else chosen_transport(transport)
+        self._timeout = timeout
+        self._context: ssl.SSLContext | None = None
+        self._shared = given
+        self._made: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = []
+
+    @property
+    def learns_late(self) -> bool:
+        """True when it takes a turn of the loop to learn that the other side has closed an idle connection."""
+        return self._transport == "aiohttp"
+
+    def take(self) -> httpx.AsyncClient:
+        """A client for one request: the one used last, whose connection is the least likely to be closed."""
+        if self._shared is not None:
+            return self._shared
+        return self._idle.pop() if self._idle else self._make()
+
+    def give_back(self, client: httpx.AsyncClient) -> None:
+        """Keeps a client for the next request."""
+        if self._shared is None:
+            self._idle.append(client)
+
+    def _make(self) -> httpx.AsyncClient:
+        if self._context is None:
+            self._context = httpx.create_ssl_context()
+        if self._transport == "aiohttp":
+            client = self._shared = _over_aiohttp(self._context, self._timeout)
+        else:
+            client = httpx.AsyncClient(verify=self._context, timeout=self._timeout, follow_redirects=False)
+        # Calls of one PHP session run one after another, so its cookie is better not taken; and looking for it costs.
+        client.cookies.extract_cookies = _no_cookies  # type: ignore[assignment, method-assign]
+        self._made.append(client)
+        return client
+
+    async def aclose(self) -> None:
+        """Closes those that were made here. May be called twice."""
+        while self._made:
+            await self._made.pop().aclose()
+
+
+def _no_cookies(_: httpx.Response) -> None:
+    pass
+
+
+def _over_aiohttp(context: ssl.SSLContext, timeout: httpx.Timeout) -> httpx.AsyncClient:
     from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient  # noqa: PLC0415 - an extra
 
     if getproxies():
-        return HttpxAiohttpClient(**options)  # a transport of one's own passes by the proxies of the environment
-    return httpx.AsyncClient(transport=AiohttpTransport(client=_session), **options)
+        # A transport of one's own would pass by the proxies of the environment.
+        limits = httpx.Limits(max_connections=None)
+        return HttpxAiohttpClient(verify=context, limits=limits, timeout=timeout, follow_redirects=False)
+    transport = AiohttpTransport(verify=context, client=partial(_session, context))
+    return httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False)
 
 
-def _session() -> Any:
+def _session(context: ssl.SSLContext) -> Any:
     import aiohttp  # noqa: PLC0415 - an extra
 
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=httpx.create_ssl_context(), keepalive_timeout=_KEPT_ALIVE),
-        cookie_jar=aiohttp.DummyCookieJar(),  # httpx has one
+        connector=aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=_KEPT_ALIVE),
+        cookie_jar=aiohttp.DummyCookieJar(),
         max_line_size=_LONGEST_HEADER,
         max_field_size=_LONGEST_HEADER,
     )

@@ -10,7 +10,7 @@ import httpx
 
 from b24oauth.errors import ClientStateError
 from b24oauth.protocol.decoding import RawAnswer
-from b24oauth.transports import Transport, TransportName, chosen_transport, make_client, meant_by
+from b24oauth.transports import Clients, TransportName, meant_by
 
 __all__ = ["NoAnswer", "Wire"]
 
@@ -42,31 +42,20 @@ class NoAnswer(Exception):  # noqa: N818 - not an error by itself: whoever sent 
 
 
 class Wire:
-    """Sends requests over one httpx client, made at first use unless one is given.
+    """Sends requests over httpx clients, made as they are needed unless one is given.
 
     Args:
         client: A client of the caller's, which stays his to close.
         timeout: How long to wait for a connection, and for each part of an answer, seconds.
-        transport: What a client made here sends with.
-        connections: Requests under way at most.
+        transport: What clients made here send with.
 
     Raises:
         ConfigurationError: The transport is not installed.
     """
 
-    def __init__(
-        self,
-        client: httpx.AsyncClient | None,
-        *,
-        timeout: float,
-        transport: TransportName = "auto",
-        connections: int = 100,
-    ) -> None:
-        self._given = client
-        self._own: httpx.AsyncClient | None = None
-        self._transport: Transport | None = chosen_transport(transport) if client is None else None
-        self._connections = connections
+    def __init__(self, client: httpx.AsyncClient | None, *, timeout: float, transport: TransportName = "auto") -> None:
         self._timeout = httpx.Timeout(timeout)
+        self._clients = Clients(client, transport, timeout=self._timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -107,31 +96,19 @@ class Wire:
             NoAnswer: When no whole answer came.
             ClientStateError: When closed, or in another event loop than before.
         """
+        if self._clients.learns_late:
+            await asyncio.sleep(0)
         # Whoever waited while the client was closed must not open a connection that nobody closes.
         self.enter_loop()
         if not all(value.isascii() and value.isprintable() for value in headers.values()):
             # Transports differ in what they make of it: an error, or bytes that nobody meant.
             raise NoAnswer(sent=False, timed_out=False, reason=httpx.LocalProtocolError.__name__)
-        client = self._given or self._own or self._made()
-        if self._transport == "aiohttp":
-            # It learns from the loop, one turn later, that the other side has closed an idle connection.
-            await asyncio.sleep(0)
         try:
-            request = client.build_request(
-                "GET" if body is None else "POST",
-                url,
-                content=body,
-                headers=headers,
-                timeout=self._timeout if timeout is None else timeout,
-            )
-            # A redirect would carry the token to whoever it names; `auth=None` keeps .netrc out.
-            answer = await client.send(request, auth=None, follow_redirects=False)
+            return await self._exchange(url, body, headers, self._timeout if timeout is None else timeout)
         except Exception as error:
             meant = meant_by(error)
             if meant is None:
                 raise
-        else:
-            return RawAnswer(answer.status_code, answer.headers, answer.content)
         # Raised outside of the except block: httpx's errors hold the request with its secrets.
         raise NoAnswer(
             sent=not issubclass(meant, _NEVER_SENT),
@@ -139,13 +116,20 @@ class Wire:
             reason=meant.__name__,
         )
 
-    def _made(self) -> httpx.AsyncClient:
-        self._own = make_client(self._transport or "httpx", timeout=self._timeout, connections=self._connections)
-        return self._own
+    async def _exchange(
+        self, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float | httpx.Timeout
+    ) -> RawAnswer:
+        client = self._clients.take()
+        try:
+            method = "GET" if body is None else "POST"
+            request = client.build_request(method, url, content=body, headers=headers, timeout=timeout)
+            # A redirect would carry the token to whoever it names; `auth=None` keeps .netrc out.
+            answer = await client.send(request, auth=None, follow_redirects=False)
+            return RawAnswer(answer.status_code, answer.headers, answer.content)
+        finally:
+            self._clients.give_back(client)
 
     async def aclose(self) -> None:
-        """Closes the client that was made here; one that was given stays open. May be called twice."""
+        """Closes the clients that were made here; one that was given stays open. May be called twice."""
         self._closed = True
-        own, self._own = self._own, None
-        if own is not None:
-            await own.aclose()
+        await self._clients.aclose()

@@ -428,4 +428,4 @@ async def test_a1_a_call_under_way_when_the_client_closes_ends_and_leaves_no_con
         await b24.aclose()
         with pytest.raises(error):
             await under_way
-        assert b24._wire._own is None
+        assert b24._wire._clients._made == []

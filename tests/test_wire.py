@@ -190,13 +190,11 @@ async def test_redirects_are_answers() -> None:
 
 async def test_its_own_client_is_made_at_first_use_and_closed_at_close() -> None:
     made = Wire(None, timeout=5)
-    assert made._own is None
+    assert made._clients._made == []
     async with server(saying(FINE)) as url:
         await made.send(url, b"{}", {})
-        own = made._own
-        assert own is not None
         await made.send(url, b"{}", {})
-        assert made._own is own
+        (own,) = made._clients._made
     await made.aclose()
     await made.aclose()
     assert own.is_closed
@@ -226,7 +224,7 @@ async def test_what_is_sent_after_close_is_refused_and_opens_nothing() -> None:
             await made.aclose()
             with pytest.raises(ClientStateError, match="closed"):
                 await made.send(url, b"{}", {})
-            assert made._own is None
+            assert made._clients._made == []
 
 
 def test_a_second_event_loop_is_refused() -> None:
@@ -256,8 +254,7 @@ async def test_a_client_closes_its_connections_and_is_of_no_use_afterwards() -> 
     async with server(saying(FINE)) as url:
         async with client_of(url, fake_portal()) as b24:
             assert (await b24.actions.v2.call.make("profile")).result is True
-            own = b24._wire._own
-        assert own is not None
+            (own,) = b24._wire._clients._made
         assert own.is_closed
         with pytest.raises(ClientStateError, match="closed"):
             await b24.actions.v2.call.make("profile")

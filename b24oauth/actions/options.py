@@ -145,6 +145,8 @@ def checked(options: Mapping[str, Any], known: type, action: str) -> Mapping[str
     Raises:
         TypeError: An unknown option, as Python says it of every function.
     """
+    if not options:
+        return options
     names: frozenset[str] = getattr(known, "__optional_keys__", frozenset())
     for name in options:
         if name not in names:

@@ -104,6 +104,7 @@ class HttpClient:
         self._dialect = dialect
         self._services = services
         self._counter = CallCounter()
+        self._known_root = ("", "")
 
     @property
     def api_version(self) -> ApiVersion:
@@ -250,13 +251,10 @@ class HttpClient:
             except AjaxError as raised:
                 error = raised
             else:
-                failure = next(result.get_errors(), None)
-                if not isinstance(failure, AjaxError):
-                    self._counter.count(method, loop.time() - started)
-                    limits.succeeded(method)
-                    call.records.succeeded(loop.time() - started)
-                    return result
-                error = failure
+                self._counter.count(method, loop.time() - started)
+                limits.succeeded(method)
+                call.records.succeeded(loop.time() - started)
+                return result
             self._counter.count(method, loop.time() - started, error.message)
             limits.failed(method)
             call.records.failed(error, attempt + 1, most)
@@ -330,7 +328,7 @@ class HttpClient:
     async def _send_admitted(self, call: _Call, before: B24OAuthParams) -> AjaxResult[Any]:
         services = self._services
         await services.limits.admit()
-        pair = await services.keeper.get()
+        pair = services.keeper.ready() or await services.keeper.get()
         call.renewed = call.renewed or pair is not before
         answer = await self._send(call, pair)
         if services.relocation.is_redirect(answer) and not call.moved:
@@ -356,7 +354,7 @@ class HttpClient:
     async def _send(self, call: _Call, pair: B24OAuthParams) -> RawAnswer:
         services, request = self._services, call.request
         token = pair.access_token
-        url = request.url(rest_root(pair.client_endpoint, services.trusted_hosts))
+        url = request.url(self._rest_root(pair.client_endpoint))
         call.records.sending(self._secrets(pair))
         before, call.maybe_run, call.sent = call.maybe_run, True, True
         try:
@@ -370,6 +368,12 @@ class HttpClient:
             call.maybe_run = before
             return answer
         raise error
+
+    def _rest_root(self, client_endpoint: str) -> str:
+        """Where to send, judged once: an endpoint changes with a renewed pair at most."""
+        if self._known_root[0] != client_endpoint:
+            self._known_root = (client_endpoint, rest_root(client_endpoint, self._services.trusted_hosts))
+        return self._known_root[1]
 
     def _understood(self, answer: RawAnswer, call: _Call, pair: B24OAuthParams) -> AjaxResult[Any] | AjaxError:
         limits, query = self._services.limits, call.request.query

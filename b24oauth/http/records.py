@@ -27,23 +27,26 @@ class CallRecords:
         api: The version of the API it speaks.
     """
 
-    __slots__ = ("_call", "_log", "_query")
+    __slots__ = ("_api", "_debug", "_info", "_log", "_query")
 
     def __init__(self, log: Log, query: AjaxQuery, api: ApiVersion) -> None:
         self._log = log
         self._query = query
-        self._call = {"request_id": query.request_id, "method": query.method, "api": str(api)}
+        self._api = api
+        # Asked once: a call that nobody listens to must not pay for each of its records.
+        self._info = log.hears(logging.INFO)
+        self._debug = log.hears(logging.DEBUG)
 
     def starting(self) -> None:
         """The call begins."""
-        if self._log.hears(logging.DEBUG):
+        if self._debug:
             self._log.debug(
                 "http request starting", **self._call, params=redact(self._query.params), timestamp=time.time()
             )
 
     def attempt(self, number: int, most: int) -> None:
         """It is about to be sent for the `number`-th time."""
-        if self._log.hears(logging.INFO):
+        if self._info:
             self._log.info("http request attempt", **self._call, attempt={"current": number, "max": most})
 
     def blocked(self, seconds: float) -> None:
@@ -53,14 +56,14 @@ class CallRecords:
 
     def sending(self, secrets: Iterable[str]) -> None:
         """It is sent."""
-        if self._log.hears(logging.INFO):
+        if self._info:
             params = self._query.params
             shown = redact({**params, "auth": ""} if isinstance(params, dict) else params)
             self._log.info("post/send", **self._without_api(), params=_as_text(shown, secrets))
 
     def answered(self, payload: Any, secrets: Iterable[str]) -> None:
         """It was answered well."""
-        if self._log.hears(logging.INFO):
+        if self._info:
             self._log.info(
                 "post/response",
                 request_id=self._query.request_id,
@@ -70,7 +73,7 @@ class CallRecords:
 
     def not_answered(self, answer: RawAnswer | None, secrets: Iterable[str]) -> None:
         """It was answered with an error, or not at all."""
-        if self._log.hears(logging.INFO):
+        if self._info:
             body = None if answer is None else redact(parse_json(answer.body))
             self._log.info(
                 "post/catchError",
@@ -89,7 +92,7 @@ class CallRecords:
 
     def rate(self, rate: RateLimiter) -> None:
         """How the bucket stands after a success."""
-        if rate.config.adaptive_enabled and self._log.hears(logging.DEBUG):
+        if self._debug and rate.config.adaptive_enabled:
             self._log.debug(
                 "rateLimiter state",
                 request_id=self._query.request_id,
@@ -101,7 +104,8 @@ class CallRecords:
 
     def succeeded(self, seconds: float) -> None:
         """The call is done."""
-        self._log.debug("http request successful", **self._call, duration={"ms": seconds * 1000, "sec": seconds})
+        if self._debug:
+            self._log.debug("http request successful", **self._call, duration={"ms": seconds * 1000, "sec": seconds})
 
     def failed(self, error: AjaxError, number: int, most: int) -> None:
         """This attempt did not come through."""
@@ -139,11 +143,15 @@ class CallRecords:
         """It will not be sent again."""
         self._log.warning("http all retry attempts exhausted", **self._call, attempt={"current": number, "max": most})
 
+    @property
+    def _call(self) -> dict[str, Any]:
+        return {"request_id": self._query.request_id, "method": self._query.method, "api": str(self._api)}
+
     def _without_api(self) -> dict[str, Any]:
         return {"request_id": self._query.request_id, "method": self._query.method}
 
     def _without_method(self) -> dict[str, Any]:
-        return {"request_id": self._query.request_id, "api": self._call["api"]}
+        return {"request_id": self._query.request_id, "api": str(self._api)}
 
 
 def _as_text(value: object, secrets: Iterable[str]) -> str:

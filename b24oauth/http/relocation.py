@@ -24,7 +24,7 @@ class Relocation:
     def __init__(self, keeper: TokenKeeper) -> None:
         self._keeper = keeper
         # Hosts that the OAuth server did not confirm, so that each further redirect does not cost a renewal.
-        self._unconfirmed: set[str] = set()
+        self._unconfirmed: frozenset[str] = frozenset()
 
     @staticmethod
     def is_redirect(answer: RawAnswer) -> bool:
@@ -53,7 +53,7 @@ class Relocation:
             renewed = await self._keeper.renew()
             if host_of(renewed.client_endpoint) == target:
                 return renewed
-            self._unconfirmed.add(target)
+            self._unconfirmed |= {target}
         raise PortalMovedError(
             f"The portal {before} redirects {query.method} to {target or 'no address'}, which the OAuth server "
             "does not name as the portal's address; no token was sent there",

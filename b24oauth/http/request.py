@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from typing import Any, Final
-from urllib.parse import urlencode
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import quote_plus, urlencode
 
 import attrs
 
@@ -20,11 +21,14 @@ from b24oauth.result import AjaxQuery
 __all__ = ["PreparedRequest", "prepare"]
 
 SDK_NAME: Final = "b24-python-oauth"
-HEADERS: Final[Mapping[str, str]] = {
-    "Content-Type": "application/json",
-    "Accept": "application/json",
-    "User-Agent": f"{SDK_NAME}/{__version__} (Python {platform.python_version()})",
-}
+HEADERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "User-Agent": f"{SDK_NAME}/{__version__} (Python {platform.python_version()})",
+    }
+)
+_SDK: Final = "&" + urlencode({"bx24_sdk_ver": __version__, "bx24_sdk_type": SDK_NAME})
 
 
 @attrs.frozen(kw_only=True)
@@ -51,8 +55,10 @@ class PreparedRequest:
         """The address at a portal."""
         return self.dialect.url(rest_root, self.query.method) + self.telemetry
 
-    def headers_with(self, token: str) -> dict[str, str]:
+    def headers_with(self, token: str) -> Mapping[str, str]:
         """The headers for a token."""
+        if self.idempotency_key is None and not self.bearer:
+            return HEADERS
         headers = dict(HEADERS)
         if self.idempotency_key is not None:
             headers["Idempotency-Key"] = self.idempotency_key
@@ -116,12 +122,7 @@ def _as_object(params: object) -> object:
 def _telemetry(query: AjaxQuery) -> str:
     if not sends_telemetry(query.method):
         return ""
-    facts: dict[str, Any] = {
-        "bx24_request_id": query.request_id,
-        "bx24_sdk_ver": __version__,
-        "bx24_sdk_type": SDK_NAME,
-    }
-    return f"?{urlencode(facts)}"
+    return f"?bx24_request_id={quote_plus(query.request_id)}{_SDK}"
 
 
 def _check_key(key: str, dialect: Dialect) -> None:

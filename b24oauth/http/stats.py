@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 
 import attrs
@@ -54,7 +53,7 @@ class CallCounter:
     def __init__(self) -> None:
         self._succeeded = self._failed = 0
         self._by_method: dict[str, MethodStats] = {}
-        self._last_errors: deque[tuple[str, str]] = deque(maxlen=_KEPT_ERRORS)
+        self._last_errors: list[tuple[str, str]] = []
 
     def count(self, method: str, seconds: float, error: str | None = None) -> None:
         """Counts one attempt.
@@ -68,8 +67,10 @@ class CallCounter:
             self._succeeded += 1
         else:
             self._failed += 1
-            self._last_errors.append((method, error))
-        known = self._by_method.setdefault(method, MethodStats())
+            self._last_errors = [*self._last_errors[1 - _KEPT_ERRORS :], (method, error)]
+        known = self._by_method.get(method)
+        if known is None:
+            known = self._by_method[method] = MethodStats()
         known.count += 1
         known.total_duration += seconds
 

@@ -96,6 +96,10 @@ class TokenKeeper:
         fresh = self._held.is_fresh(wall_clock=self._renewer.wall_clock(), loop_time=loop_time)
         return self._held.params if fresh else None
 
+    def ready(self) -> B24OAuthParams | None:
+        """The pair in use when nothing has to be waited for: it is valid and saved, and no renewal is under way."""
+        return self.fresh() if self._task is None and self._unsaved is None else None
+
     async def get(self, *, refused: str | None = None) -> B24OAuthParams:
         """A saved pair whose access token is valid; renews it at most once.
 
@@ -112,10 +116,9 @@ class TokenKeeper:
             return self._pair_inside(refused)
         # Whoever waited for the limits while the client was closed must not begin a renewal.
         self._renewer.wire.enter_loop()
-        if self._task is None and self._unsaved is None:
-            pair = self.fresh()
-            if pair is not None and pair.access_token != refused:
-                return pair
+        pair = self.ready()
+        if pair is not None and pair.access_token != refused:
+            return pair
         return await self._watch(self._task or self._start())
 
     async def renew(self) -> B24OAuthParams:

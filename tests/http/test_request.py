@@ -126,9 +126,12 @@ def test_headers_say_who_asks_and_what_is_sent() -> None:
 
 
 def test_headers_of_one_attempt_do_not_reach_the_next() -> None:
-    request = prepared()
-    request.headers_with("t")["X"] = "y"
-    assert "X" not in request.headers_with("t")
+    headers: Any = prepared().headers_with("t")
+    with pytest.raises(TypeError):
+        headers["X"] = "y"
+    keyed: Any = prepared(version=ApiVersion.V3, idempotency_key="k").headers_with("t")
+    keyed["X"] = "y"
+    assert "X" not in prepared().headers_with("t")
 
 
 # --- the address ------------------------------------------------------------------------------------------------------

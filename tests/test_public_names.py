@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,10 +26,19 @@ def test_every_public_name_exists(name: str) -> None:
     assert getattr(b24oauth, name) is not None
 
 
-def test_nothing_is_imported_at_the_top_without_being_public() -> None:
-    modules = {name for name, value in vars(b24oauth).items() if type(value) is type(b24oauth)}
-    found = {name for name in vars(b24oauth) if not name.startswith("_")} - modules
-    assert found == set(b24oauth.__all__) - {"__version__"}
+def test_names_are_loaded_from_where_type_checkers_read_them() -> None:
+    tree = ast.parse(Path(b24oauth.__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    read = {(f"{node.module}", alias.name) for node in imports for alias in node.names}
+    assert read == {(f"b24oauth.{home}", name) for name, home in b24oauth._HOMES.items()}
+    assert set(b24oauth.__all__) == {name for _, name in read} | {"__version__"}
+
+
+def test_a_name_that_does_not_exist_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        b24oauth.Nothing  # noqa: B018  # asking is the test
+    assert set(b24oauth.__all__) <= set(dir(b24oauth))
 
 
 def test_every_error_is_public() -> None:
@@ -40,6 +51,8 @@ def test_importing_starts_nothing_and_needs_no_extra() -> None:
         "import sys, threading, httpx\n"
         "before = set(sys.modules)\n"
         "import b24oauth\n"
+        "assert 'b24oauth.client' not in sys.modules\n"
+        "[getattr(b24oauth, name) for name in b24oauth.__all__]\n"
         "extras = {'uvicorn', 'rich', 'pytest', 'hypothesis', 'fastapi', 'aiohttp', 'starlette'}\n"
         "print(sorted(extras & (set(sys.modules) - before)), threading.active_count())"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from b24oauth.errors import PortalMovedError, RequestInfo
 from b24oauth.models import B24OAuthParams
 from b24oauth.oauth.keeper import TokenKeeper
@@ -11,7 +13,10 @@ from b24oauth.result import AjaxQuery
 
 __all__ = ["Relocation"]
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+# Whoever names ever new hosts must not get a renewal for each.
+_MOST_UNCONFIRMED: Final = 8
+_NONE: Final = frozenset[str]()
 
 
 class Relocation:
@@ -24,7 +29,7 @@ class Relocation:
     def __init__(self, keeper: TokenKeeper) -> None:
         self._keeper = keeper
         # Hosts that the OAuth server did not confirm, so that each further redirect does not cost a renewal.
-        self._unconfirmed: frozenset[str] = frozenset()
+        self._unconfirmed = _NONE
 
     @staticmethod
     def is_redirect(answer: RawAnswer) -> bool:
@@ -49,7 +54,8 @@ class Relocation:
         current = self._keeper.params
         if target and target != before and host_of(current.client_endpoint) == target:
             return current  # another call has been through this already
-        if target and target != before and target not in self._unconfirmed:
+        known = target in self._unconfirmed or len(self._unconfirmed) >= _MOST_UNCONFIRMED
+        if target and target != before and not known:
             renewed = await self._keeper.renew()
             if host_of(renewed.client_endpoint) == target:
                 return renewed

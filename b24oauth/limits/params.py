@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from attrs.validators import and_, ge, gt, instance_of, le, lt, optional
@@ -116,13 +116,16 @@ class RestrictionParams:
     soft_error_codes: tuple[str, ...] = attrs.field(default=(), converter=_codes)
 
 
+_DEFAULT: Final = RestrictionParams()
+
+
 class ParamsFactory:
     """Presets, with the reference's numbers."""
 
     @staticmethod
     def get_default() -> RestrictionParams:
         """For most portals."""
-        return RestrictionParams()
+        return _DEFAULT
 
     @staticmethod
     def get_enterprise() -> RestrictionParams:

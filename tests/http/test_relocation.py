@@ -214,3 +214,15 @@ async def test_an_answer_304_is_no_redirect() -> None:
             await client.b24.actions.v2.call.make("profile")
     assert not isinstance(caught.value, PortalMovedError)
     assert not portal.token_requests
+
+
+async def test_a_portal_that_names_ever_new_hosts_gets_no_renewal_for_each() -> None:
+    portal = fake_portal()
+    async with watched(portal) as client:
+        for number in range(20):
+            portal.inject(redirect(302, f"https://evil{number}.example/rest/profile"), on="profile")
+            with pytest.raises(PortalMovedError):
+                await client.b24.actions.v2.call.make("profile")
+        client.assert_secrets_stayed_home()
+        assert (await client.b24.actions.v2.call.make("profile")).is_success
+    assert len(portal.token_requests) == 8

@@ -280,6 +280,29 @@ async def test_t3_store_and_callback_have_finished_before_any_call_uses_the_new_
     assert events == ["saved", *["used"] * 5]
 
 
+async def test_t3_nobody_sees_a_renewed_pair_before_it_is_saved() -> None:
+    portal = fake_portal()
+    async with connected(portal, portal.issue()) as b24:
+        before = b24.auth.get_params()
+        seen: list[B24OAuthParams] = []
+
+        async def callback(_: RefreshedAuth) -> None:
+            await asyncio.sleep(5)
+            seen.append(b24.auth.get_params())
+
+        b24.set_callback_refresh_auth(callback)
+        renewal = asyncio.create_task(b24.auth.refresh_auth())
+        await asyncio.sleep(1)
+        data = b24.auth.get_auth_data()
+        assert data
+        assert data.access_token == before.access_token
+        await renewal
+        data = b24.auth.get_auth_data()
+        assert data
+        assert data.access_token != before.access_token
+    assert seen == [before]
+
+
 @pytest.mark.parametrize("failing", ["callback", "store"])
 async def test_t10_a_save_that_fails_twice_is_repeated_and_the_renewal_is_not(failing: str) -> None:
     portal = fake_portal()

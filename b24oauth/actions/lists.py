@@ -105,7 +105,9 @@ class FetchList:
         return read_pages(Reading(self._http, pager, walk_options(options), result_type), "FETCH_LIST")
 
 
-def _pager(http: HttpClient, action: str, method: str, params: Params, options: Mapping[str, Any]) -> Pager:
+def _pager(
+    http: HttpClient, action: str, method: str, params: Params, options: Mapping[str, Any]
+) -> Pager | KeysetPager:
     listing = listing_of(
         method,
         id_key=options.get("id_key"),

@@ -92,7 +92,9 @@ class ListOptions(WalkKeywords, total=False):
         custom_key_for_result: Where the rows are inside of `result`, for example "tasks".
         paging: "keyset" by identifiers, "offset" for methods that cannot sort by one; by default as known.
         start_after: Only rows with greater identifiers, to go on where an earlier walk ended.
-        pages_per_request: Pages in one request at most; by default 1, 2, 4 … 50 as the list proves long.
+        pages_per_request: Pages in one request at most; by default more and more, up to 50, as the list proves long.
+        concurrency: Requests under way at once, at most, when the list proves long; 10 by default, 1 for one after
+            another. Up to 50 pages for each of them may wait in memory.
     """
 
     id_key: str | None
@@ -101,6 +103,7 @@ class ListOptions(WalkKeywords, total=False):
     paging: Paging | None
     start_after: int
     pages_per_request: int | None
+    concurrency: int | None
 
 
 class V3ListOptions(WalkKeywords, total=False):

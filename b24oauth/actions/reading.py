@@ -14,7 +14,7 @@ from b24oauth.actions.walk import SoftError, WalkOptions, walk
 from b24oauth.converting import structure_rows
 from b24oauth.errors import RequestInfo, RequestTimeoutError, SdkError
 from b24oauth.http.client import HttpClient
-from b24oauth.protocol.listing import Pager
+from b24oauth.protocol.listing import KeysetPager, Pager
 from b24oauth.result import Result
 
 __all__ = ["Pages", "Reading", "read_all", "read_pages", "walk_options", "warn_about_order"]
@@ -35,7 +35,7 @@ class Reading:
     """
 
     http: HttpClient
-    pager: Pager
+    pager: Pager | KeysetPager
     options: WalkOptions
     row_type: Any = None
 
@@ -61,7 +61,7 @@ def warn_about_order(http: HttpClient, action: str, given: Mapping[str, Any]) ->
 
 def walk_options(options: Mapping[str, Any], *, eager: bool = False) -> WalkOptions:
     """The rules of a walk; an eager one is timed as a whole."""
-    names = ("max_items", "on_progress", "pages_per_request", *(() if eager else ("timeout",)))
+    names = ("max_items", "on_progress", "pages_per_request", "concurrency", *(() if eager else ("timeout",)))
     given = {name: options[name] for name in names if name in options}
     return WalkOptions(request_id=options.get("request_id") or str(uuid.uuid4()), **given)
 

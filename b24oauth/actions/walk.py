@@ -1,13 +1,14 @@
-"""Walks a list page by page: plainly, or several chained pages in one batch, with the next request on its way.
+"""Walks a list: by identifiers in several requests at once, or page by page, with the next request on its way.
 
-A walk yields every row once, in order, or raises. Nothing here decides what a page is asked with; pagers do.
+A walk yields every row once, in order, or raises. Nothing here decides what is asked for; plans and pagers do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 import anyio
@@ -15,14 +16,17 @@ import attrs
 
 from b24oauth.actions.batch_codec import MAX_COMMANDS, Command, Row, batch_params, read_rows, times_by_method
 from b24oauth.actions.options import Progress
+from b24oauth.actions.plan import Ask, Plan
 from b24oauth.errors import AjaxError, BadResponseError, RequestInfo
 from b24oauth.http.client import HttpClient
 from b24oauth.http.retry import is_refused_command
-from b24oauth.protocol.listing import PAGE_SIZE, KeysetPager, Pager
+from b24oauth.protocol.listing import KeysetPager, Pager
 from b24oauth.result import AjaxResult
 
 __all__ = ["SoftError", "WalkOptions", "walk"]
 
+# Unless the caller says otherwise; the gate of the client lets no more through by default.
+_CONCURRENCY: Final = 10
 _NOT_IN_BATCH: Final = "ERROR_BATCH_METHOD_NOT_ALLOWED"
 
 
@@ -43,7 +47,8 @@ class WalkOptions:
         timeout: For each request, with its waiting and repeats, seconds.
         max_items: Rows to give at most.
         on_progress: Called after each page with the rows so far and, where known, of all.
-        pages_per_request: Chained pages in one batch at most; None finds it out.
+        pages_per_request: Pages in one batch at most; None finds it out.
+        concurrency: Requests under way at once; None finds it out, 1 is a plain chain.
     """
 
     request_id: str
@@ -51,69 +56,65 @@ class WalkOptions:
     max_items: int | None = None
     on_progress: Progress | None = None
     pages_per_request: int | None = None
+    concurrency: int | None = None
 
 
-@attrs.frozen
-class _Fetched:
-    """Pages that came with one request, and what went wrong behind them."""
-
-    pages: list[list[Any]]
-    error: Exception | None = None
-
-
-async def walk(http: HttpClient, pager: Pager, options: WalkOptions) -> AsyncGenerator[list[Any], None]:
+async def walk(http: HttpClient, pager: Pager | KeysetPager, options: WalkOptions) -> AsyncGenerator[list[Any], None]:
     """The pages of a list, none of them empty.
 
     Args:
         http: Makes REST calls of the API version that the pager speaks.
-        pager: The place of the walk.
+        pager: Knows the list.
         options: How it is made.
 
     Raises:
         AjaxError: A request failed, or the walk cannot go on; pages before it were given.
         SoftError: A request failed with a soft error.
     """
-    chain = _Chain(http, pager, options) if isinstance(pager, KeysetPager) and options.pages_per_request != 1 else None
     given = 0
-    upcoming: asyncio.Task[_Fetched] | None = None
-    try:
-        while True:
-            fetched = await (upcoming or _fetch(http, pager, options, chain, given))
-            upcoming = None
-            arrived = given + sum(map(len, fetched.pages))
-            enough = options.max_items is not None and arrived >= options.max_items
-            over = pager.done or enough or fetched.error is not None
-            if chain is not None and not over:
-                # On its way while the caller works on what came.
-                upcoming = asyncio.create_task(chain.fetch(arrived), name="b24oauth list walk")
-            for page in fetched.pages:
-                rows = page if options.max_items is None else page[: options.max_items - given]
-                given += len(rows)
-                await _tell(options, given, getattr(pager, "total", None))
-                if rows:
-                    yield rows
-            if fetched.error is not None and not enough:
-                raise fetched.error
-            if over:
+    source = _in_segments(http, pager, options) if isinstance(pager, KeysetPager) else _in_turn(http, pager, options)
+    async with aclosing(source) as pages:
+        async for page in pages:
+            rows = page if options.max_items is None else page[: options.max_items - given]
+            given += len(rows)
+            await _tell(options, given, getattr(pager, "total", None))
+            if rows:
+                yield rows
+            if options.max_items is not None and given >= options.max_items:
                 return
+
+
+async def _in_turn(http: HttpClient, pager: Pager, options: WalkOptions) -> AsyncGenerator[list[Any], None]:
+    while not pager.done:
+        answer = await _page(http, pager.method, pager.params(), options)
+        if rows := pager.read(answer.payload):
+            yield rows
+
+
+async def _in_segments(http: HttpClient, pager: KeysetPager, options: WalkOptions) -> AsyncGenerator[list[Any], None]:
+    most = min(options.pages_per_request or MAX_COMMANDS, MAX_COMMANDS)
+    concurrency = (options.concurrency or _CONCURRENCY) if most > 1 and pager.can_be_cut else 1
+    plan = Plan(pager, most=most, concurrency=concurrency, wanted=options.max_items)
+    fetcher = _Fetcher(http, pager, options, plan)
+    try:
+        while not plan.finished:
+            fetcher.begin(concurrency)
+            await asyncio.wait(fetcher.under_way, return_when=asyncio.FIRST_COMPLETED)
+            for page in plan.pages():
+                if most > 1:
+                    # On its way while the caller works on what came.
+                    fetcher.begin(concurrency)
+                yield page
+            if plan.error is not None:
+                raise plan.error
     finally:
-        if upcoming is not None:
-            upcoming.cancel()
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait({upcoming})
+        await fetcher.stop()
 
 
-async def _fetch(http: HttpClient, pager: Pager, options: WalkOptions, chain: _Chain | None, given: int) -> _Fetched:
-    return await (_one_page(http, pager, options) if chain is None else chain.fetch(given))
-
-
-async def _one_page(http: HttpClient, pager: Pager, options: WalkOptions) -> _Fetched:
-    answer = await http.call(
-        pager.method, pager.params(), request_id=options.request_id, timeout=options.timeout, idempotent=True
-    )
+async def _page(http: HttpClient, method: str, params: Any, options: WalkOptions) -> AjaxResult[Any]:
+    answer = await http.call(method, params, request_id=options.request_id, timeout=options.timeout, idempotent=True)
     _raise_soft(answer)
-    rows = pager.read(answer.payload)
-    return _Fetched([rows] if rows else [])
+    return answer
 
 
 async def _tell(options: WalkOptions, done: int, total: int | None) -> None:
@@ -128,86 +129,109 @@ def _raise_soft(answer: AjaxResult[Any]) -> None:
         raise SoftError(error) if isinstance(error, AjaxError) else error
 
 
-class _Chain:
-    """Asks for 1, 2, 4 … 50 pages a request: each command begins behind the last row of the one before."""
+class _Fetcher:
+    """Sends what a plan asks for, and hands it what comes."""
 
-    def __init__(self, http: HttpClient, pager: KeysetPager, options: WalkOptions) -> None:
+    def __init__(self, http: HttpClient, pager: KeysetPager, options: WalkOptions, plan: Plan) -> None:
+        self.under_way: set[asyncio.Task[None]] = set()
         self._http = http
         self._pager = pager
         self._options = options
-        self._most = min(options.pages_per_request or MAX_COMMANDS, MAX_COMMANDS)
-        self._size = 1
+        self._plan = plan
         self._refusals = 0
 
-    async def fetch(self, given: int) -> _Fetched:
-        """The next pages.
+    def begin(self, concurrency: int) -> None:
+        """Sends as much as may be under way."""
+        for asks in self._plan.requests(concurrency - len(self.under_way)):
+            task = asyncio.create_task(self._fetch(asks), name="b24oauth list walk")
+            self.under_way.add(task)
+            task.add_done_callback(self.under_way.discard)
 
-        Args:
-            given: Rows that were fetched before.
-        """
-        size = min(self._size, self._wanted(given))
-        if size == 1:
-            fetched = await _one_page(self._http, self._pager, self._options)
-        else:
-            fetched = await self._batch(size)
-        self._size = min(self._size * 2, self._most)
-        return fetched
+    async def stop(self) -> None:
+        """Waits until nothing is under way any more."""
+        left = set(self.under_way)
+        for task in left:
+            task.cancel()
+        if left:
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait(left)
 
-    def _wanted(self, given: int) -> int:
-        if self._options.max_items is None:
-            return self._most
-        return max(1, -(-(self._options.max_items - given) // PAGE_SIZE))
+    async def _fetch(self, asks: Sequence[Ask]) -> None:
+        try:
+            if len(asks) == 1 and asks[0].count == 1:
+                params = self._pager.params(asks[0].segment.cursor, self._until(asks[0]))
+                answer = await _page(self._http, self._pager.method, params, self._options)
+                self._plan.received(asks[0], [self._pager.rows(answer.payload)])
+            else:
+                await self._batch(asks)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where the rows end
+            for ask in asks:
+                if ask.segment.asked:
+                    self._plan.failed(ask, error)
 
-    async def _batch(self, size: int) -> _Fetched:
-        commands = self._commands(size)
-        token = self._http.current_token()
+    async def _batch(self, asks: Sequence[Ask]) -> None:
+        method, token = self._pager.method, self._http.current_token()
+        commands: list[Command] = []
+        for ask in asks:
+            commands += self._commands(ask, len(commands))
         answer = await self._http.call(
             "batch",
             batch_params(commands, self._http.api_version, halt=True),
             request_id=self._options.request_id,
             timeout=self._options.timeout,
             idempotent=True,
-            inner_methods=[self._pager.method],
+            inner_methods=[method],
             times_of=lambda payload: times_by_method(payload, commands),
         )
         _raise_soft(answer)
-        pages: list[list[Any]] = []
-        for row in read_rows(answer.payload, commands, self._http.api_version):
-            if row is None or row.error is not None:
-                return await self._interrupted(pages, row, token)
-            rows = self._pager.rows(row.payload or {})
-            if pages and not self._pager.follows(rows):
-                # The reference to the page before was empty, which selects from the start: asked anew from here.
-                self._most = self._size = 1
-                break
-            self._pager.advance(rows)
-            pages.append(rows)
-            if self._pager.done:
-                break
-        self._refusals = 0
-        return _Fetched([page for page in pages if page])
+        rows = read_rows(answer.payload, commands, self._http.api_version)
+        failure = next((row.error for row in rows if row is not None and row.error is not None), None)
+        refused = await self._refused(failure, token, progress=rows[0] is not None and rows[0].error is None)
+        begin = 0
+        for ask in asks:
+            self._hand_over(ask, rows[begin : begin + ask.count], failure, refused=refused)
+            begin += ask.count
 
-    def _commands(self, size: int) -> list[Command]:
+    def _commands(self, ask: Ask, begin: int) -> list[Command]:
         pager, commands = self._pager, list[Command]()
-        for number in range(size):
-            after = None if number == 0 else pager.reference(f"p{number - 1}")
+        for number in range(begin, begin + ask.count):
+            after = ask.segment.cursor if number == begin else pager.reference(f"p{number - 1}")
+            params = pager.params_of_greatest() if ask.greatest else pager.params(after, self._until(ask))
             alias = f"p{number}"
-            commands.append(Command(key=alias, alias=alias, method=pager.method, params=pager.params(after)))
+            commands.append(Command(key=alias, alias=alias, method=pager.method, params=params))
         return commands
 
-    async def _interrupted(self, pages: list[list[Any]], row: Row | None, token: str) -> _Fetched:
-        """What a batch gave before a page failed; the walk goes on from there when the failure was a refusal."""
-        error = row.error if row is not None else None
-        if error is None:
-            return _Fetched(pages, None if pages else self._incomplete())
-        if error.code == _NOT_IN_BATCH:
-            self._most = self._size = 1
-            return _Fetched(pages)
-        self._refusals = 0 if pages else self._refusals + 1
-        if not is_refused_command(error) or self._refusals >= self._http.max_attempts:
-            return _Fetched(pages, error)
-        await self._http.wait_for_refused([(self._pager.method, error)], attempt=self._refusals, token=token)
-        return _Fetched(pages)
+    @staticmethod
+    def _until(ask: Ask) -> int | None:
+        return None if ask.probe else ask.segment.end
+
+    async def _refused(self, failure: AjaxError | None, token: str, *, progress: bool) -> bool:
+        """True when a failed command may be sent again, after the waiting that it takes."""
+        if failure is None:
+            self._refusals = 0
+            return False
+        if failure.code == _NOT_IN_BATCH:
+            self._plan.go_plainly()
+            return True
+        self._refusals = 0 if progress else self._refusals + 1
+        if not is_refused_command(failure) or self._refusals >= self._http.max_attempts:
+            return False
+        await self._http.wait_for_refused([(self._pager.method, failure)], attempt=self._refusals, token=token)
+        return True
+
+    def _hand_over(self, ask: Ask, rows: Sequence[Row | None], failure: AjaxError | None, *, refused: bool) -> None:
+        pages: list[list[Any]] = []
+        error: Exception | None = None
+        for row in rows:
+            if row is None or row.error is not None:
+                error = None if row is None else row.error
+                break
+            pages.append(self._pager.rows(row.payload or {}))
+        if not pages and error is None and failure is None:
+            error = self._incomplete()
+        self._plan.received(ask, pages)
+        if error is not None and not refused:
+            self._plan.failed(ask, error)
 
     def _incomplete(self) -> BadResponseError:
         method = self._pager.method

@@ -5,7 +5,7 @@ Pure: a pager holds the place of a walk, others send.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, Literal, Protocol
 
 import attrs
@@ -107,35 +107,49 @@ class Pager(Protocol):
 
 @attrs.define(kw_only=True)
 class KeysetPager:
-    """A v2 walk by the last identifier seen.
+    """How a v2 list is asked for by identifiers.
 
     Attributes:
         method: REST method.
         given: The caller's parameters.
         listing: What the method wants.
-        cursor: Rows with greater identifiers are still to come.
-        done: True when there are none.
+        cursor: Only rows with greater identifiers are wanted.
+        last: No rows with greater identifiers are; None for no such end.
     """
 
     method: str
     given: Mapping[str, Any]
     listing: Listing
     cursor: int = 0
-    done: bool = False
+    last: int | None = None
 
     def __attrs_post_init__(self) -> None:
-        own = self._filter().get(f">{self._field}")
-        if own is not None:
-            self.cursor = max(self.cursor, _number(own, f"filter.>{self._field}"))
+        own = self._filter()
+        if own.get(f">{self._field}") is not None:
+            self.cursor = max(self.cursor, _number(own[f">{self._field}"], f"filter.>{self._field}"))
+        # A bound that is no number stays as it is: segments have to do without one of their own.
+        self.last = _whole(own.get(f"<={self._field}"))
 
-    def params(self, after: int | str | None = None) -> dict[str, Any]:
-        """What a page is asked with: the next one, or the one after a reference."""
-        return {
-            **self.given,
-            "order": {self._field: "ASC"},
-            "filter": {**self._filter(), f">{self._field}": self.cursor if after is None else after},
-            "start": -1,
-        }
+    @property
+    def can_be_cut(self) -> bool:
+        """False when the caller's filter leaves no room for an end of a segment."""
+        return self.last is not None or f"<={self._field}" not in self._filter()
+
+    def params(self, after: int | str, until: int | None = None) -> dict[str, Any]:
+        """What a page is asked with.
+
+        Args:
+            after: The identifier that it begins behind, or a reference to it.
+            until: The last identifier that is of use; None for the caller's own bound, if any.
+        """
+        bounds: dict[str, Any] = {f">{self._field}": after}
+        if until is not None:
+            bounds[f"<={self._field}"] = until
+        return {**self.given, "order": {self._field: "ASC"}, "filter": {**self._filter(), **bounds}, "start": -1}
+
+    def params_of_greatest(self) -> dict[str, Any]:
+        """What the page with the greatest identifier is asked with."""
+        return {**self.params(self.cursor), "order": {self._field: "DESC"}}
 
     def reference(self, alias: str) -> str:
         """Stands for the last identifier of another command's full page."""
@@ -146,24 +160,22 @@ class KeysetPager:
         """The rows of a page."""
         return _rows(payload, self.listing.result_key, self.method)
 
-    def follows(self, rows: Sequence[Any]) -> bool:
-        """True when a page begins behind the place."""
-        return not rows or self._id(rows[0]) > self.cursor
+    def identifier(self, row: object) -> int:
+        """The identifier of a row.
 
-    def advance(self, rows: Sequence[Any]) -> None:
-        """Moves the place behind a page."""
-        if rows:
-            last = self._id(rows[-1])
-            if last <= self.cursor:
-                raise _stuck(self.method, self.listing.id_key)
-            self.cursor = last
-        self.done = len(rows) < PAGE_SIZE
+        Raises:
+            BadResponseError: There is none to go on with.
+        """
+        value = row.get(self.listing.id_key) if is_mapping(row) else None
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            return int(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        raise _unreadable(self.method, self.listing.id_key)
 
-    def read(self, payload: Mapping[str, Any]) -> list[Any]:
-        """The rows of the next page; moves the place behind them."""
-        rows = self.rows(payload)
-        self.advance(rows)
-        return rows
+    def stuck(self) -> BadResponseError:
+        """The error for a page that does not lead on."""
+        return _stuck(self.method, self.listing.id_key)
 
     @property
     def _field(self) -> str:
@@ -174,14 +186,6 @@ class KeysetPager:
         if not is_mapping(found):
             raise InvalidParamsError("filter: must be a mapping in v2, for example {'>ID': 100}")
         return found
-
-    def _id(self, row: object) -> int:
-        value = row.get(self.listing.id_key) if is_mapping(row) else None
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            return int(value)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        raise _unreadable(self.method, self.listing.id_key)
 
 
 @attrs.define(kw_only=True)

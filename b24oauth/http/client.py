@@ -27,6 +27,7 @@ from b24oauth.http.retry import (
 )
 from b24oauth.http.stats import CallCounter, HttpStats
 from b24oauth.limits.manager import RestrictionManager
+from b24oauth.limits.rate import Place
 from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
 from b24oauth.oauth.keeper import TokenKeeper
 from b24oauth.observing import Log
@@ -79,6 +80,8 @@ class _Call:
         renewed: True when a renewal was made for it.
         moved: True when it followed a redirect.
         maybe_run: True when it was sent without getting an answer.
+        sent: False when the portal cannot have seen it the last time.
+        place: Its place in the portal's bucket the last time.
     """
 
     request: PreparedRequest
@@ -90,6 +93,7 @@ class _Call:
     moved: bool = False
     maybe_run: bool = False
     sent: bool = False
+    place: Place | None = None
 
 
 class HttpClient:
@@ -285,7 +289,7 @@ class HttpClient:
         last = attempt + 1 >= params.max_retries
         if step is Next.WAIT_FOR_RATE:
             # Told even when this call is at its end: the others must slow down.
-            pause, limiter = await limits.rate.refused() * growth(attempt), "rateLimiter"
+            pause, limiter = await limits.rate.refused(call.place) * growth(attempt), "rateLimiter"
         elif step is Next.WAIT_FOR_BUDGET:
             pause, limiter = max(map(limits.operating.refused, call.methods)), "operatingLimiter"
         elif step is Next.BACK_OFF:
@@ -327,14 +331,14 @@ class HttpClient:
 
     async def _send_admitted(self, call: _Call, before: B24OAuthParams) -> AjaxResult[Any]:
         services = self._services
-        await services.limits.admit()
+        call.place = await services.limits.admit()
         pair = services.keeper.ready() or await services.keeper.get()
         call.renewed = call.renewed or pair is not before
         answer = await self._send(call, pair)
         if services.relocation.is_redirect(answer) and not call.moved:
             call.moved = True
             pair = await services.relocation.follow(answer, pair, call.request.query)
-            await services.limits.admit()
+            call.place = await services.limits.admit()
             answer = await self._send(call, pair)
         result = self._understood(answer, call, pair)
         if isinstance(result, AjaxResult):
@@ -345,7 +349,7 @@ class HttpClient:
         call.records.renewing()
         call.renewed = True
         pair = await services.keeper.get(refused=pair.access_token)
-        await services.limits.admit()
+        call.place = await services.limits.admit()
         again = self._understood(await self._send(call, pair), call, pair)
         if isinstance(again, AjaxResult):
             return again
@@ -363,6 +367,8 @@ class HttpClient:
             call.records.not_answered(None, ())
             call.maybe_run = before or failure.sent
             call.sent = failure.sent
+            if call.place is not None and not failure.sent:
+                services.limits.rate.never_sent(call.place)
             error = self._without_answer(failure, call)
         else:
             call.maybe_run = before
@@ -385,7 +391,8 @@ class HttpClient:
             call.records.not_answered(answer, secrets)
             return payload
         call.records.answered(payload, secrets)
-        limits.observe({query.method: payload.get("time")} if call.times_of is None else call.times_of(payload))
+        times = {query.method: payload.get("time")} if call.times_of is None else call.times_of(payload)
+        limits.observe(times, call.place)
         call.records.rate(limits.rate)
         return AjaxResult(payload, query=query, status=answer.status)
 

@@ -12,7 +12,7 @@ import attrs
 from b24oauth.limits.adaptive import AdaptiveDelayer
 from b24oauth.limits.operating import OperatingLimiter
 from b24oauth.limits.params import ParamsFactory, RestrictionParams
-from b24oauth.limits.rate import RateLimiter
+from b24oauth.limits.rate import Place, RateLimiter
 
 __all__ = ["RestrictionManager", "RestrictionManagerStats"]
 
@@ -30,8 +30,8 @@ class RestrictionManagerStats:
         drain_rate: Requests a second, as it is now.
         original_burst_limit: As configured.
         original_drain_rate: As configured.
-        recent_errors: Refusals of the last minute.
-        recent_successes: Successes since the last refusal.
+        recent_errors: Refusals of the last minute that did not change the rate.
+        recent_successes: Successes since the last refusal or change of the rate.
         adaptive_delays: Pauses after slow calls.
         total_adaptive_delay: Length of all these pauses, seconds.
         adaptive_delay_avg: Length of a pause on average, seconds.
@@ -109,21 +109,22 @@ class RestrictionManager:
         self._limit_hits += 1
         await asyncio.sleep(seconds)
 
-    async def admit(self) -> None:
+    async def admit(self) -> Place:
         """Waits for a place in the portal's bucket, first come, first served."""
         if self.rate.must_wait():
             self._limit_hits += 1
-        await self.rate.acquire()
+        return await self.rate.acquire()
 
-    def observe(self, times: Mapping[str, Mapping[str, Any] | None]) -> None:
+    def observe(self, times: Mapping[str, Mapping[str, Any] | None], place: Place | None = None) -> None:
         """Notes a success and what it says about execution times.
 
         Args:
             times: The answer's `time` by method; for a batch, by inner method.
+            place: The call's place in the bucket.
         """
         for method, spent in times.items():
             self.operating.observe(method, spent)
-        self.rate.succeeded()
+        self.rate.succeeded(place)
 
     def succeeded(self, method: str) -> None:
         """Notes that a call came through."""

@@ -44,7 +44,7 @@ class RateLimitConfig:
     Attributes:
         burst_limit: Requests that may be sent at once.
         drain_rate: Requests a second in the long run.
-        adaptive_enabled: Slow down after refusals of the portal, and recover slowly.
+        adaptive_enabled: Find the portal's own rate from its refusals, and recover slowly.
 
     Source: https://apidocs.bitrix24.com/limits.html
     """

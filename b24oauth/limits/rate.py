@@ -1,27 +1,27 @@
 """The portal's leaky bucket: who may send next, and when. The only user of aiolimiter.
 
 Two facts about `AsyncLimiter` shape this file: a newcomer may overtake those who wait, so a lock stands in front of it;
-and its rate is fixed when it is built, so slowing down makes each call cost more instead.
+and its rate is fixed when it is built, so another rate takes another bucket.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import math
 from collections.abc import Callable
 
 from aiolimiter import AsyncLimiter
 
+from b24oauth.limits.found_rate import FoundRate, Place
 from b24oauth.limits.params import RateLimitConfig
 
-__all__ = ["RateLimiter"]
+__all__ = ["Place", "RateLimiter"]
 
-_ERRORS_TO_SLOW_DOWN = 5
-_SUCCESSES_TO_RECOVER = 20
-_ERROR_MEMORY = 60.0
-_LOWEST_DRAIN_RATE = 0.5
-_LOWEST_BURST_LIMIT = 5.0
+# Room left to the portal beyond a burst, calls, and the most unevenness that is allowed for, seconds.
 _MARGIN = 0.08
+_MOST_UNEVEN = 0.25
+# Waking up costs more than a call's wait is worth: those who wait at a high rate are admitted together, this often.
+_TOGETHER = 0.05
 
 
 class RateLimiter:
@@ -35,124 +35,182 @@ class RateLimiter:
     def __init__(self, config: RateLimitConfig, *, wall_clock: Callable[[], float]) -> None:
         self._wall_clock = wall_clock
         self._turn = asyncio.Lock()
-        self._errors: deque[float] = deque()
-        self._successes = 0
-        self._waited = False
+        self._waiting = 0
         self._use(config)
 
     async def set_config(self, config: RateLimitConfig) -> None:
         """Replaces the bucket by one as full as the old; those who wait go on with the new one."""
-        level = _level_of(self._bucket)
-        self._use(config)
-        # Never waits: it is new and empty.
-        await self._bucket.acquire(min(level, self._bucket.max_rate))
+        level = self._bucket.max_rate - _room_in(self._bucket)
+        self._use(config, self._found.taken)
+        await _fill(self._bucket, level)
 
     def reset(self) -> None:
-        """Back to the configured rate, with an empty bucket."""
-        self._use(self._config)
+        """Back to the configured rate, with an empty bucket; what was found of the portal is forgotten."""
+        self._use(self.config, self._found.taken)
 
-    def _use(self, config: RateLimitConfig) -> None:
-        self._config = config
-        self.burst_limit = config.burst_limit
-        self.drain_rate = config.drain_rate
-        self._errors.clear()
-        self._successes = 0
-        self._cost = 1.0
+    def _use(self, config: RateLimitConfig, taken: int = 0) -> None:
+        self._found = FoundRate(config, taken)
+        self._arrivals = _Arrivals()
         self._bucket = self._new_bucket()
+        self._in_hand = 0
 
     @property
     def config(self) -> RateLimitConfig:
         """The bucket as configured."""
-        return self._config
+        return self._found.config
+
+    @property
+    def burst_limit(self) -> float:
+        """Calls that may be sent at once, as found so far."""
+        return self._found.burst_limit
+
+    @property
+    def drain_rate(self) -> float:
+        """Calls a second, as found so far."""
+        return self._found.drain_rate
 
     @property
     def recent_errors(self) -> int:
         """Refusals of the last minute since the rate was changed."""
-        return len(self._errors)
+        return len(self._found.errors)
 
     @property
     def recent_successes(self) -> int:
         """Successes since the last refusal or change of the rate."""
-        return self._successes
+        return self._found.successes
 
     def must_wait(self) -> bool:
         """True when a call that came now would not be admitted at once."""
-        return self._turn.locked() or not self._bucket.has_capacity(self._cost)
+        return self._turn.locked() or not (self._in_hand or self._bucket.has_capacity())
 
-    async def acquire(self) -> None:
-        """Waits for a place in the bucket. Who is cancelled while waiting takes none."""
-        async with self._turn:
-            while True:
-                bucket = self._bucket
-                waits = not bucket.has_capacity(self._cost)
-                # Calls do not arrive as evenly as they are sent: the first to wait leaves the portal some room.
-                room = _MARGIN if waits and not self._waited else 0.0
-                await bucket.acquire(min(self._cost * (1 + room), bucket.max_rate))
-                self._waited = waits
-                # A refusal or a new configuration may have come while this call waited for the old bucket.
-                if bucket is self._bucket:
-                    return
+    async def acquire(self) -> Place:
+        """Waits for a place in the bucket. Who is cancelled while waiting takes none.
 
-    async def refused(self) -> float:
-        """Notes that the portal refused a call: its bucket is full, so ours is; slows down when it happens often.
+        Returns:
+            The place, to be named when the portal refuses the call or never sees it.
+        """
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await self._take_place()
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                # Kept for a later call, they would come on top of a burst.
+                self._in_hand = 0
+
+    async def _take_place(self) -> Place:
+        while not self._in_hand:
+            bucket = await self._current_bucket()
+            empty, waits = bucket.has_capacity(bucket.max_rate), not bucket.has_capacity()
+            if empty:
+                self._arrivals = _Arrivals()
+            room = self._room_to_leave() if waits or self._arrivals.calls >= self.burst_limit else 0.0
+            places = self._places_together(bucket) if waits else 1
+            amount = min(places + room, bucket.max_rate)
+            await bucket.acquire(amount)
+            # A refusal or a new configuration may have come while this call waited for the old bucket.
+            if bucket is self._bucket:
+                self._arrivals.calls += places
+                self._arrivals.room_left += amount - places
+                self._in_hand = places - 1
+                return self._found.admitted(_now(), empty=empty, waited=waits)
+        self._in_hand -= 1
+        return self._found.admitted(_now(), empty=False, waited=True)
+
+    def _places_together(self, bucket: AsyncLimiter) -> int:
+        return max(1, min(self._waiting, int(self.drain_rate * _TOGETHER), int(bucket.max_rate) - 1))
+
+    async def refused(self, place: Place | None = None) -> float:
+        """Notes that the portal refused a call: its bucket is full, so ours is, and nobody sends until it drains.
+
+        Args:
+            place: Of the refused call; None when it had none of its own, as a command of a batch.
 
         Returns:
             Seconds after which another call may be tried.
         """
-        now = self._wall_clock()
-        self._errors.append(now)
-        self._successes = 0
-        self._forget_old_errors(now)
-        if self._config.adaptive_enabled and len(self._errors) >= _ERRORS_TO_SLOW_DOWN:
-            self._change_rate(
-                max(min(_LOWEST_DRAIN_RATE, self._config.drain_rate), round(self.drain_rate * 0.8, 2)),
-                max(min(_LOWEST_BURST_LIMIT, self._config.burst_limit), round(self.burst_limit * 0.8, 2)),
-            )
-        bucket = self._new_bucket()
-        await bucket.acquire(bucket.max_rate)  # never waits: it is new and empty
-        self._bucket = bucket
+        if self._found.refused(place, now=_now(), wall=self._wall_clock()):
+            self._in_hand = 0
+            self._bucket = bucket = self._new_bucket()
+            await _fill(bucket, bucket.max_rate)
+            self._arrivals.room_left = max(0.0, self._arrivals.room_left - _MARGIN)
         return 1 / self.drain_rate + 1.0
 
-    def succeeded(self) -> bool:
-        """Notes a success; recovers a tenth of the rate after enough of them.
+    def never_sent(self, place: Place) -> None:
+        """Notes that a call did not reach the portal."""
+        self._found.never_sent(place)
+
+    def succeeded(self, place: Place | None = None) -> bool:
+        """Notes a success; recovers some of the rate after enough of them.
+
+        Args:
+            place: Of the call.
 
         Returns:
             True when the rate was changed.
         """
-        self._successes = min(self._successes + 1, _SUCCESSES_TO_RECOVER)
-        lowered = self.drain_rate < self._config.drain_rate or self.burst_limit < self._config.burst_limit
-        if not lowered or not self._config.adaptive_enabled or self._successes < _SUCCESSES_TO_RECOVER:
-            return False
-        self._forget_old_errors(self._wall_clock())
-        if len(self._errors) * 2 >= _ERRORS_TO_SLOW_DOWN:
-            return False
-        self._change_rate(
-            min(self._config.drain_rate, round(self.drain_rate * 1.1, 2)),
-            min(self._config.burst_limit, round(self.burst_limit * 1.1, 2)),
-        )
-        return True
+        if place is not None:
+            self._arrivals.answered(_now() - place.at)
+        return self._found.succeeded(place, wall=self._wall_clock())
 
-    def _change_rate(self, drain_rate: float, burst_limit: float) -> None:
-        self.drain_rate = drain_rate
-        self.burst_limit = burst_limit
-        self._cost = self._config.drain_rate / drain_rate
-        self._errors.clear()
-        self._successes = 0
+    def _room_to_leave(self) -> float:
+        """How many calls the portal is still to be left room for, beyond the burst."""
+        # Calls do not arrive as evenly as they are sent, least of all the first, which wait for connections.
+        uneven = min(_MOST_UNEVEN, self._arrivals.uneven) if self.config.adaptive_enabled else 0.0
+        return max(0.0, _MARGIN + uneven * self.drain_rate - self._arrivals.room_left)
+
+    async def _current_bucket(self) -> AsyncLimiter:
+        """The bucket; when the rate was changed, a new one with room for as many calls, and empty if the old one is."""
+        bucket = self._bucket
+        if (bucket.max_rate, bucket.time_period) != (self.burst_limit, self.burst_limit / self.drain_rate):
+            self._bucket = self._new_bucket()
+            if not bucket.has_capacity(bucket.max_rate):
+                await _fill(self._bucket, self._bucket.max_rate - _room_in(bucket))
+        return self._bucket
 
     def _new_bucket(self) -> AsyncLimiter:
-        # A call must fit into the bucket even when it costs more than the whole burst.
-        size = max(self._config.burst_limit, self._cost)
-        return AsyncLimiter(size, size / self._config.drain_rate)
-
-    def _forget_old_errors(self, now: float) -> None:
-        while self._errors and self._errors[0] <= now - _ERROR_MEMORY:
-            self._errors.popleft()
+        return AsyncLimiter(self.burst_limit, self.burst_limit / self.drain_rate)
 
 
-def _level_of(bucket: AsyncLimiter) -> float:
-    """How full a bucket is; aiolimiter only tells whether an amount fits."""
+class _Arrivals:
+    """How evenly calls may have arrived since the bucket was empty.
+
+    Attributes:
+        calls: How many were admitted.
+        room_left: Calls that the portal was left room for.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.room_left = 0.0
+        self._shortest = math.inf
+        self._longest = 0.0
+
+    @property
+    def uneven(self) -> float:
+        """How much longer the slowest answer took than the fastest, seconds."""
+        return max(0.0, self._longest - self._shortest)
+
+    def answered(self, seconds: float) -> None:
+        """Notes how long a call took."""
+        self._shortest = min(self._shortest, seconds)
+        self._longest = max(self._longest, seconds)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _fill(bucket: AsyncLimiter, level: float) -> None:
+    # Never waits: the bucket is new and empty.
+    await bucket.acquire(max(0.0, min(level, bucket.max_rate)))
+
+
+def _room_in(bucket: AsyncLimiter) -> float:
+    """How many calls fit into a bucket; aiolimiter only tells whether an amount does."""
     fits, exceeds = 0.0, float(bucket.max_rate)
     for _ in range(20):
         middle = (fits + exceeds) / 2
         fits, exceeds = (middle, exceeds) if bucket.has_capacity(middle) else (fits, middle)
-    return bucket.max_rate - fits
+    return fits

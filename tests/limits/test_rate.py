@@ -151,3 +151,84 @@ async def test_reset_empties_the_bucket_and_restores_the_rate() -> None:
         await rate.refused()
     rate.reset()
     assert await admitted(rate, 3) == near([0, 0, 0.5])
+
+
+async def test_at_a_high_rate_those_who_wait_are_admitted_a_few_at_a_time_and_none_too_early() -> None:
+    rate = limiter(50, 200)
+    times = await admitted(rate, 450)
+    assert len(set(times)) < 100
+    assert all(at >= (n - 49) / 200 - 0.002 for n, at in enumerate(times))
+    assert times[-1] == pytest.approx(2.0, abs=0.1)
+
+
+async def test_a_single_call_does_not_wait_for_company() -> None:
+    rate = limiter(50, 200)
+    await admitted(rate, 50)
+    assert await admitted(rate, 1) == pytest.approx([0.005], abs=0.002)
+
+
+async def test_places_given_together_end_with_a_refusal() -> None:
+    rate = limiter(50, 200)
+    await admitted(rate, 50)
+    waiting = [asyncio.create_task(rate.acquire()) for _ in range(10)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    done = [task for task in waiting if task.done()]
+    await rate.refused(await done[0])
+    assert len(done) < len(waiting)
+    stopped, times = now(), list[float]()
+    for task in waiting:
+        if task not in done:
+            await task
+            times.append(now() - stopped)
+    assert min(times) >= 1 / rate.drain_rate - 0.001
+
+
+@pytest.mark.parametrize("moment", [0.001, 0.06, 0.1])
+async def test_l2_waiters_cancelled_together_leave_the_bucket_as_it_is(moment: float) -> None:
+    rate = limiter(50, 200)
+    await admitted(rate, 50)
+    waiting = [asyncio.create_task(rate.acquire()) for _ in range(100)]
+    await asyncio.sleep(moment)
+    for task in waiting:
+        task.cancel()
+    await asyncio.sleep(1)
+    times = await admitted(rate, 60)
+    assert times.count(0) == 50
+
+
+async def test_a_refusal_after_a_burst_lowers_rate_and_burst_for_those_who_wait() -> None:
+    rate = limiter(100, 4)
+    places = [await rate.acquire() for _ in range(51)]
+    assert await rate.refused(places[-1]) == 1.5
+    assert (rate.drain_rate, rate.burst_limit) == (2, 49)
+    assert await admitted(rate, 3) == near([0.5, 1.0, 1.5])
+
+
+async def test_later_refusals_of_calls_that_were_under_way_change_nothing_more() -> None:
+    rate = limiter(100, 4)
+    places = [await rate.acquire() for _ in range(60)]
+    for place in places[50:]:
+        await rate.refused(place)
+    assert (rate.drain_rate, rate.burst_limit) == (2, 49)
+
+
+async def test_what_was_found_is_forgotten_with_a_new_configuration_and_with_a_reset() -> None:
+    rate = limiter(100, 4)
+    places = [await rate.acquire() for _ in range(51)]
+    await rate.refused(places[-1])
+    await rate.set_config(RateLimitConfig(burst_limit=80, drain_rate=3))
+    assert (rate.drain_rate, rate.burst_limit) == (3, 80)
+    # Its number comes from before.
+    await rate.refused(places[0])
+    rate.reset()
+    assert (rate.drain_rate, rate.burst_limit) == (3, 80)
+
+
+async def test_slow_first_answers_leave_the_portal_room_after_the_burst() -> None:
+    rate = limiter(10, 10)
+    places = [await rate.acquire() for _ in range(10)]
+    await asyncio.sleep(0.02)
+    rate.succeeded(places[1])
+    await asyncio.sleep(0.2)
+    rate.succeeded(places[0])
+    assert await admitted(rate, 1) == pytest.approx([0.09], abs=0.03)

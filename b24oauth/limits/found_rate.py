@@ -1,0 +1,290 @@
+"""What the portal's refusals tell about its bucket. Numbers in, numbers out; who waits, and for what, is in `rate.py`.
+
+At a refusal the portal's bucket is full. So the calls it took between two refusals, by the time between them, are the
+rate at which it drains, with an error of one call; and the calls it took since it was empty are its burst. A refusal
+without an accepted call before it tells nothing of that kind: five of them within a minute lower the rate by a fifth.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import attrs
+
+from b24oauth.limits.params import RateLimitConfig
+
+__all__ = ["FoundRate", "Place"]
+
+_ERRORS_TO_SLOW_DOWN = 5
+_ERROR_MEMORY = 60.0
+_SLOW_DOWN = 0.8
+_LOWEST_DRAIN_RATE = 0.5
+_LOWEST_MEASURED_RATE = 0.1
+_LOWEST_BURST_LIMIT = 5.0
+
+# A refusal before the burst is through lowers the rate by as much as the burst, as a first guess. But a full bucket
+# may just be another's work, so no guess goes below half of the slowest rate that portals have.
+_LOWEST_GUESS = 1.0
+_LARGEST_CUT_BY_GUESS = 0.1
+# The bucket is taken to be empty only when it would be at this share of a rate that nothing has confirmed.
+_UNCONFIRMED_SHARE = 0.25
+
+# With fewer calls between two refusals the error of one call is too large to call it a measurement.
+_CALLS_TO_MEASURE = 10
+_LARGEST_CUT = 0.5
+_BELOW_REFUSED = 0.98
+# A measurement that differs from what was in force by more than this says that the portal's rate has changed.
+_AS_BEFORE = 0.8
+
+# A probe above the true rate costs a refusal, so each shall measure so many times more precisely than the one before.
+_PATIENCE_GROWTH = 4
+_MOST_PATIENCE = 320
+_PATIENCE_IN_DOUBT = 80
+_MOST_BURSTS_NEEDED = 64
+_SUCCESSES_TO_RECOVER = 20
+_FEWEST_SUCCESSES = 5
+_FIRST_STEP = 0.1
+_LARGEST_STEP = 1.0
+
+
+@attrs.frozen
+class Place:
+    """A call's place in the bucket.
+
+    Attributes:
+        at: When it was given, seconds of the loop's clock.
+        taken: How many calls the portal had taken then, this one included, as far as was known.
+    """
+
+    at: float
+    taken: int
+
+
+@attrs.define(eq=False)
+class FoundRate:
+    """The rate in force: as configured until the portal refuses calls, then as found from its refusals.
+
+    Attributes:
+        config: The bucket as configured; nothing in force exceeds it.
+        taken: Calls that the portal took: those sent, those under way included, without those refused.
+        burst_limit: Calls that may be sent at once.
+        drain_rate: Calls a second.
+        errors: Unix timestamps of the refusals that count towards slowing down by a fifth.
+        successes: Successes since the last refusal or change of the rate that count towards a raise.
+    """
+
+    config: RateLimitConfig
+    taken: int = 0
+    burst_limit: float = attrs.field(init=False)
+    drain_rate: float = attrs.field(init=False)
+    errors: deque[float] = attrs.field(init=False, factory=deque[float])
+    successes: int = attrs.field(init=False, default=0)
+    # When the portal's bucket was last taken to be empty and to be full, and how many calls it had taken before.
+    _empty: Place | None = attrs.field(init=False, default=None)
+    _full: Place | None = attrs.field(init=False, default=None)
+    _stopped_at: float = attrs.field(init=False, default=float("-inf"))
+    _refused_together: int = attrs.field(init=False, default=0)
+    # The last call admitted, and how full the bucket was then at the slowest plausible rate.
+    _last: Place = attrs.field(init=False, default=Place(float("-inf"), 0))
+    _level: float = attrs.field(init=False, default=0.0)
+    _waited: bool = attrs.field(init=False, default=False)
+    _guessed: bool = attrs.field(init=False, default=False)
+    _measured: bool = attrs.field(init=False, default=False)
+    _patience: int = attrs.field(init=False, default=_SUCCESSES_TO_RECOVER)
+    # The rate before the raises since the last refusal, where these began, and how much the next one adds.
+    _proven_rate: float = attrs.field(init=False)
+    _climbs_from: Place | None = attrs.field(init=False, default=None)
+    _raised_at: float = attrs.field(init=False, default=float("-inf"))
+    _step: float = attrs.field(init=False, default=_FIRST_STEP)
+    _bursts_borne: int = attrs.field(init=False, default=0)
+    _bursts_needed: int = attrs.field(init=False, default=1)
+
+    def __attrs_post_init__(self) -> None:
+        self.burst_limit = self.config.burst_limit
+        self.drain_rate = self._proven_rate = self.config.drain_rate
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    def admitted(self, now: float, *, empty: bool, waited: bool) -> Place:
+        """Notes that a call is about to be sent.
+
+        Args:
+            now: Seconds of the loop's clock.
+            empty: The bucket was empty before.
+            waited: The bucket was full before.
+        """
+        drained = (now - self._last.at) * self.config.drain_rate * _UNCONFIRMED_SHARE
+        self._level = max(0.0, self._level - drained)
+        if empty:
+            self._begin_burst(now)
+        elif waited and self._full is None:
+            # The whole burst was taken: from here on both buckets are full, as far as ours is like the portal's.
+            self._full = Place(now, self.taken)
+            self._bursts_borne += 1
+        self._level += 1
+        self._waited = waited
+        self.taken += 1
+        self._last = Place(now, self.taken)
+        return self._last
+
+    def _begin_burst(self, now: float) -> None:
+        self._full = None
+        if self._guessed or self._measured or self._level == 0:
+            self._empty = Place(now, self.taken)
+        if self._climbs_from is not None and (self._guessed or self._measured):
+            # Nobody waited any more before the raised rate had met the portal's.
+            self._change(self._proven_rate, self.burst_limit)
+
+    def never_sent(self, place: Place) -> None:
+        """Notes that a call did not reach the portal."""
+        self.taken -= 1
+        if self._full is not None and place.at <= self._full.at:
+            self._full = Place(self._full.at, self._full.taken - 1)
+
+    # --- refusals ------------------------------------------------------------------------------------------------
+
+    def refused(self, place: Place | None, *, now: float, wall: float) -> bool:
+        """Notes a refusal, and lowers the rate by what it tells.
+
+        Args:
+            place: Of the refused call; None when it had none of its own, as a command of a batch.
+            now: Seconds of the loop's clock.
+            wall: Unix timestamp, seconds.
+
+        Returns:
+            False when the bucket was known to be full then.
+        """
+        if place is not None:
+            self.taken -= 1
+            if place.at <= self._stopped_at:
+                return self._refused_with_others(place)
+        before, self._stopped_at, self._refused_together = self._full, now, 1
+        self.successes = 0
+        learned = False
+        if place is not None:
+            self._full = Place(place.at, place.taken - 1)
+            learned = self.config.adaptive_enabled and self._learn(before, self._full)
+        if not learned:
+            self._count_error(wall)
+        return True
+
+    def _refused_with_others(self, place: Place) -> bool:
+        """One of the calls that were under way when the first of them was refused: all of them are one event."""
+        if self._full is None:
+            return True
+        taken = place.taken - 1 - self._refused_together
+        later = place.at > self._full.at or taken >= self._full.taken
+        self._refused_together += 1
+        self._full = Place(place.at, taken) if later else Place(self._full.at, self._full.taken - 1)
+        return later
+
+    def _learn(self, before: Place | None, full: Place) -> bool:
+        if before is not None:
+            calls, seconds = full.taken - before.taken, full.at - before.at
+            if calls <= 0 or seconds <= 0:
+                return False
+            self._learn_drain_rate(calls, seconds, full)
+            return True
+        calls = 0 if self._empty is None else full.taken - self._empty.taken
+        if self._empty is None or calls <= 0:
+            return False
+        self._learn_burst(calls, full.at - self._empty.at)
+        return True
+
+    def _learn_drain_rate(self, calls: int, seconds: float, full: Place) -> None:
+        # The true rate is above this, by two calls at most unless the bucket was empty meanwhile.
+        certain = (calls - 1) / seconds
+        if self._climbs_from is not None and full.at > self._climbs_from.at:
+            # Even if it was empty when the raises began, it took a burst at most beyond what it drained.
+            drained = full.taken - self._climbs_from.taken - self.burst_limit - 1
+            certain = max(certain, drained / (full.at - self._climbs_from.at))
+        self._measured = calls >= _CALLS_TO_MEASURE
+        self._patience = self._patience_after(calls, certain / self._proven_rate)
+        rate = min(certain, self.drain_rate * _BELOW_REFUSED)
+        # Too few calls for a measurement say no more than that the rate is too high.
+        self._change(rate if self._measured else max(rate, self.drain_rate * _LARGEST_CUT), self.burst_limit)
+
+    def _patience_after(self, calls: int, change: float) -> int:
+        if not self._measured or change < _AS_BEFORE:
+            return _SUCCESSES_TO_RECOVER
+        # Far above what was in force it may be too low: the bucket may have been empty meanwhile.
+        return min(_MOST_PATIENCE if change < 1 / _AS_BEFORE else _PATIENCE_IN_DOUBT, calls * _PATIENCE_GROWTH)
+
+    def _learn_burst(self, calls: int, seconds: float) -> None:
+        # The bucket drained meanwhile, at a rate that is out by as much as the burst is.
+        burst = calls / (1 + self.drain_rate * seconds / self.burst_limit)
+        guess = self.drain_rate * max(burst / self.burst_limit, _LARGEST_CUT_BY_GUESS)
+        lowest = self.drain_rate * _AS_BEFORE if self._measured else min(_LOWEST_GUESS, self.drain_rate / 2)
+        if self._guessed:
+            self._bursts_needed = min(_MOST_BURSTS_NEEDED, self._bursts_needed * _PATIENCE_GROWTH)
+        self._guessed, self._bursts_borne = True, 0
+        self._change(min(self.drain_rate, max(lowest, guess)), min(self.burst_limit * _BELOW_REFUSED, burst - 1))
+
+    def _count_error(self, wall: float) -> None:
+        self.errors.append(wall)
+        self._forget_old_errors(wall)
+        if self.config.adaptive_enabled and len(self.errors) >= _ERRORS_TO_SLOW_DOWN:
+            self._change(round(self.drain_rate * _SLOW_DOWN, 2), round(self.burst_limit * _SLOW_DOWN, 2))
+
+    # --- successes -----------------------------------------------------------------------------------------------
+
+    def succeeded(self, place: Place | None, *, wall: float) -> bool:
+        """Notes a success; raises the rate after enough of them.
+
+        Args:
+            place: Of the call.
+            wall: Unix timestamp, seconds.
+
+        Returns:
+            True when the rate was changed.
+        """
+        lowered = self.drain_rate < self.config.drain_rate or self._burst_may_grow()
+        if lowered and not self._tells(place):
+            return False
+        self.successes = min(self.successes + 1, _MOST_PATIENCE)
+        if not lowered or not self.config.adaptive_enabled or self.successes < self._successes_needed():
+            return False
+        self._forget_old_errors(wall)
+        if len(self.errors) * 2 >= _ERRORS_TO_SLOW_DOWN:
+            return False
+        self._raise()
+        return True
+
+    def _burst_may_grow(self) -> bool:
+        enough = not self._guessed or self._bursts_borne >= self._bursts_needed
+        return enough and self.burst_limit < self.config.burst_limit
+
+    def _tells(self, place: Place | None) -> bool:
+        """False for a success of a call sent at another rate, or at one that nobody has to wait for."""
+        if place is not None and place.at <= max(self._stopped_at, self._raised_at):
+            return False
+        return self._waited or not (self._guessed or self._measured)
+
+    def _successes_needed(self) -> float:
+        if self._measured and self._climbs_from is None:
+            return self._patience
+        # What lies far below the configured rate is more likely to be too low.
+        share = min(1.0, 2 * self.drain_rate / self.config.drain_rate)
+        return max(_FEWEST_SUCCESSES, _SUCCESSES_TO_RECOVER * share**2)
+
+    def _raise(self) -> None:
+        proven, step, start = self._proven_rate, self._step, self._climbs_from or self._last
+        burst = self.burst_limit
+        if self._burst_may_grow():
+            burst, self._bursts_borne = round(burst * (1 + _FIRST_STEP), 2), 0
+        self._change(round(self.drain_rate * (1 + step), 2), burst)
+        # Each raise that the portal bears makes the next one larger.
+        self._proven_rate, self._step, self._climbs_from = proven, min(_LARGEST_STEP, step * 2), start
+        self._raised_at = self._last.at
+
+    def _change(self, drain_rate: float, burst_limit: float) -> None:
+        lowest = _LOWEST_MEASURED_RATE if self._measured else _LOWEST_DRAIN_RATE
+        self.drain_rate = self._proven_rate = min(self.config.drain_rate, max(lowest, drain_rate))
+        self.burst_limit = min(self.config.burst_limit, max(_LOWEST_BURST_LIMIT, burst_limit))
+        self._climbs_from, self._step = None, _FIRST_STEP
+        self.errors.clear()
+        self.successes = 0
+
+    def _forget_old_errors(self, wall: float) -> None:
+        while self.errors and self.errors[0] <= wall - _ERROR_MEMORY:
+            self.errors.popleft()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import attrs
@@ -15,6 +16,8 @@ __all__ = ["ENTITIES", "Entity", "camel", "make_tables", "modern", "upper"]
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _STAGES = ("NEW", "PREPARATION", "EXECUTING", "WON", "LOSE")
 _NAMES = ("Anna", "Boris", "Clara", "Dmitry", "Elena", "Felix", "Galina", "Hugo")
+# After so many ids months, days, hours and minutes of the dates begin anew.
+_DATES = 840
 _SURNAMES = ("Abramova", "Berg", "Costa", "Demidov", "Egorova", "Fischer", "Gromov", "Hansen", "Ivanova")
 
 
@@ -42,6 +45,11 @@ def _number(name: str, value: Any) -> Any:
 
 
 def _date(row_id: int) -> str:
+    return _date_of(row_id % _DATES)
+
+
+@cache
+def _date_of(row_id: int) -> str:
     return f"2024-{row_id % 12 + 1:02}-{row_id % 28 + 1:02}T{row_id % 24:02}:{row_id % 60:02}:00+03:00"
 
 

@@ -138,7 +138,7 @@ class RequestRecord:
 
 @attrs.define(eq=False, kw_only=True)
 class Exchange:
-    """One request on its way through the portal, with what was learnt about it for the record."""
+    """One request on its way through the portal, with what was learnt about it: for the record, and how much it ran."""
 
     request: Request
     method: str
@@ -147,6 +147,7 @@ class Exchange:
     params: Any = None
     token: str | None = None
     status: int | None = None
+    commands: int = 0
 
 
 class RestError(Exception):

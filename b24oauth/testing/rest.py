@@ -36,6 +36,7 @@ class RestServer:
         operating: The budget of operating time.
         methods: The handlers by version and method.
         tables: The rows, restored when a v3 batch fails.
+        dumps: Writes the JSON text of an answer.
         calls: How often each method was called, inside batches too.
         executed: How often each method was run to its end.
     """
@@ -46,14 +47,22 @@ class RestServer:
     operating: OperatingBudget
     methods: Methods
     tables: Mapping[str, Table]
+    dumps: Callable[[object], bytes] = dumps
     calls: Counter[str] = attrs.field(init=False, factory=Counter[str])
     executed: Counter[str] = attrs.field(init=False, factory=Counter[str])
+    _commands: int = attrs.field(init=False, default=0)
     _replays: IdempotentAnswers = attrs.field(
         init=False, default=attrs.Factory(lambda self: IdempotentAnswers(now=self.now), takes_self=True)
     )
 
     def answer(self, exchange: Exchange, version: Version) -> Answer:
-        """Answers one request, with an error where it must be refused."""
+        """Answers one request, with an error where it must be refused, and notes how many commands ran for it."""
+        before = self._commands
+        answer = self._answer(exchange, version)
+        exchange.commands = self._commands - before
+        return answer
+
+    def _answer(self, exchange: Exchange, version: Version) -> Answer:
         try:
             self.bucket.admit()
             token, params = _read(exchange.request, version)
@@ -81,6 +90,7 @@ class RestServer:
         if handler is None:
             raise RestError("ERROR_METHOD_NOT_FOUND", "Method not found!", status=404)
         self.operating.admit(call.method)
+        self._commands += 1
         reply = handler(call)
         self.executed[call.method] += 1
         self.operating.charge(call.method)
@@ -89,14 +99,14 @@ class RestServer:
     def _run(self, exchange: Exchange, call: Call) -> Answer:
         reply = self._batch(exchange, call) if call.method == "batch" else self.execute(call)
         if reply.bare:
-            return Answer(status=200, body=dumps(reply.result))
+            return Answer(status=200, body=self.dumps(reply.result))
         body: dict[str, Any] = {"result": reply.result}
         if reply.next is not None:
             body["next"] = reply.next
         if reply.total is not None:
             body["total"] = reply.total
         body["time"] = self._time(call.method, exchange.arrived)
-        answer = Answer(status=200, body=dumps(body))
+        answer = Answer(status=200, body=self.dumps(body))
         if call.version == "v3" and (key := exchange.request.headers.get(_KEY_HEADER)):
             self._replays.keep(call, key, exchange.params, answer)
         return answer
@@ -121,7 +131,7 @@ class RestServer:
         body: dict[str, Any] = _v2_error(error) if version == "v2" else _v3_error(error)
         if error.status == 429:
             body["time"] = self._time(exchange.method, exchange.arrived)
-        return Answer(status=error.status, body=dumps(body))
+        return Answer(status=error.status, body=self.dumps(body))
 
     def _time(self, method: str, started: float) -> dict[str, Any]:
         finish = self.now()

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import time
 
 import httpx
@@ -48,6 +49,47 @@ async def test_latency_passes_on_the_virtual_clock_for_each_side(caller):
         assert portal.clock.elapsed == pytest.approx(40)
         await caller.renew()
         assert portal.clock.elapsed == pytest.approx(45)
+
+
+async def test_each_command_takes_its_time_and_those_of_a_batch_add_up():
+    portal = FakePortal(clock=VirtualClock(), latency=1.0, command_latency=10.0)
+    async with Caller(portal, timeout=1000) as caller:
+        await caller.v2("crm.deal.list")
+        assert portal.clock.elapsed == pytest.approx(11)
+        await caller.batch([f"crm.deal.get?id={number}" for number in range(1, 6)])
+        assert portal.clock.elapsed == pytest.approx(11 + 51)
+        await caller.v3("batch", [{"method": "crm.deal.get", "query": {"id": number}} for number in (1, 2)])
+        assert portal.clock.elapsed == pytest.approx(11 + 51 + 21)
+
+
+async def test_what_was_not_run_takes_no_time_of_a_command():
+    portal = FakePortal(clock=VirtualClock(), burst=3, latency=1.0, command_latency=10.0, refresh_latency=2.0)
+    async with Caller(portal, timeout=1000) as caller:
+        await caller.v2("profile", token="unknown")
+        await caller.v2("none.such")
+        assert portal.clock.elapsed == pytest.approx(2)
+        await caller.batch({"a": "crm.deal.get?id=1", "b": "none.such", "c": "crm.deal.get?id=2"}, halt=1)
+        assert portal.clock.elapsed == pytest.approx(2 + 11)
+        assert (await caller.v2("profile")).status_code == 503
+        await caller.renew()
+        assert portal.clock.elapsed == pytest.approx(2 + 11 + 1 + 2)
+
+
+async def test_batches_at_once_take_the_time_of_the_longest():
+    portal = FakePortal(clock=VirtualClock(), command_latency=1.0)
+    async with Caller(portal, timeout=1000) as caller:
+        await asyncio.gather(*[caller.batch(["profile"] * size) for size in (3, 50, 20)])
+    assert portal.clock.elapsed == pytest.approx(50)
+
+
+async def test_answers_are_written_by_the_function_that_was_given():
+    def dumps(value):
+        return json.dumps(value).replace("Deal", "Affaire").encode()
+
+    portal = FakePortal(clock=VirtualClock(), dumps=dumps)
+    async with Caller(portal) as caller:
+        assert (await caller.result("crm.deal.get", {"id": 7}))["TITLE"] == "Affaire 7"
+        assert (await caller.v2("none.such")).json()["error"] == "ERROR_METHOD_NOT_FOUND"
 
 
 async def test_a_client_that_gives_up_does_not_undo_what_was_done():

@@ -1,5 +1,6 @@
 """One thing a session; the default sessions are what CI runs."""
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -68,9 +69,16 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmarks; not a part of what CI runs."""
-    session.install("-e", ".[testing]")
-    session.run("python", "-m", "benchmarks.call_cost", *session.posargs)
+    """The benchmarks, with the peers from their registries; `-- --quick` for less. Not a part of what CI runs."""
+    session.install(*GROUPS["bench"], "-e", ".[speed,testing]")
+    node = Path(session.create_tmp()) / "node"
+    if shutil.which("node") and shutil.which("npm"):
+        # Without a registry the benchmark says so in its table.
+        session.run(
+            "npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(node), "@bitrix24/b24jssdk@2",
+            external=True, success_codes=range(256),
+        )  # fmt: skip
+    session.run("python", "-m", "benchmarks", "--node-modules", str(node / "node_modules"), *session.posargs)
 
 
 @nox.session

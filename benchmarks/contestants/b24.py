@@ -1,0 +1,84 @@
+"""b24oauth itself, over httpx and over aiohttp."""
+
+from __future__ import annotations
+
+import gc
+import time
+import tracemalloc
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import httpx
+
+from b24oauth import B24OAuth, B24OAuthParams, B24OAuthSecret, RateLimitConfig, RestrictionParams
+from b24oauth.actions.options import ListOptions
+from benchmarks.contestants.base import LIST_METHOD, METHOD, Page, Target, at_once
+
+__all__ = ["objects", "opened"]
+
+# More requests of one list at a time than any bucket lets through at once.
+CONCURRENCY = 10
+
+
+class _Client:
+    def __init__(self, b24: B24OAuth) -> None:
+        self._b24 = b24
+
+    async def calls(self, count: int, in_flight: int) -> list[Exception]:
+        call = self._b24.actions.v2.call
+
+        async def one(number: int) -> object:
+            return (await call.make(METHOD, {"id": number})).result
+
+        return await at_once(one, count, in_flight)
+
+    def export(self) -> AsyncIterator[Page]:
+        options: Any = {"concurrency": CONCURRENCY} if "concurrency" in ListOptions.__annotations__ else {}
+        return self._b24.actions.v2.fetch_list.make(LIST_METHOD, **options)
+
+
+def restrictions(target: Target) -> RestrictionParams:
+    """The limits that the benchmark asks for; where it asks for none, ones that are never reached."""
+    burst = 1e9 if target.burst is None else target.burst
+    drain = 1e9 if target.drain is None else target.drain
+    return RestrictionParams(rate_limit=RateLimitConfig(burst_limit=burst, drain_rate=drain))
+
+
+@asynccontextmanager
+async def opened(target: Target, variant: Literal["httpx", "aiohttp"]) -> AsyncGenerator[_Client]:
+    """A client over the transport that `variant` names."""
+    async with B24OAuth(
+        B24OAuthParams.from_dict(target.params),
+        B24OAuthSecret.from_dict(target.secret),
+        restriction_params=restrictions(target),
+        trusted_oauth_hosts=target.hosts,
+        transport=variant,
+    ) as b24:
+        yield _Client(b24)
+
+
+async def objects(target: Target, count: int) -> dict[str, Any]:
+    """Creates `count` clients on one HTTP client: once timed, once with every allocation counted.
+
+    Returns:
+        `cpu` in seconds and `heap` in bytes, both for all of them.
+    """
+    params, secret = B24OAuthParams.from_dict(target.params), B24OAuthSecret.from_dict(target.secret)
+    async with httpx.AsyncClient() as http:
+
+        def create() -> list[B24OAuth]:
+            return [B24OAuth(params, secret, http_client=http, trusted_oauth_hosts=target.hosts) for _ in range(count)]
+
+        kept = create()
+        gc.collect()
+        cpu = time.process_time()
+        kept = create()
+        cpu = time.process_time() - cpu
+        gc.collect()
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        kept = create()
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return {"cpu": cpu, "heap": after - before, "kept": len(kept)}

@@ -1,0 +1,44 @@
+"""The same request by hand: httpx, with its own transport and over aiohttp."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from benchmarks.contestants.base import METHOD, Page, Target, at_once
+
+__all__ = ["opened"]
+
+
+class _Client:
+    def __init__(self, http: httpx.AsyncClient, target: Target) -> None:
+        self._http = http
+        self._target = target
+
+    async def calls(self, count: int, in_flight: int) -> list[Exception]:
+        url, token = f"{self._target.endpoint}{METHOD}", self._target.token
+
+        async def one(number: int) -> object:
+            answer = await self._http.post(url, json={"id": number, "auth": token})
+            return answer.raise_for_status().json()["result"]
+
+        return await at_once(one, count, in_flight)
+
+    def export(self) -> AsyncIterator[Page]:
+        raise NotImplementedError
+
+
+@asynccontextmanager
+async def opened(target: Target, variant: str) -> AsyncGenerator[_Client]:
+    """An httpx client with the transport that `variant` names."""
+    transport: httpx.AsyncBaseTransport | None = None
+    if variant == "aiohttp":
+        from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - only for this variant
+
+        transport = AiohttpTransport()
+    # The pool is waited for as long as it takes: 1,000 calls in flight share 100 connections.
+    timeout = httpx.Timeout(30, pool=None)
+    async with httpx.AsyncClient(transport=transport, timeout=timeout) as http:
+        yield _Client(http, target)

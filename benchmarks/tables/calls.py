@@ -1,0 +1,183 @@
+"""CPU time of one `crm.deal.get`, by calls in flight, all limits off."""
+
+from __future__ import annotations
+
+import math
+import sys
+from functools import partial
+
+import attrs
+
+from benchmarks.pictures import line_chart
+from benchmarks.portal import ServedPortal
+from benchmarks.samples import Check, Samples, Section, Setup
+from benchmarks.workers import Worker, Workers
+
+__all__ = ["call_costs"]
+
+IN_FLIGHT = (1, 10, 100, 1000)
+# How many calls make a round of about half a second; where there are none, the contestant is not asked.
+CALLS = {
+    "bare sockets": {1: 2000, 10: 3000, 100: 3000, 1000: 3000},
+    "bare aiohttp": {1: 800, 10: 1200, 100: 1200, 1000: 2000},
+    "bare httpx": {1: 250, 10: 300, 100: 300},
+    "httpx over aiohttp": {1: 400, 10: 600, 100: 600, 1000: 1000},
+    "b24oauth": {1: 250, 10: 300, 100: 300, 1000: 1000},
+    "b24oauth[speed]": {1: 400, 10: 600, 100: 600, 1000: 1000},
+    "b24jssdk": {1: 1200, 10: 1200, 100: 1200, 1000: 1200},
+    "fast_bitrix24": {1: 400, 10: 600, 100: 600},
+    "b24pysdk": {1: 200, 10: 200, 100: 200},
+}
+JUST_IN_TIME = "b24jssdk"
+
+
+@attrs.define(eq=False)
+class _Figures:
+    cpu: Samples = attrs.field(factory=Samples)
+    rate: Samples = attrs.field(factory=Samples)
+    portal: Samples = attrs.field(factory=Samples)
+    failed: dict[str, int] = attrs.field(factory=dict[str, int])
+
+
+def call_costs(portal: ServedPortal, workers: Workers, setup: Setup) -> Section:
+    """Asks everybody, in turn, at each number of calls in flight."""
+    levels = IN_FLIGHT[:3] if setup.quick else IN_FLIGHT
+    figures = {level: _Figures() for level in levels}
+    for level in levels:
+        print(f"  {level} in flight", file=sys.stderr)
+        # V8 compiles while it runs: a process that was warmed by other levels would tell of another client.
+        workers.restart(JUST_IN_TIME)
+        asked = tuple(name for name, counts in CALLS.items() if level in counts)
+        ask = partial(_ask, portal, level, figures[level], share=6 if setup.quick else 1)
+        for _ in range(setup.rounds):
+            workers.each(asked, ask)
+    return _section(figures, workers)
+
+
+def _ask(portal: ServedPortal, level: int, figures: _Figures, worker: Worker, *, share: int) -> None:
+    target = portal.open(rows={"crm.deal": 1_000_000})
+    calls = CALLS[worker.name][level]
+    if worker.name != JUST_IN_TIME:
+        calls = max(calls // share, level)
+    answer = worker.ask("calls", target=target, calls=calls, in_flight=level, warmup=max(level, 20))
+    use = portal.use()
+    figures.cpu.add(worker.name, answer["cpu"] / calls * 1000)
+    figures.rate.add(worker.name, calls / answer["wall"])
+    figures.portal.add(worker.name, use.cpu / use.requests * 1000)
+    figures.failed[worker.name] = figures.failed.get(worker.name, 0) + answer["failed"]
+
+
+def _section(figures: dict[int, _Figures], workers: Workers) -> Section:
+    rows: list[list[str]] = []
+    for level, measured in figures.items():
+        for name in CALLS:
+            if name in measured.cpu:
+                rows.append(_row(name, level, measured))
+            elif name in workers.missing:
+                rows.append([name, str(level), workers.missing[name], *[""] * 6])
+    return Section(
+        key="calls",
+        title="One call: `crm.deal.get`, limits off",
+        columns=(
+            "client", "in flight", "CPU ms/call", ": bare httpx", ": httpx over aiohttp", ": b24jssdk", "calls/s",
+            "portal's CPU ms/request", "portal busy",
+        ),
+        rows=rows,
+        notes=_notes(figures),
+        checks=_checks(figures),
+        data={
+            str(level): {
+                "cpu_ms_per_call": measured.cpu.values,
+                "calls_per_second": measured.rate.values,
+                "portal_cpu_ms_per_request": measured.portal.values,
+                "failed": measured.failed,
+            }
+            for level, measured in figures.items()
+        },
+        pictures={"throughput.svg": _picture(figures)},
+    )  # fmt: skip
+
+
+def _row(name: str, level: int, measured: _Figures) -> list[str]:
+    ratios = (measured.cpu.ratio(name, base) for base in ("bare httpx", "httpx over aiohttp", "b24jssdk"))
+    return [
+        name + (f" ({measured.failed[name]} failed)" if measured.failed[name] else ""),
+        str(level),
+        measured.cpu.shown(name),
+        *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
+        f"{measured.rate.median(name):,.0f}",
+        f"{measured.portal.median(name):.3f}",
+        f"{_busy(name, measured):.0%}",
+    ]
+
+
+def _busy(name: str, measured: _Figures) -> float:
+    """The share of its core that the portal worked while it answered this client."""
+    return measured.portal.median(name) / 1000 * measured.rate.median(name)
+
+
+def _notes(figures: dict[int, _Figures]) -> list[str]:
+    notes: list[str] = []
+    if all(JUST_IN_TIME in measured.cpu for measured in figures.values()):
+        rounds = ", ".join(f"{level}: {_by_round(measured)}" for level, measured in figures.items())
+        notes.append(
+            f"{JUST_IN_TIME} has a new process for each number in flight. CPU ms/call round by round: {rounds}."
+        )
+    for level, measured in figures.items():
+        fastest = max(
+            (name for name in measured.rate.values if name != "bare sockets"), key=measured.rate.median, default=None
+        )
+        if fastest is None or "bare sockets" not in measured.rate:
+            continue
+        notes.append(
+            f"{level} in flight: the portal answers {measured.rate.median('bare sockets'):,.0f} requests/s that come"
+            f" as ready bytes; the fastest client, {fastest}, sends {measured.rate.median(fastest):,.0f}/s and spends"
+            f" {measured.cpu.median(fastest) / measured.portal.median(fastest):.1f} times the portal's CPU on a call."
+        )
+    return notes
+
+
+def _by_round(measured: _Figures) -> str:
+    return " ".join(f"{value:.2f}" for value in measured.cpu.values[JUST_IN_TIME])
+
+
+def _checks(figures: dict[int, _Figures]) -> list[Check]:
+    checks: list[Check] = []
+    for level, most in ((1, 1.15), (10, 1.15), (100, 0.45)):
+        if level in figures:
+            ratio = figures[level].cpu.ratio("b24oauth", "bare httpx")
+            checks.append(Check(what=f"b24oauth : bare httpx, {level} in flight", value=ratio, bound=most))
+    for level, measured in figures.items():
+        for base, most in (("b24jssdk", 1.0), ("httpx over aiohttp", 1.25)):
+            ratio = measured.cpu.ratio("b24oauth[speed]", base)
+            checks.append(Check(what=f"b24oauth[speed] : {base}, {level} in flight", value=ratio, bound=most))
+    if 10 in figures:
+        checks += [_flat(name, figures) for name in ("b24oauth", "b24oauth[speed]")]
+    return checks
+
+
+def _flat(name: str, figures: dict[int, _Figures]) -> Check:
+    costs = [
+        measured.cpu.median(name) for level, measured in figures.items() if level >= 10 and name in measured.cpu
+    ]  # fmt: skip
+    value = max(costs) / min(costs) if costs else None
+    return Check(what=f"{name}: dearest : cheapest from 10 to {max(figures)} in flight", value=value, bound=1.15)
+
+
+def _picture(figures: dict[int, _Figures]) -> str:
+    names = [name for name in CALLS if name != "bare sockets"]
+    lines = {
+        name: [
+            (math.log10(level), measured.rate.median(name))
+            for level, measured in figures.items()
+            if name in measured.rate
+        ]
+        for name in names
+    }
+    return line_chart(
+        "Calls of crm.deal.get a second, by calls in flight",
+        {name: points for name, points in lines.items() if points},
+        x_label="in flight",
+        y_label="calls/s",
+        x_ticks={math.log10(level): f"{level:,}" for level in figures},
+    )

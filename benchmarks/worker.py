@@ -1,0 +1,96 @@
+"""A contestant's process: takes jobs as JSON lines, answers with what they cost this process.
+
+Usage: python -m benchmarks.worker "bare httpx"
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import resource
+import sys
+import time
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+
+from benchmarks.contestants import CONTESTANTS, Contestant, Target
+from benchmarks.contestants.base import Page, raise_first
+
+__all__ = ["run"]
+
+Answer = dict[str, Any]
+
+
+async def calls(contestant: Contestant, target: Target, *, calls: int, in_flight: int, warmup: int) -> Answer:
+    """CPU and wall time of calls of `crm.deal.get`, after some that open connections and fill caches."""
+    async with contestant.opened(target) as client:
+        raise_first(await client.calls(warmup, in_flight))
+
+        async def work() -> Answer:
+            failures = await client.calls(calls, in_flight)
+            return {"failed": len(failures), "reason": repr(failures[0]) if failures else ""}
+
+        return await measured(work)
+
+
+async def export(contestant: Contestant, target: Target) -> Answer:
+    """CPU and wall time of reading all deals with a client that has made one call."""
+    async with contestant.opened(target) as client:
+        raise_first(await client.calls(1, 1))
+        return await measured(lambda: read(client.export()))
+
+
+async def objects(contestant: Contestant, target: Target, *, count: int) -> Answer:
+    """CPU time and memory of creating clients."""
+    return await contestant.objects(target, count)
+
+
+async def read(pages: AsyncIterator[Page]) -> Answer:
+    """Counts rows, and looks whether pages come in ascending order without repeating a row."""
+    rows, last, in_order = 0, 0, True
+    async for page in pages:
+        rows += len(page)
+        first = int(page[0]["ID"])
+        in_order = in_order and last < first <= int(page[-1]["ID"])
+        last = int(page[-1]["ID"])
+        if len(page) > 1000:
+            ids = [int(row["ID"]) for row in page]
+            in_order = in_order and ids == sorted(ids)
+            if len(set(ids)) < len(ids):
+                raise ValueError("rows came twice")
+    return {"rows": rows, "in_order": in_order}
+
+
+async def measured(work: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Does the work and adds CPU time (user and system, all threads), wall time and the largest memory so far."""
+    gc.collect()
+    wall, cpu = time.perf_counter(), time.process_time()
+    answer = await work()
+    cost = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+    return {**answer, **cost, "rss_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+
+
+JOBS: dict[str, Callable[..., Coroutine[Any, Any, Answer]]] = {"calls": calls, "export": export, "objects": objects}
+
+
+def run(contestant: Contestant, order: dict[str, Any]) -> Answer:
+    """Does one job in an event loop of its own; a failure is an answer too."""
+    try:
+        job, target = JOBS[order.pop("job")], Target(**order.pop("target"))
+        return asyncio.run(job(contestant, target, **order))
+    except Exception:  # noqa: BLE001 - told to the benchmark, which says so in its table
+        return {"error": traceback.format_exc()}
+
+
+def main() -> None:
+    """Obeys orders until there are no more."""
+    contestant = CONTESTANTS[sys.argv[1]]
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(run(contestant, json.loads(line))) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -122,5 +122,11 @@ def _pager(
     given = dict(params or {})
     if listing.paging == "offset":
         return OffsetPager(method=method, given=given, listing=listing)
+    _check_concurrency(options.get("concurrency"))
     warn_about_order(http, action, given)
     return KeysetPager(method=method, given=given, listing=listing, cursor=options.get("start_after", 0))
+
+
+def _check_concurrency(value: object) -> None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ConfigurationError("concurrency must be a whole number of at least 1, or None")

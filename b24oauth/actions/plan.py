@@ -121,7 +121,7 @@ class Plan:
         wanted: int | None = None,
     ) -> None:
         self.useful = self.wasted = self.rows = 0
-        self._most = self._share = most
+        self._most = most
         self._concurrency = concurrency
         self._wanted = wanted
         self._pager = pager
@@ -169,13 +169,21 @@ class Plan:
         if free > 0 and self._is_long() and not self._unmeasured:
             return self._survey(free)
         made: list[list[Ask]] = []
-        while len(made) < free and (asks := self._request()):
+        share = self._share(free)
+        while len(made) < free and (asks := self._request(share)):
             made.append(asks)
         return made
 
-    def _request(self) -> list[Ask]:
+    def _share(self, free: int) -> int:
+        """Pages of a request: what is left is spread over those that may begin, but not too thinly."""
+        expected = [self._expected(segment) for segment in self._askable() if self._is_even(segment)]
+        if not expected or free < 1:
+            return self._most
+        least = _SMALL_REQUEST if max(expected) > _SMALL_REQUEST else _SMALL_PIECE
+        return min(self._most, max(least, -(-sum(expected) // free)))
+
+    def _request(self, room: int) -> list[Ask]:
         asks: list[Ask] = []
-        room = self._share
         for segment in self._askable():
             expected = self._expected(segment)
             count = min(expected, room, self._still_wanted())
@@ -296,7 +304,6 @@ class Plan:
             self._surveyed.append(probe)
             self._unmeasured.add(probe)
         wave = self._most * self._concurrency
-        self._share = min(self._most, max(_SMALL_REQUEST, -(-pages // self._concurrency) + self._slack(last)))
         # When all requests may be under way at once, the survey should not take longer than it must.
         size = -(-_PROBES // free) if pages <= wave else _PROBES
         asks = [Ask(segment, probe=True) for segment in self._surveyed[1:]]
@@ -399,5 +406,5 @@ class Plan:
 
     def go_plainly(self) -> None:
         """From now on each request asks for one page, as a call of its own."""
-        self._most = self._share = self._concurrency = 1
+        self._most = self._concurrency = 1
         self._wants_greatest = False

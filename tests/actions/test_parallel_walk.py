@@ -1,0 +1,212 @@
+"""Long lists in several requests at once: every row once, in order, with little asked for in vain."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from b24oauth import ConfigurationError, ParamsFactory, RateLimitConfig, RestrictionParams, SdkError
+from b24oauth.testing import FakePortal, faults, run_virtual
+from tests.support.clients import connected, fake_portal
+from tests.support.lists import ids, rows_of
+
+pytestmark = pytest.mark.anyio
+
+SEED = random.Random(7)
+SHAPES: dict[str, list[int]] = {
+    "dense": list(range(1, 20_001)),
+    "sparse": sorted(SEED.sample(range(1, 2_000_000), 20_000)),
+    "two blocks far apart": [*range(1, 10_001), *range(5_000_001, 5_010_001)],
+    "two blocks close by": [*range(1, 10_001), *range(30_001, 40_001)],
+    "one far at the end": [*range(1, 20_001), 10**9],
+    "all far from the start": list(range(10**9, 10**9 + 20_000)),
+    "small clusters": [100_000 * cluster + row for cluster in range(500) for row in range(1, 41)],
+    "large clusters": [1_000_000 * cluster + row for cluster in range(10) for row in range(1, 2_001)],
+    "ever sparser": [number * number for number in range(1, 20_001)],
+}
+
+
+def commands(portal: FakePortal) -> int:
+    return portal.calls["crm.deal.list"]
+
+
+async def export(portal: FakePortal, **options: Any) -> tuple[list[int], float]:
+    """The identifiers that a walk gives, and how long it takes by the portal's clock."""
+    async with connected(portal, **options.pop("client", {})) as b24:
+        begun = portal.clock.now()
+        rows = (await b24.actions.v2.call_list.make("crm.deal.list", {"select": ["ID"]}, **options)).result
+        return ids(rows), portal.clock.now() - begun
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_b1_every_row_comes_once_in_order_and_little_is_asked_in_vain(shape: str) -> None:
+    portal = fake_portal(latency=0.05)
+    portal.rows("crm.deal", ids=SHAPES[shape])
+    seen, _ = await export(portal)
+    assert seen == SHAPES[shape]
+    assert commands(portal) <= 1.1 * len(seen) / 50 + 10
+
+
+@pytest.mark.parametrize(("command", "rows_a_second"), [(0.0, 60_000), (0.02, 15_000)])
+async def test_l3_a_long_list_comes_as_fast_as_the_portal_gives_it_without_a_refusal(
+    command: float, rows_a_second: int
+) -> None:
+    portal = fake_portal(latency=0.05, command_latency=command, burst=50, drain=20)
+    portal.rows("crm.deal", ids=SHAPES["sparse"])
+    limits = RestrictionParams(rate_limit=RateLimitConfig(burst_limit=50, drain_rate=20))
+    seen, seconds = await export(portal, client={"restriction_params": limits})
+    assert seen == SHAPES["sparse"]
+    assert len(seen) / seconds >= rows_a_second  # of the virtual clock
+    assert portal.refused == 0
+
+
+some_ids = st.one_of(
+    st.lists(st.integers(1, 10**6), max_size=300, unique=True).map(sorted),
+    st.tuples(st.integers(0, 9000), st.integers(1, 40)).map(lambda of: list(range(1, of[0] * of[1] + 1, of[1]))),
+    st.lists(st.tuples(st.integers(0, 10**7), st.integers(1, 1500)), max_size=8).map(
+        lambda blocks: sorted({start + row for start, size in blocks for row in range(1, size + 1)})
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    present=some_ids,
+    concurrency=st.sampled_from([None, 1, 2, 7]),
+    most=st.sampled_from([None, 3]),
+    limit=st.one_of(st.none(), st.integers(1, 9000)),
+    seed=st.randoms(use_true_random=False),
+)
+def test_b1_whatever_the_identifiers_and_the_order_of_the_answers(
+    present: list[int], concurrency: int | None, most: int | None, limit: int | None, seed: Any
+) -> None:
+    async def walk() -> None:
+        portal = fake_portal()
+
+        async def late(process: Any) -> Any:
+            answer = await process()
+            await asyncio.sleep(seed.random())
+            return answer
+
+        portal.rows("crm.deal", ids=present)
+        portal.inject(late, times=None)
+        options = {"concurrency": concurrency, "pages_per_request": most, "max_items": limit}
+        seen, _ = await export(portal, **options)
+        assert seen == present[:limit]
+
+    run_virtual(walk())
+
+
+async def test_b1_rows_that_stay_come_once_while_others_come_and_go() -> None:
+    portal = fake_portal(latency=0.05)
+    table = portal.rows("crm.deal", ids=list(range(1, 60_000, 3)))
+    doomed = SEED.sample(list(table.ids), 300)
+    stay = set(table.ids) - set(doomed)
+    seen: list[int] = []
+    async with connected(portal) as b24:
+        async for page in b24.actions.v2.fetch_list.make("crm.deal.list", {"select": ["ID"]}):
+            seen += ids(page)
+            if doomed:
+                table.delete(doomed.pop())
+                table.add(row_id=60_000 + len(doomed))
+    assert seen == sorted(set(seen))
+    assert stay <= set(seen)
+    assert max(seen) >= 60_000  # what came behind the end meanwhile
+
+
+async def test_concurrency_of_one_is_a_plain_chain() -> None:
+    portal = fake_portal(latency=0.05)
+    portal.rows("crm.deal", ids=SHAPES["sparse"])
+    seen, _ = await export(portal, concurrency=1)
+    assert seen == SHAPES["sparse"]
+    assert commands(portal) <= 400 + 50
+    assert len(portal.requests) == 13  # 1, 2, 4, 8, 16, 32 and then 50 pages a request
+
+
+async def test_a_short_list_is_not_asked_for_in_several_requests_at_once() -> None:
+    portal = fake_portal(latency=0.05, rows={"crm.deal": 2_000})
+    await export(portal)
+    assert len(portal.requests) <= 6
+
+
+async def test_b1_a_portal_that_ignores_an_end_or_an_order_loses_and_repeats_no_row() -> None:
+    for ignored in ("<=ID", "DESC"):
+        portal = fake_portal(latency=0.05)
+        table = portal.rows("crm.deal", ids=SHAPES["sparse"])
+        present = list(table.ids)
+
+        def answer(params: dict[str, Any], present: list[int] = present, ignored: str = ignored) -> list[Any]:
+            after = int(params["filter"][">ID"] or 0)
+            until = int(params["filter"].get("<=ID", 10**9)) if ignored != "<=ID" else 10**9
+            fitting = [number for number in present if after < number <= until]
+            descending = params["order"]["ID"] == "DESC" and ignored != "DESC"
+            return [{"ID": str(number)} for number in (fitting[::-1] if descending else fitting)[:50]]
+
+        portal.method("my.list", answer)
+        async with connected(portal) as b24:
+            rows = (await b24.actions.v2.call_list.make("my.list")).result
+        assert ids(rows) == present
+
+
+async def test_the_callers_own_bounds_are_kept() -> None:
+    portal = fake_portal(latency=0.05, rows={"crm.deal": 20_000})
+    async with connected(portal) as b24:
+        for own, last in (({"<=ID": 15_000}, 15_000), ({"<=ID": "15000"}, 15_000), ({"<ID": 15_001}, 15_000)):
+            rows = (await b24.actions.v2.call_list.make("crm.deal.list", {"filter": own, "select": ["ID"]})).result
+            assert ids(rows) == list(range(1, last + 1))
+
+
+async def test_b1_an_error_is_raised_behind_the_rows_before_it() -> None:
+    portal = fake_portal(latency=0.05)
+    portal.rows("crm.deal", ids=SHAPES["dense"])
+    portal.inject(faults.status(403, error="ACCESS_DENIED"), on="batch", after=4, times=None)
+    seen: list[int] = []
+    async with connected(portal) as b24:
+        walk = b24.actions.v2.fetch_list.make("crm.deal.list", {"select": ["ID"]})
+        with pytest.raises(SdkError, match="ACCESS_DENIED"):
+            [seen.extend(ids(page)) async for page in walk]
+    assert seen == SHAPES["dense"][: len(seen)]
+    assert len(seen) >= 150
+
+
+async def test_b2_no_more_waits_than_is_said_and_a_slow_reader_stops_the_walk() -> None:
+    portal = fake_portal(latency=0.05)
+    portal.rows("crm.deal", ids=list(range(1, 200_001)))
+    async with (
+        connected(portal) as b24,
+        aclosing(b24.actions.v2.fetch_list.make("crm.deal.list", {"select": ["ID"]})) as pages,
+    ):
+        for _ in range(10):
+            await anext(pages)
+        await asyncio.sleep(60)
+        assert commands(portal) <= 10 + 2 * 10 * 50
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "b24oauth list walk"]
+
+
+async def test_a_walk_goes_on_after_refusals_of_the_bucket() -> None:
+    portal = fake_portal(latency=0.05, burst=8, drain=2)
+    portal.rows("crm.deal", ids=SHAPES["sparse"])
+    seen, _ = await export(portal, client={"restriction_params": ParamsFactory.get_default()})
+    assert seen == SHAPES["sparse"]
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, "2"])
+async def test_a_concurrency_that_is_none_is_refused_before_anything_is_sent(concurrency: Any) -> None:
+    portal = fake_portal()
+    async with connected(portal) as b24:
+        with pytest.raises(ConfigurationError, match="concurrency must be a whole number"):
+            await b24.actions.v2.call_list.make("crm.deal.list", concurrency=concurrency)
+    assert not portal.requests
+
+
+async def test_streams_and_rows_of_types_are_the_same_at_once() -> None:
+    portal = fake_portal(latency=0.05, rows={"crm.deal": 20_000})
+    async with connected(portal) as b24:
+        streamed = await rows_of(b24.actions.v2.fetch_list.make("crm.deal.list", {"select": ["ID"]}))
+    assert ids(streamed) == list(range(1, 20_001))

@@ -92,7 +92,8 @@ class FetchList:
             options: How the list is read; see `ListOptions`. `timeout` covers each request.
 
         Returns:
-            An async iterator of pages; it holds the rows of one request and of the next one under way.
+            An async iterator of pages. Up to 100 pages may wait for each request that `concurrency` allows; with 1, it
+            holds the rows of one request and of the next one under way.
 
         Raises:
             AjaxError: A request failed, or the walk cannot go on; the pages before it were given.

@@ -94,7 +94,7 @@ class ListOptions(WalkKeywords, total=False):
         start_after: Only rows with greater identifiers, to go on where an earlier walk ended.
         pages_per_request: Pages in one request at most; by default more and more, up to 50, as the list proves long.
         concurrency: Requests under way at once, at most, when the list proves long; 10 by default, 1 for one after
-            another. Up to 50 pages for each of them may wait in memory.
+            another. Up to 100 pages for each of them may wait in memory.
     """
 
     id_key: str | None

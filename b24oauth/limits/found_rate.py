@@ -69,6 +69,7 @@ class FoundRate:
         taken: Calls that the portal took: those sent, those under way included, without those refused.
         burst_limit: Calls that may be sent at once.
         drain_rate: Calls a second.
+        version: Changes with these two.
         errors: Unix timestamps of the refusals that count towards slowing down by a fifth.
         successes: Successes since the last refusal or change of the rate that count towards a raise.
     """
@@ -77,6 +78,7 @@ class FoundRate:
     taken: int = 0
     burst_limit: float = attrs.field(init=False)
     drain_rate: float = attrs.field(init=False)
+    version: int = attrs.field(init=False, default=0)
     errors: deque[float] = attrs.field(init=False, factory=deque[float])
     successes: int = attrs.field(init=False, default=0)
     # When the portal's bucket was last taken to be empty and to be full, and how many calls it had taken before.
@@ -251,8 +253,9 @@ class FoundRate:
         return True
 
     def _burst_may_grow(self) -> bool:
-        enough = not self._guessed or self._bursts_borne >= self._bursts_needed
-        return enough and self.burst_limit < self.config.burst_limit
+        if self.burst_limit >= self.config.burst_limit:
+            return False
+        return not self._guessed or self._bursts_borne >= self._bursts_needed
 
     def _tells(self, place: Place | None) -> bool:
         """False for a success of a call sent at another rate, or at one that nobody has to wait for."""
@@ -282,6 +285,7 @@ class FoundRate:
         self.drain_rate = self._proven_rate = min(self.config.drain_rate, max(lowest, drain_rate))
         self.burst_limit = min(self.config.burst_limit, max(_LOWEST_BURST_LIMIT, burst_limit))
         self._climbs_from, self._step = None, _FIRST_STEP
+        self.version += 1
         self.errors.clear()
         self.successes = 0
 

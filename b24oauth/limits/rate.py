@@ -17,9 +17,9 @@ from b24oauth.limits.params import RateLimitConfig
 
 __all__ = ["Place", "RateLimiter"]
 
-# Room left to the portal beyond a burst, calls, and the most unevenness that is allowed for, seconds.
+# Room left to the portal beyond a burst, calls, and the longest late start that is allowed for, seconds.
 _MARGIN = 0.08
-_MOST_UNEVEN = 0.25
+_LATEST_START = 0.8
 # Waking up costs more than a call's wait is worth: those who wait at a high rate are admitted together, this often.
 _TOGETHER = 0.05
 
@@ -101,11 +101,13 @@ class RateLimiter:
 
     async def _take_place(self) -> Place:
         while not self._in_hand:
-            bucket = await self._current_bucket()
+            if self._found.version != self._built_for:
+                await self._rebuild_bucket()
+            bucket = self._bucket
             empty, waits = bucket.has_capacity(bucket.max_rate), not bucket.has_capacity()
             if empty:
-                self._arrivals = _Arrivals()
-            room = self._room_to_leave() if waits or self._arrivals.calls >= self.burst_limit else 0.0
+                self._arrivals = _Arrivals(_now())
+            room = self._room_to_leave() if waits or self._arrivals.calls >= bucket.max_rate else 0.0
             places = self._places_together(bucket) if waits else 1
             amount = min(places + room, bucket.max_rate)
             await bucket.acquire(amount)
@@ -134,7 +136,7 @@ class RateLimiter:
             self._in_hand = 0
             self._bucket = bucket = self._new_bucket()
             await _fill(bucket, bucket.max_rate)
-            self._arrivals.room_left = max(0.0, self._arrivals.room_left - _MARGIN)
+            self._arrivals = _Arrivals()
         return 1 / self.drain_rate + 1.0
 
     def never_sent(self, place: Place) -> None:
@@ -151,51 +153,59 @@ class RateLimiter:
             True when the rate was changed.
         """
         if place is not None:
-            self._arrivals.answered(_now() - place.at)
+            self._arrivals.answered(place.at, _now(), self._found.drain_rate)
         return self._found.succeeded(place, wall=self._wall_clock())
 
     def _room_to_leave(self) -> float:
         """How many calls the portal is still to be left room for, beyond the burst."""
-        # Calls do not arrive as evenly as they are sent, least of all the first, which wait for connections.
-        uneven = min(_MOST_UNEVEN, self._arrivals.uneven) if self.config.adaptive_enabled else 0.0
-        return max(0.0, _MARGIN + uneven * self.drain_rate - self._arrivals.room_left)
+        # The first calls wait for connections: the portal's bucket begins to drain that much later than ours.
+        late = min(_LATEST_START, self._arrivals.late) if self.config.adaptive_enabled else 0.0
+        return max(0.0, _MARGIN + late * self.drain_rate - self._arrivals.room_left)
 
-    async def _current_bucket(self) -> AsyncLimiter:
-        """The bucket; when the rate was changed, a new one with room for as many calls, and empty if the old one is."""
-        bucket = self._bucket
-        if (bucket.max_rate, bucket.time_period) != (self.burst_limit, self.burst_limit / self.drain_rate):
-            self._bucket = self._new_bucket()
-            if not bucket.has_capacity(bucket.max_rate):
-                await _fill(self._bucket, self._bucket.max_rate - _room_in(bucket))
-        return self._bucket
+    async def _rebuild_bucket(self) -> None:
+        """Goes on with a bucket for the new rate that has room for as many calls, and is empty if the old one is."""
+        before, self._bucket = self._bucket, self._new_bucket()
+        if not before.has_capacity(before.max_rate):
+            await _fill(self._bucket, self._bucket.max_rate - _room_in(before))
 
     def _new_bucket(self) -> AsyncLimiter:
+        self._built_for = self._found.version
         return AsyncLimiter(self.burst_limit, self.burst_limit / self.drain_rate)
 
 
 class _Arrivals:
-    """How evenly calls may have arrived since the bucket was empty.
+    """How late the calls of a burst arrived, as far as their answers tell.
+
+    Args:
+        started: When the first found the bucket empty, seconds of the loop's clock; infinite when it did not.
 
     Attributes:
         calls: How many were admitted.
         room_left: Calls that the portal was left room for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, started: float = math.inf) -> None:
         self.calls = 0
         self.room_left = 0.0
-        self._shortest = math.inf
-        self._longest = 0.0
+        self._started = started
+        self._answers = 0
+        self._fastest = math.inf
+        self._latest = 0.0
 
     @property
-    def uneven(self) -> float:
-        """How much longer the slowest answer took than the fastest, seconds."""
-        return max(0.0, self._longest - self._shortest)
+    def late(self) -> float:
+        """How much later than ours the portal's bucket began to drain, seconds."""
+        return max(0.0, self._latest - self._fastest)
 
-    def answered(self, seconds: float) -> None:
-        """Notes how long a call took."""
-        self._shortest = min(self._shortest, seconds)
-        self._longest = max(self._longest, seconds)
+    def answered(self, sent: float, now: float, drain_rate: float) -> None:
+        """Notes an answer to a call."""
+        if sent < self._started:
+            return
+        self._fastest = min(self._fastest, now - sent)
+        # From the first arrival on the portal's bucket drains, but no more than has arrived.
+        late = now - self._started - self._answers / drain_rate
+        self._latest = max(self._latest, late)
+        self._answers += 1
 
 
 def _now() -> float:

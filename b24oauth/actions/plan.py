@@ -2,104 +2,37 @@
 
 The identifiers still to be seen are cut into segments. A segment is a walk of its own: pages behind its cursor, up to
 its end; only the last one may be open. When a list proves long, a survey asks for single pages all over it. Where those
-lie evenly, pieces that fill a request are cut off ahead of those under way; elsewhere a segment is only asked for as
-much more as it has given already, and a page from its middle divides a long one. What was asked for in vain is counted:
-while it is too much, nothing is guessed.
+lie evenly, pieces that fill a request are cut off ahead of those under way. Where they do not, the survey is dropped,
+and the walk stays one segment, which is only asked for as much more as it has given already. What was asked for in vain
+is counted: while it is too much, nothing is cut.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import attrs
-
+from b24oauth.actions.segments import Ask, Density, Segment
 from b24oauth.protocol.listing import PAGE_SIZE, KeysetPager
 
-__all__ = ["Ask", "Plan", "Segment"]
+__all__ = ["Plan"]
 
 _PROBES: Final = 9
 # Pages that one survey speaks for, in windows.
 _SURVEYED_WINDOWS: Final = 4
 # The pages of a survey lie evenly when none spans more or less than this many times the usual.
 _EVEN: Final = 2.0
-# Pages that are under way or wait for those before them, in requests under way.
+# Pages under way or waiting for those before them: this many times what all requests under way can bring.
 _HELD: Final = 2
-# Requests are not made smaller than this many pages in order to have more of them under way.
+# Pages below which a request, and the remainder or the beginning of a segment in it, is not worth it.
 _SMALL_REQUEST: Final = 20
 _SMALL_PIECE: Final = 5
-# A list, or a segment that is not even, of more requests than this is long.
+# What is left is long when it takes more requests than this.
 _LONG: Final = 2
+# Commands that found nothing, as far as that is no reason to stop guessing: so many, and a share of the useful ones.
 _FREE_WASTE: Final = 10
 _MOST_WASTE: Final = 0.05
-
-
-@attrs.define(eq=False)
-class Density:
-    """How densely rows lie in what a survey speaks for; known better with each page.
-
-    Attributes:
-        covered: Identifiers that were seen, gaps included.
-        rows: How many of them are rows.
-    """
-
-    covered: int = 0
-    rows: int = 0
-
-    @property
-    def span(self) -> float:
-        """Identifiers to a row."""
-        return max(1.0, self.covered / self.rows) if self.rows else 1.0
-
-
-@attrs.define(eq=False, kw_only=True)
-class Segment:
-    """A range of identifiers.
-
-    Attributes:
-        cursor: Identifiers up to here are done with.
-        end: The last identifier that belongs to it; None for all that follow.
-        density: That of its survey, None when its rows do not lie evenly or nothing is known.
-        span: Identifiers to a row in what came last, gaps included; None before anything came.
-        rows: How many came.
-        pages: Rows that came and were not given on.
-        asked: Commands under way.
-        least: Pages to ask for at least, since the last ones were not all.
-        done: Nothing is left in it.
-        error: Why it cannot go on.
-    """
-
-    cursor: int
-    end: int | None = None
-    density: Density | None = None
-    span: float | None = None
-    rows: int = 0
-    pages: deque[list[Any]] = attrs.field(factory=deque[list[Any]])
-    asked: int = 0
-    least: int = 1
-    done: bool = False
-    error: Exception | None = None
-
-
-@attrs.frozen
-class Ask:
-    """A part of a request: chained pages of a segment.
-
-    Attributes:
-        segment: Where they are.
-        count: How many.
-        whole: That is all that is expected to be left.
-        probe: One page without an end, which shows where rows go on.
-        greatest: No page, but what the greatest identifier is.
-    """
-
-    segment: Segment
-    count: int = 1
-    whole: bool = False
-    probe: bool = False
-    greatest: bool = False
 
 
 class Plan:
@@ -317,7 +250,9 @@ class Plan:
             self._spans[segment] = (self._id_of(page[-1]) - segment.cursor) / len(page)
 
     def _judge(self) -> None:
-        """Cuts go on where all pages of a survey span about as much as usual; elsewhere it was in vain."""
+        """Ends a survey that is complete: of use when all of its pages span about as much as usual."""
+        if self._unmeasured or not self._surveyed:
+            return
         spans = [self._spans.get(segment, math.inf) for segment in self._surveyed]
         usual = sorted(spans)[len(spans) // 2]
         if usual <= min(spans) * _EVEN and max(spans) <= usual * _EVEN:
@@ -360,8 +295,7 @@ class Plan:
         segment.asked = 0
         if segment.rows > rows:
             segment.span = max(1.0, (segment.cursor - before) / (segment.rows - rows))
-        if self._surveyed and not self._unmeasured:
-            self._judge()
+        self._judge()
 
     def _take_all(self, ask: Ask, pages: Sequence[list[Any]]) -> None:
         segment = ask.segment
@@ -402,7 +336,8 @@ class Plan:
         if ask.greatest:
             return
         ask.segment.error = error
-        self._measured(ask.segment, [])
+        self._unmeasured.discard(ask.segment)
+        self._judge()
 
     def go_plainly(self) -> None:
         """From now on each request asks for one page, as a call of its own."""

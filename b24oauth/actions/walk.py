@@ -16,7 +16,8 @@ import attrs
 
 from b24oauth.actions.batch_codec import MAX_COMMANDS, Command, Row, batch_params, read_rows, times_by_method
 from b24oauth.actions.options import Progress
-from b24oauth.actions.plan import Ask, Plan
+from b24oauth.actions.plan import Plan
+from b24oauth.actions.segments import Ask
 from b24oauth.errors import AjaxError, BadResponseError, RequestInfo
 from b24oauth.http.client import HttpClient
 from b24oauth.http.retry import is_refused_command

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         importlib.import_module("uvicorn")  # the portal asks for it only when it is served
         from b24oauth.cli.demo import run_demo  # noqa: PLC0415 - the extra may not be installed
-        from b24oauth.cli.report import Report  # noqa: PLC0415
+        from b24oauth.cli.report import Report  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
         print(f'The demo needs {error.name}: pip install "b24oauth[cli]"', file=sys.stderr)
         return 2

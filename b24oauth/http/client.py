@@ -10,8 +10,9 @@ from typing import Any
 
 import attrs
 
-from b24oauth.error_codes import Retry, error_for, meaning_of
-from b24oauth.errors import AjaxError, RateLimitError, RequestInfo, RequestTimeoutError
+from b24oauth.error_codes import Retry, meaning_of
+from b24oauth.errors import AjaxError, RateLimitError, RequestTimeoutError
+from b24oauth.http.failures import nothing_sent, out_of_time, without_answer
 from b24oauth.http.records import CallRecords
 from b24oauth.http.relocation import Relocation
 from b24oauth.http.request import PreparedRequest, prepare
@@ -221,7 +222,7 @@ class HttpClient:
         except TimeoutError as error:
             if isinstance(error, RequestTimeoutError) or not deadline.expired():
                 raise
-        raise self._out_of_time(call, timeout)
+        raise surfaced(out_of_time(query, timeout), call.rule, maybe_run=call.maybe_run)
 
     def _prepared(
         self,
@@ -268,12 +269,7 @@ class HttpClient:
             call.records.waiting(pause, attempt + 1, most)
             await limits.wait(pause)
             limits.repeated()
-        raise error_for(
-            "B24OAUTH_CALL_ALL_ATTEMPTS_EXHAUSTED",
-            500,
-            "All attempts exhausted: max_retries is 0, so nothing was sent",
-            request_info=self._info(call),
-        )
+        raise nothing_sent(call.request.query)
 
     async def _wait_for_budget(self, call: _Call) -> None:
         limits = self._services.limits
@@ -369,7 +365,7 @@ class HttpClient:
             call.sent = failure.sent
             if call.place is not None and not failure.sent:
                 services.limits.rate.never_sent(call.place)
-            error = self._without_answer(failure, call)
+            error = without_answer(failure, call.request.query)
         else:
             call.maybe_run = before
             return answer
@@ -400,21 +396,3 @@ class HttpClient:
 
     def _secrets(self, pair: B24OAuthParams) -> tuple[str, ...]:
         return (pair.access_token, pair.refresh_token, self._services.secret.client_secret)
-
-    @staticmethod
-    def _info(call: _Call) -> RequestInfo:
-        query = call.request.query
-        return RequestInfo(method=query.method, params=query.params, request_id=query.request_id)
-
-    def _without_answer(self, failure: NoAnswer, call: _Call) -> AjaxError:
-        method = call.request.query.method
-        if failure.timed_out and failure.sent:
-            message = f"Request timeout exceeded: the portal did not answer {method} in time"
-            return error_for("REQUEST_TIMEOUT", 408, message, request_info=self._info(call))
-        where = "The portal did not answer" if failure.sent else "The portal could not be reached for"
-        return error_for("NETWORK_ERROR", 0, f"{where} {method} ({failure.reason})", request_info=self._info(call))
-
-    def _out_of_time(self, call: _Call, timeout: float) -> AjaxError:
-        message = f"{call.request.query.method} was not done within {timeout:g} seconds"
-        error = error_for("REQUEST_TIMEOUT", 408, message, request_info=self._info(call))
-        return surfaced(error, call.rule, maybe_run=call.maybe_run)

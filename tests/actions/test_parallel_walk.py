@@ -210,3 +210,12 @@ async def test_streams_and_rows_of_types_are_the_same_at_once() -> None:
     async with connected(portal) as b24:
         streamed = await rows_of(b24.actions.v2.fetch_list.make("crm.deal.list", {"select": ["ID"]}))
     assert ids(streamed) == list(range(1, 20_001))
+
+
+async def test_b1_a_page_of_a_survey_that_fails_is_asked_for_again_by_the_chain() -> None:
+    portal = fake_portal(latency=0.05)
+    portal.rows("crm.deal", ids=SHAPES["sparse"])
+    # The first request is a page, the second a batch; the survey's pages are calls of their own.
+    portal.inject(faults.status(403, error="ACCESS_DENIED"), on="crm.deal.list", after=5)
+    seen, _ = await export(portal)
+    assert seen == SHAPES["sparse"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from b24oauth.protocol import decoding
 from b24oauth.testing import VirtualClockLoop
 from b24oauth.transports import chosen_transport
 
@@ -29,7 +30,9 @@ def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """The transport that clients choose by themselves in this run."""
     name: str = request.config.getoption("--transport")
     if name == "httpx":
-        monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
+        for extra in ("httpx_aiohttp", "msgspec"):
+            monkeypatch.setitem(sys.modules, extra, None)
+    decoding._fast_reader.cache_clear()
     assert chosen_transport("auto") == name
     return name
 

@@ -49,6 +49,7 @@ class Command:
         method: REST method.
         params: Its parameters.
         parallel: v3: whether it may run beside others; None follows the batch.
+        query: v2: the parameters as a query string, when they are encoded already.
     """
 
     key: str | int
@@ -56,6 +57,7 @@ class Command:
     method: str
     params: Any
     parallel: bool | None = None
+    query: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -128,7 +130,7 @@ def batch_params(commands: Sequence[Command], version: ApiVersion, *, halt: bool
     """
     if version is ApiVersion.V3:
         return [_v3_command(command, halt=halt) for command in commands]
-    lines = [f"{command.method}?{encode_query(command.params)}" for command in commands]
+    lines = [f"{command.method}?{command.query or encode_query(command.params)}" for command in commands]
     if commands[0].alias is None:
         return {"halt": int(halt), "cmd": lines}
     names = [command.alias for command in commands]

@@ -197,9 +197,9 @@ class _Fetcher:
         pager, commands = self._pager, list[Command]()
         for number in range(begin, begin + ask.count):
             after = ask.segment.cursor if number == begin else pager.reference(f"p{number - 1}")
-            params = pager.params_of_greatest() if ask.greatest else pager.params(after, self._until(ask))
+            query = pager.query_of_greatest() if ask.greatest else pager.query(after, self._until(ask))
             alias = f"p{number}"
-            commands.append(Command(key=alias, alias=alias, method=pager.method, params=params))
+            commands.append(Command(key=alias, alias=alias, method=pager.method, params=pager.given, query=query))
         return commands
 
     @staticmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import attrs
@@ -143,10 +144,31 @@ def ajax_result(answer: Mapping[str, Any], *, query: AjaxQuery, status: int = 20
 
 def parse_json(body: bytes) -> object:
     """The value in the bytes, or None when they are not JSON: HTML, cut off, empty, of another encoding."""
+    reader = _fast_reader()
+    if reader is not None:
+        try:
+            return reader.decode(body)
+        except (reader.refusal, ValueError, RecursionError):
+            pass  # it is stricter than `json`, which has the last word
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+class _FastReader(NamedTuple):
+    decode: Callable[[bytes], object]
+    refusal: type[Exception]
+
+
+@cache
+def _fast_reader() -> _FastReader | None:
+    """A faster reader, where the extra `speed` is installed; what it reads, `json` reads alike."""
+    try:
+        import msgspec  # noqa: PLC0415 - an extra
+    except ImportError:
+        return None
+    return _FastReader(msgspec.json.Decoder().decode, msgspec.MsgspecError)
 
 
 def _with_clean_failures(payload: Mapping[str, Any], secrets: Collection[str]) -> Mapping[str, Any]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal, Protocol
+from urllib.parse import quote
 
 import attrs
 
-from b24oauth.errors import BadResponseError, InvalidParamsError, RequestInfo, SdkError
-from b24oauth.narrowing import is_list, is_mapping
+from b24oauth.errors import BadResponseError, InvalidParamsError, SdkError
+from b24oauth.narrowing import is_mapping
+from b24oauth.protocol.encoding import encode_query
+from b24oauth.protocol.pages import rows_in, stuck, unreadable, whole_number
 
 __all__ = [
     "LISTINGS",
@@ -122,13 +125,14 @@ class KeysetPager:
     listing: Listing
     cursor: int = 0
     last: int | None = None
+    _ascending: str | None = attrs.field(init=False, default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         own = self._filter()
         if own.get(f">{self._field}") is not None:
             self.cursor = max(self.cursor, _number(own[f">{self._field}"], f"filter.>{self._field}"))
         # A bound that is no number stays as it is: segments have to do without one of their own.
-        self.last = _whole(own.get(f"<={self._field}"))
+        self.last = whole_number(own.get(f"<={self._field}"))
 
     @property
     def can_be_cut(self) -> bool:
@@ -147,9 +151,36 @@ class KeysetPager:
             bounds[f"<={self._field}"] = until
         return {**self.given, "order": {self._field: "ASC"}, "filter": {**self._filter(), **bounds}, "start": -1}
 
-    def params_of_greatest(self) -> dict[str, Any]:
-        """What the page with the greatest identifier is asked with."""
-        return {**self.params(self.cursor), "order": {self._field: "DESC"}}
+    def query(self, after: int | str, until: int | None = None) -> str:
+        """The same as the query string of a batch command; what all pages have in common is encoded once.
+
+        Args:
+            after: As for `params`.
+            until: As for `params`.
+
+        Raises:
+            InvalidParamsError: A parameter cannot be sent; names its place.
+        """
+        if self._ascending is None:
+            self._ascending = self._encoded("ASC")
+        key = f"filter%5B%3E{quote(self._field, safe='')}%5D"
+        bounds = f"&{key}={after if isinstance(after, int) else quote(after, safe='')}"
+        if until is not None:
+            bounds += f"&filter%5B%3C%3D{quote(self._field, safe='')}%5D={until}"
+        return self._ascending + bounds
+
+    def query_of_greatest(self) -> str:
+        """The query string of the command for the page with the greatest identifier."""
+        return f"{self._encoded('DESC')}&filter%5B%3E{quote(self._field, safe='')}%5D={self.cursor}"
+
+    def _encoded(self, direction: str) -> str:
+        own = {name: value for name, value in self._filter().items() if name != f">{self._field}"}
+        rest = {name: value for name, value in self.given.items() if name != "filter"}
+        # PHP takes together what stands under one name, and the last value of a key counts. An empty filter is left
+        # out: written down it would be one condition.
+        return encode_query(
+            {**rest, "order": {self._field: direction}, "start": -1, **({"filter": own} if own else {})}
+        )
 
     def reference(self, alias: str) -> str:
         """Stands for the last identifier of another command's full page."""
@@ -158,7 +189,7 @@ class KeysetPager:
 
     def rows(self, payload: Mapping[str, Any]) -> list[Any]:
         """The rows of a page."""
-        return _rows(payload, self.listing.result_key, self.method)
+        return rows_in(payload, self.listing.result_key, self.method)
 
     def identifier(self, row: object) -> int:
         """The identifier of a row.
@@ -166,16 +197,14 @@ class KeysetPager:
         Raises:
             BadResponseError: There is none to go on with.
         """
-        value = row.get(self.listing.id_key) if is_mapping(row) else None
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            return int(value)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        raise _unreadable(self.method, self.listing.id_key)
+        identifier = whole_number(row.get(self.listing.id_key)) if is_mapping(row) else None
+        if identifier is None:
+            raise unreadable(self.method, self.listing.id_key)
+        return identifier
 
     def stuck(self) -> BadResponseError:
         """The error for a page that does not lead on."""
-        return _stuck(self.method, self.listing.id_key)
+        return stuck(self.method, self.listing.id_key)
 
     @property
     def _field(self) -> str:
@@ -208,12 +237,12 @@ class OffsetPager:
 
     def read(self, payload: Mapping[str, Any]) -> list[Any]:
         """The rows of the next page; moves the place behind them."""
-        rows = _rows(payload, self.listing.result_key, self.method)
-        self.total = _whole(payload.get("total"))
-        following = _whole(payload.get("next"))
+        rows = rows_in(payload, self.listing.result_key, self.method)
+        self.total = whole_number(payload.get("total"))
+        following = whole_number(payload.get("next"))
         self.done = following is None or not rows
         if following is not None and following <= self.start and rows:
-            raise _stuck(self.method, "next")
+            raise stuck(self.method, "next")
         self.start = self.start if following is None else following
         return rows
 
@@ -240,7 +269,7 @@ class NavPager:
 
     def read(self, payload: Mapping[str, Any]) -> list[Any]:
         """The rows of the next page; moves the place behind them."""
-        rows = _rows(payload, self.listing.result_key, self.method)
+        rows = rows_in(payload, self.listing.result_key, self.method)
         self.done = len(rows) < PAGE_SIZE
         # Asked for a page behind the last, the portal answers the last one again.
         if rows == self._last:
@@ -276,14 +305,14 @@ class V3KeysetPager:
 
     def read(self, payload: Mapping[str, Any]) -> list[Any]:
         """The rows of the next page; moves the place behind them."""
-        rows = _rows(payload, self.result_key, self.method)
+        rows = rows_in(payload, self.result_key, self.method)
         if rows:
             last = rows[-1].get(self.id_key) if is_mapping(rows[-1]) else None
-            value = _whole(last)
+            value = whole_number(last)
             if value is None:
-                raise _unreadable(self.method, self.id_key)
+                raise unreadable(self.method, self.id_key)
             if value <= self.cursor:
-                raise _stuck(self.method, self.id_key)
+                raise stuck(self.method, self.id_key)
             self.cursor = value
         self.longest = max(self.longest, len(rows))
         self.done = not rows or len(rows) < self.longest
@@ -311,13 +340,13 @@ class TailPager:
 
     def read(self, payload: Mapping[str, Any]) -> list[Any]:
         """The rows of the next page; moves the place behind them."""
-        rows = _rows(payload, self.result_key, self.method)
+        rows = rows_in(payload, self.result_key, self.method)
         if rows:
             last = rows[-1].get(self.field) if is_mapping(rows[-1]) else None
             if last is None or isinstance(last, (Mapping, list)):
-                raise _unreadable(self.method, self.field)
+                raise unreadable(self.method, self.field)
             if last == self.value:
-                raise _stuck(self.method, self.field)
+                raise stuck(self.method, self.field)
             self.value = last
         self.longest = max(self.longest, len(rows))
         self.done = not rows or len(rows) < self.longest
@@ -339,51 +368,8 @@ def check_v3_filter(given: Mapping[str, Any], action: str) -> None:
         )
 
 
-def _rows(payload: Mapping[str, Any], key: str | None, method: str) -> list[Any]:
-    result = payload.get("result")
-    rows: Any = result
-    if key is not None:
-        # PHP writes an empty map as an empty list.
-        rows = result.get(key) if is_mapping(result) else (result if result == [] else None)
-    if is_mapping(rows) and all(map(str.isdigit, rows)):
-        return list(rows.values())
-    if is_list(rows):
-        return rows
-    where = f"under `{key}`" if key is not None else "in `result`"
-    hint = "" if not is_mapping(result) else _names_in(result)
-    raise _bad(method, f"The answer to {method} has no rows {where}{hint}: set custom_key_for_result")
-
-
-def _names_in(result: Mapping[str, Any]) -> str:
-    # Data may stand in the place of a name, and data may be a secret: only what reads as a name is repeated.
-    names = [name for name in list(result)[:5] if name.isascii() and name.replace("_", "").isalpha()]
-    return f"; it has {', '.join(names)}" if names else ""
-
-
 def _number(value: object, place: str) -> int:
-    whole = _whole(value)
+    whole = whole_number(value)
     if whole is None:
         raise InvalidParamsError(f"{place}: must be a whole number, since the walk continues from it")
     return whole
-
-
-def _whole(value: object) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _unreadable(method: str, key: str) -> BadResponseError:
-    return _bad(
-        method,
-        f"The walk of {method} cannot go on: the last row has no usable `{key}`. Name the field with id_key "
-        "(cursor_field for tails), and keep it in `select`",
-    )
-
-
-def _stuck(method: str, key: str) -> BadResponseError:
-    return _bad(method, f"The walk of {method} does not advance: `{key}` of the last row is not behind the page before")
-
-
-def _bad(method: str, message: str) -> BadResponseError:
-    return BadResponseError(message, code="B24OAUTH_LIST_WALK", status=200, request_info=RequestInfo(method=method))

@@ -7,8 +7,6 @@ without an accepted call before it tells nothing of that kind: five of them with
 
 from __future__ import annotations
 
-from collections import deque
-
 import attrs
 
 from b24oauth.limits.params import RateLimitConfig
@@ -79,7 +77,7 @@ class FoundRate:
     burst_limit: float = attrs.field(init=False)
     drain_rate: float = attrs.field(init=False)
     version: int = attrs.field(init=False, default=0)
-    errors: deque[float] = attrs.field(init=False, factory=deque[float])
+    errors: tuple[float, ...] = attrs.field(init=False, default=())
     successes: int = attrs.field(init=False, default=0)
     # When the portal's bucket was last taken to be empty and to be full, and how many calls it had taken before.
     _empty: Place | None = attrs.field(init=False, default=None)
@@ -223,7 +221,7 @@ class FoundRate:
         self._change(min(self.drain_rate, max(lowest, guess)), min(self.burst_limit * _BELOW_REFUSED, burst - 1))
 
     def _count_error(self, wall: float) -> None:
-        self.errors.append(wall)
+        self.errors += (wall,)
         self._forget_old_errors(wall)
         if self.config.adaptive_enabled and len(self.errors) >= _ERRORS_TO_SLOW_DOWN:
             self._change(round(self.drain_rate * _SLOW_DOWN, 2), round(self.burst_limit * _SLOW_DOWN, 2))
@@ -286,9 +284,8 @@ class FoundRate:
         self.burst_limit = min(self.config.burst_limit, max(_LOWEST_BURST_LIMIT, burst_limit))
         self._climbs_from, self._step = None, _FIRST_STEP
         self.version += 1
-        self.errors.clear()
+        self.errors = ()
         self.successes = 0
 
     def _forget_old_errors(self, wall: float) -> None:
-        while self.errors and self.errors[0] <= wall - _ERROR_MEMORY:
-            self.errors.popleft()
+        self.errors = tuple(error for error in self.errors if error > wall - _ERROR_MEMORY)

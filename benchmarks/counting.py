@@ -68,7 +68,8 @@ BOUNDS: Final[dict[str, dict[str, float]]] = {
         "peak_kib": 550,
         "kept_bytes_per_call": 400,
     },
-    # A list of 20,000 rows, several requests of up to 50 pages at once. The portal and its answers are in the memory too.
+    # A list of 20,000 rows, several requests of up to 50 pages at once.
+    # The portal and its answers are in the memory too.
     "export": {
         "requests": 21,
         "commands": 404,

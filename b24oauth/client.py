@@ -48,7 +48,8 @@ class B24OAuth:
         http_client: An httpx client of yours; it stays yours to close.
         transport: What a client made here sends with: "auto" takes aiohttp when the extra `speed` is installed,
             "httpx" never does, "aiohttp" needs it.
-        max_concurrency: Requests under way at once, at most; further calls wait in the order they came.
+        max_concurrency: Requests under way at once, at most; further calls wait in the order they came. By default 20,
+            over an `http_client` of yours 10: its pool looks at all of its connections for each request.
         token_store: Where token pairs outlive the process.
         logger: Anything like a `logging.Logger`; by default the one named "b24oauth".
         timeout: How long to wait for a connection, and for each part of an answer, seconds.
@@ -75,7 +76,7 @@ class B24OAuth:
         restriction_manager: RestrictionManager | None = None,
         http_client: httpx.AsyncClient | None = None,
         transport: TransportName = "auto",
-        max_concurrency: int = 10,
+        max_concurrency: int | None = None,
         token_store: TokenStore | None = None,
         logger: LoggerLike | None = None,
         timeout: float = 30.0,
@@ -104,7 +105,7 @@ class B24OAuth:
         self._keeper = TokenKeeper(auth_options, renewer, store=token_store, log=self._log)
         services = Services(
             wire=self._wire,
-            gate=asyncio.Semaphore(max_concurrency),
+            gate=asyncio.Semaphore(max_concurrency or (20 if http_client is None else 10)),
             keeper=self._keeper,
             limits=self._limits,
             relocation=Relocation(self._keeper),
@@ -304,10 +305,11 @@ def _check_parts(params: object, manager: object) -> None:
         raise ConfigurationError("restriction_params belong into the restriction_manager: give one of the two")
 
 
-def _check_connections(http_client: object, transport: str, max_concurrency: object) -> None:
+def _check_connections(http_client: object, transport: str, max_concurrency: int | None) -> None:
     if not isinstance(http_client, httpx.AsyncClient | None):
         raise ConfigurationError("http_client must be an httpx.AsyncClient, or None for one of the client's own")
     if http_client is not None and transport != "auto":
         raise ConfigurationError("http_client has a transport already: give one of http_client and transport")
-    if not isinstance(max_concurrency, int) or isinstance(max_concurrency, bool) or max_concurrency < 1:
-        raise ConfigurationError("max_concurrency must be a whole number of at least 1")
+    whole = isinstance(max_concurrency, int) and not isinstance(max_concurrency, bool)
+    if max_concurrency is not None and not (whole and max_concurrency >= 1):
+        raise ConfigurationError("max_concurrency must be a whole number of at least 1, or None for the usual one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import ssl
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, Literal
 from urllib.request import getproxies
@@ -80,9 +81,10 @@ class Clients:
         self._transport: Transport | None = None if given is not None else chosen_transport(transport)
         self._timeout = timeout
         self._context: ssl.SSLContext | None = None
-        self._shared = given
+        self._given = self._shared = given
         self._made: list[httpx.AsyncClient] = []
         self._idle: list[httpx.AsyncClient] = []
+        self._known_headers: tuple[Mapping[str, str] | None, httpx.Headers] = (None, httpx.Headers())
 
     @property
     def learns_late(self) -> bool:
@@ -94,6 +96,33 @@ class Clients:
         if self._shared is not None:
             return self._shared
         return self._idle.pop() if self._idle else self._make()
+
+    def request(
+        self,
+        client: httpx.AsyncClient,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout: httpx.Timeout,
+    ) -> httpx.Request:
+        """What is sent: as the caller's client would build it, with all that he set, or the same in fewer steps.
+
+        Args:
+            client: A client that was taken.
+            url: Address, with its query.
+            body: What to post; None asks with GET.
+            headers: Headers of this request.
+            timeout: For this request.
+        """
+        method = "GET" if body is None else "POST"
+        if client is self._given:
+            return client.build_request(method, url, content=body, headers=headers, timeout=timeout)
+        if headers is not self._known_headers[0]:
+            complete = httpx.Headers(client.headers)
+            complete.update(headers)
+            self._known_headers = (headers, complete)
+        extensions = {"timeout": timeout.as_dict()}
+        return httpx.Request(method, url, content=body, headers=self._known_headers[1], extensions=extensions)
 
     def give_back(self, client: httpx.AsyncClient) -> None:
         """Keeps a client for the next request."""

@@ -104,7 +104,9 @@ class Wire:
             # Transports differ in what they make of it: an error, or bytes that nobody meant.
             raise NoAnswer(sent=False, timed_out=False, reason=httpx.LocalProtocolError.__name__)
         try:
-            return await self._exchange(url, body, headers, self._timeout if timeout is None else timeout)
+            return await self._exchange(
+                url, body, headers, self._timeout if timeout is None else httpx.Timeout(timeout)
+            )
         except Exception as error:
             meant = meant_by(error)
             if meant is None:
@@ -117,12 +119,11 @@ class Wire:
         )
 
     async def _exchange(
-        self, url: str, body: bytes | None, headers: Mapping[str, str], timeout: float | httpx.Timeout
+        self, url: str, body: bytes | None, headers: Mapping[str, str], timeout: httpx.Timeout
     ) -> RawAnswer:
         client = self._clients.take()
         try:
-            method = "GET" if body is None else "POST"
-            request = client.build_request(method, url, content=body, headers=headers, timeout=timeout)
+            request = self._clients.request(client, url, body, headers, timeout)
             # A redirect would carry the token to whoever it names; `auth=None` keeps .netrc out.
             answer = await client.send(request, auth=None, follow_redirects=False)
             return RawAnswer(answer.status_code, answer.headers, answer.content)

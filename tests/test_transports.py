@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from typing import Any
 
@@ -68,6 +69,37 @@ async def test_a_given_client_is_used_whatever_is_installed() -> None:
         await wire.send("https://portal.example/rest/profile", b"{}", {})
         assert wire._clients._made == []
     assert asked[0].headers["x-mine"] == "yes"
+
+
+async def test_a_client_made_here_sends_what_a_given_one_would_and_mixes_no_headers(transport: Any) -> None:
+    heard: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                heard.append(await whole_request(reader))
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                await writer.drain()
+
+    first, second = {"Content-Type": "text/a", "X-First": "1"}, {"Content-Type": "text/b", "X-Second": "2"}
+    async with server(answer) as url, httpx.AsyncClient() as client:
+        given, own = Wire(client, timeout=5), Wire(None, timeout=5, transport=transport)
+        for wire in (given, own):
+            for headers in (first, first, second, first):
+                await wire.send(url + "?a=1", b'{"b":2}', headers)
+            await wire.send(url, None, second)
+        await own.aclose()
+    requests = [_head_and_body(request) for request in heard]
+    assert requests[5:] == requests[:5]
+    assert [b"x-second: 2" in head for head, _ in requests[:5]] == [False, False, True, False, True]
+
+
+def _head_and_body(request: bytes) -> tuple[frozenset[bytes], bytes]:
+    head, _, body = request.partition(b"\r\n\r\n")
+    line, *headers = head.split(b"\r\n")
+    return frozenset(
+        [line, *(name.lower() + b":" + value for name, _, value in (h.partition(b":") for h in headers))]
+    ), body
 
 
 @pytest.mark.parametrize("environment", [{}, {"HTTP_PROXY": "http://{}"}], ids=["direct", "proxy"])

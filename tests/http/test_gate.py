@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from b24oauth import RateLimitConfig, RestrictionParams
+from b24oauth import B24OAuth, RateLimitConfig, RestrictionParams
 from b24oauth.testing import FakePortal
-from tests.support.clients import connected, fake_portal
+from tests.support.clients import UNLIMITED, connected, fake_portal
 
 pytestmark = pytest.mark.anyio
 
@@ -21,11 +21,13 @@ class Crowd:
         self.now = self.most = 0
         self.order: list[Any] = []
         self.go = asyncio.Event()
+        self.arrived = asyncio.Semaphore(0)
         portal.inject(self._fault, times=None)
 
     async def _fault(self, process: Any) -> Any:
         self.now += 1
         self.most = max(self.most, self.now)
+        self.arrived.release()
         await self.go.wait()
         self.now -= 1
         return await process()
@@ -50,6 +52,25 @@ async def test_no_more_requests_than_allowed_are_under_way_v2_and_v3_together(
         crowd.go.set()
         assert all(answer.is_success for answer in await asyncio.gather(*calls))
     assert crowd.most == most
+
+
+async def test_connections_of_its_own_carry_twice_as_many_as_a_given_clients_pool() -> None:
+    portal = FakePortal(rows={"crm.deal": 50})
+    async with portal.serve():
+        crowd = Crowd(portal)
+        b24 = B24OAuth(
+            portal.issue(),
+            portal.secret,
+            trusted_oauth_hosts=portal.trusted_oauth_hosts,
+            restriction_params=UNLIMITED,
+        )
+        async with b24:
+            calls = [asyncio.create_task(b24.actions.v2.call.make("crm.deal.get", {"id": 1})) for _ in range(50)]
+            for _ in range(20):
+                await crowd.arrived.acquire()
+            crowd.go.set()
+            assert all(answer.is_success for answer in await asyncio.gather(*calls))
+    assert crowd.most == 20
 
 
 async def test_those_who_wait_are_sent_in_the_order_they_came() -> None:

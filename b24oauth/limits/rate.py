@@ -1,13 +1,15 @@
 """The portal's leaky bucket: who may send next, and when. The only user of aiolimiter.
 
-Two facts about `AsyncLimiter` shape this file: a newcomer may overtake those who wait, so a lock stands in front of it;
-and its rate is fixed when it is built, so another rate takes another bucket.
+Two facts about `AsyncLimiter` shape this file: a newcomer may overtake those who wait, so these stand in a line whose
+first waits at the bucket; and its rate is fixed when it is built, so another rate takes another bucket.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+from collections import deque
 from collections.abc import Callable
 
 from aiolimiter import AsyncLimiter
@@ -21,7 +23,7 @@ __all__ = ["Place", "RateLimiter"]
 _MARGIN = 0.08
 _LATEST_START = 0.8
 # Waking up costs more than a call's wait is worth: those who wait at a high rate are admitted together, this often.
-_TOGETHER = 0.05
+_TOGETHER = 0.1
 
 
 class RateLimiter:
@@ -34,8 +36,8 @@ class RateLimiter:
 
     def __init__(self, config: RateLimitConfig, *, wall_clock: Callable[[], float]) -> None:
         self._wall_clock = wall_clock
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        # Those who wait, in the order of arrival: each learns its place, or by None that it is the first now.
+        self._line: deque[asyncio.Future[Place | None]] = deque()
         self._use(config)
 
     async def set_config(self, config: RateLimitConfig) -> None:
@@ -52,7 +54,7 @@ class RateLimiter:
         self._found = FoundRate(config, taken)
         self._arrivals = _Arrivals()
         self._bucket = self._new_bucket()
-        self._in_hand = 0
+        self._given_back = 0
 
     @property
     def config(self) -> RateLimitConfig:
@@ -81,7 +83,7 @@ class RateLimiter:
 
     def must_wait(self) -> bool:
         """True when a call that came now would not be admitted at once."""
-        return self._turn.locked() or not (self._in_hand or self._bucket.has_capacity())
+        return bool(self._line) or not self._bucket.has_capacity()
 
     async def acquire(self) -> Place:
         """Waits for a place in the bucket. Who is cancelled while waiting takes none.
@@ -89,18 +91,53 @@ class RateLimiter:
         Returns:
             The place, to be named when the portal refuses the call or never sees it.
         """
-        self._waiting += 1
+        turn: asyncio.Future[Place | None] = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
         try:
-            async with self._turn:
-                return await self._take_place()
+            place = None if self._line[0] is turn else await turn
+        except asyncio.CancelledError:
+            self._leave(turn)
+            raise
+        if place is not None:
+            return place
+        others = 0
+        try:
+            place, others = await self._take_places()
         finally:
-            self._waiting -= 1
-            if not self._waiting:
-                # Kept for a later call, they would come on top of a burst.
-                self._in_hand = 0
+            self._line.popleft()
+            self._let_in(others)
+        return place
 
-    async def _take_place(self) -> Place:
-        while not self._in_hand:
+    def _let_in(self, places: int) -> None:
+        """Gives places to those who come next in the line; the one behind them is the first now."""
+        while self._line:
+            turn = self._line[0]
+            if turn.done():
+                self._line.popleft()  # cancelled, and about to leave
+            elif places:
+                self._line.popleft().set_result(self._found.admitted(_now(), empty=False, waited=True))
+                places -= 1
+            else:
+                turn.set_result(None)
+                return
+        # Kept for a later call, it would come on top of a burst.
+        self._given_back = 0
+
+    def _leave(self, turn: asyncio.Future[Place | None]) -> None:
+        """Somebody was cancelled before it learned its place, or just afterwards."""
+        if turn.cancelled():
+            with contextlib.suppress(ValueError):
+                self._line.remove(turn)
+        elif (place := turn.result()) is None:
+            self._line.popleft()
+            self._let_in(0)
+        else:
+            self._found.never_sent(place)
+            self._given_back += bool(self._line)
+
+    async def _take_places(self) -> tuple[Place, int]:
+        """Waits at the bucket, as the first of the line; a place, and how many more were taken for others."""
+        while not self._given_back:
             if self._found.version != self._built_for:
                 await self._rebuild_bucket()
             bucket = self._bucket
@@ -115,13 +152,12 @@ class RateLimiter:
             if bucket is self._bucket:
                 self._arrivals.calls += places
                 self._arrivals.room_left += amount - places
-                self._in_hand = places - 1
-                return self._found.admitted(_now(), empty=empty, waited=waits)
-        self._in_hand -= 1
-        return self._found.admitted(_now(), empty=False, waited=True)
+                return self._found.admitted(_now(), empty=empty, waited=waits), places - 1
+        self._given_back -= 1
+        return self._found.admitted(_now(), empty=False, waited=True), 0
 
     def _places_together(self, bucket: AsyncLimiter) -> int:
-        return max(1, min(self._waiting, int(self.drain_rate * _TOGETHER), int(bucket.max_rate) - 1))
+        return max(1, min(len(self._line), int(self.drain_rate * _TOGETHER), int(bucket.max_rate) - 1))
 
     async def refused(self, place: Place | None = None) -> float:
         """Notes that the portal refused a call: its bucket is full, so ours is, and nobody sends until it drains.
@@ -133,7 +169,7 @@ class RateLimiter:
             Seconds after which another call may be tried.
         """
         if self._found.refused(place, now=_now(), wall=self._wall_clock()):
-            self._in_hand = 0
+            self._given_back = 0
             self._bucket = bucket = self._new_bucket()
             await _fill(bucket, bucket.max_rate)
             self._arrivals = _Arrivals()

@@ -78,6 +78,60 @@ async def test_l2_a_cancelled_waiter_in_the_queue_leaves_it() -> None:
     assert now() - start == pytest.approx(1.9, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("burst", "drain", "cancelled", "times"),
+    [
+        pytest.param(1, 1, 1, {0: 1.0, 2: 2.0, 3: 3.0, 4: 4.0}, id="told-that-it-is-the-first-now"),
+        # After the first they come two at a time; a place that was given back goes to the next.
+        pytest.param(10, 20, 2, {0: 0.05, 1: 0.15, 3: 0.15, 4: 0.2}, id="told-its-place"),
+    ],
+)
+async def test_l2_who_is_cancelled_in_the_moment_of_its_turn_holds_up_nobody_and_takes_no_place(
+    burst: float, drain: float, cancelled: int, times: dict[int, float]
+) -> None:
+    rate = limiter(burst, drain)
+    await admitted(rate, int(burst))
+    taken, start, admitted_at = rate._found.taken, now(), dict[int, float]()
+
+    async def call(number: int) -> None:
+        await rate.acquire()
+        admitted_at[number] = now() - start
+        if number == cancelled - 1:
+            tasks[cancelled].cancel()
+
+    tasks = [asyncio.create_task(call(number)) for number in range(5)]
+    await asyncio.wait(tasks)
+    assert tasks[cancelled].cancelled()
+    assert admitted_at == pytest.approx(times, abs=0.01 + 0.1 / drain)
+    assert rate._found.taken == taken + 4
+
+
+async def test_l2_a_place_given_back_when_nobody_waits_does_not_come_on_top_of_a_burst() -> None:
+    rate = limiter(10, 20)
+    await admitted(rate, 10)
+
+    async def call(number: int) -> None:
+        await rate.acquire()
+        if number == 1:
+            tasks[2].cancel()
+
+    tasks = [asyncio.create_task(call(number)) for number in range(3)]
+    await asyncio.wait(tasks)
+    assert tasks[2].cancelled()
+    await asyncio.sleep(1)
+    assert (await admitted(rate, 12)).count(0) == 10
+
+
+async def test_l2_nobody_waits_for_company_that_was_cancelled() -> None:
+    rate = limiter(50, 200)
+    await admitted(rate, 50)
+    waiting = [asyncio.create_task(admitted(rate, 1)) for _ in range(20)]
+    await asyncio.sleep(0.002)
+    for task in waiting[2:]:
+        task.cancel()
+    assert await waiting[0] + await waiting[1] == pytest.approx([0.005, 0.01], abs=0.003)
+
+
 async def test_after_a_refusal_the_bucket_is_full_for_everybody() -> None:
     rate = limiter(10, 2)
     assert await rate.refused() == 1.5

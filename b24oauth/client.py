@@ -48,8 +48,8 @@ class B24OAuth:
         http_client: An httpx client of yours; it stays yours to close.
         transport: What a client made here sends with: "auto" takes aiohttp when the extra `speed` is installed,
             "httpx" never does, "aiohttp" needs it.
-        max_concurrency: Requests under way at once, at most; further calls wait in the order they came. By default 20,
-            over an `http_client` of yours 10: its pool looks at all of its connections for each request.
+        max_concurrency: Requests under way at once, at most; further calls wait in the order they came. By default 10,
+            and up to 20 where the limits let that many through in a second, but not over an `http_client` of yours.
         token_store: Where token pairs outlive the process.
         logger: Anything like a `logging.Logger`; by default the one named "b24oauth".
         timeout: How long to wait for a connection, and for each part of an answer, seconds.
@@ -105,7 +105,7 @@ class B24OAuth:
         self._keeper = TokenKeeper(auth_options, renewer, store=token_store, log=self._log)
         services = Services(
             wire=self._wire,
-            gate=asyncio.Semaphore(max_concurrency or (20 if http_client is None else 10)),
+            gate=asyncio.Semaphore(max_concurrency or _usual_concurrency(http_client, self._limits)),
             keeper=self._keeper,
             limits=self._limits,
             relocation=Relocation(self._keeper),
@@ -303,6 +303,14 @@ def _check_parts(params: object, manager: object) -> None:
         )
     if params is not None and manager is not None:
         raise ConfigurationError("restriction_params belong into the restriction_manager: give one of the two")
+
+
+def _usual_concurrency(http_client: httpx.AsyncClient | None, limits: RestrictionManager) -> int:
+    if http_client is not None:
+        # The pool of an httpx client looks at all of its connections for each request.
+        return 10
+    # All requests under way are refused together when the portal's bucket proves smaller than it was taken to be.
+    return int(min(20, max(10, limits.get_params().rate_limit.drain_rate)))
 
 
 def _check_connections(http_client: object, transport: str, max_concurrency: int | None) -> None:

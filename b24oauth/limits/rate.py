@@ -91,15 +91,19 @@ class RateLimiter:
         Returns:
             The place, to be named when the portal refuses the call or never sees it.
         """
+        in_burst = self._found.version == self._built_for and self._arrivals.calls < self._bucket.max_rate
+        if in_burst and not self.must_wait():
+            place, _ = await self._take_places()  # which does not wait
+            return place
         turn: asyncio.Future[Place | None] = asyncio.get_running_loop().create_future()
         self._line.append(turn)
         try:
-            place = None if self._line[0] is turn else await turn
+            given = None if self._line[0] is turn else await turn
         except asyncio.CancelledError:
             self._leave(turn)
             raise
-        if place is not None:
-            return place
+        if given is not None:
+            return given
         others = 0
         try:
             place, others = await self._take_places()

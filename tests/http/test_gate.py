@@ -9,7 +9,7 @@ import pytest
 
 from b24oauth import B24OAuth, RateLimitConfig, RestrictionParams
 from b24oauth.testing import FakePortal
-from tests.support.clients import UNLIMITED, connected, fake_portal
+from tests.support.clients import connected, fake_portal
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +54,10 @@ async def test_no_more_requests_than_allowed_are_under_way_v2_and_v3_together(
     assert crowd.most == most
 
 
-async def test_connections_of_its_own_carry_twice_as_many_as_a_given_clients_pool() -> None:
+@pytest.mark.parametrize(("drain", "most"), [(2, 10), (16, 16), (1e6, 20)])
+async def test_connections_of_its_own_carry_as_many_as_the_limits_let_through_within_bounds(
+    drain: float, most: int
+) -> None:
     portal = FakePortal(rows={"crm.deal": 50})
     async with portal.serve():
         crowd = Crowd(portal)
@@ -62,15 +65,15 @@ async def test_connections_of_its_own_carry_twice_as_many_as_a_given_clients_poo
             portal.issue(),
             portal.secret,
             trusted_oauth_hosts=portal.trusted_oauth_hosts,
-            restriction_params=UNLIMITED,
+            restriction_params=RestrictionParams(rate_limit=RateLimitConfig(burst_limit=100, drain_rate=drain)),
         )
         async with b24:
             calls = [asyncio.create_task(b24.actions.v2.call.make("crm.deal.get", {"id": 1})) for _ in range(50)]
-            for _ in range(20):
+            for _ in range(most):
                 await crowd.arrived.acquire()
             crowd.go.set()
             assert all(answer.is_success for answer in await asyncio.gather(*calls))
-    assert crowd.most == 20
+    assert crowd.most == most
 
 
 async def test_those_who_wait_are_sent_in_the_order_they_came() -> None:

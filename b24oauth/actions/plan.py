@@ -99,7 +99,9 @@ class Plan:
         Args:
             free: How many requests may begin.
         """
-        if free > 0 and self._is_long() and not self._unmeasured:
+        if free < 1:
+            return []
+        if self._is_long() and not self._unmeasured:
             return self._survey(free)
         made: list[list[Ask]] = []
         share = self._share(free)
@@ -110,7 +112,7 @@ class Plan:
     def _share(self, free: int) -> int:
         """Pages of a request: what is left is spread over those that may begin, but not too thinly."""
         expected = [self._expected(segment) for segment in self._askable() if self._is_even(segment)]
-        if not expected or free < 1:
+        if not expected:
             return self._most
         least = _SMALL_REQUEST if max(expected) > _SMALL_REQUEST else _SMALL_PIECE
         return min(self._most, max(least, -(-sum(expected) // free)))

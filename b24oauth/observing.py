@@ -50,9 +50,10 @@ class Log:
         asked = getattr(self.logger, "isEnabledFor", None)
         if asked is None:
             return True
-        with contextlib.suppress(Exception):
+        try:
             return bool(asked(level))
-        return False
+        except Exception:  # noqa: BLE001 - a logger that fails must not fail the call that it was told about
+            return False
 
     def debug(self, message: str, **facts: Any) -> None:
         """Records what happens in detail."""

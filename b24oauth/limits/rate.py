@@ -7,9 +7,8 @@ first waits at the bucket; and its rate is fixed when it is built, so another ra
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from aiolimiter import AsyncLimiter
@@ -37,7 +36,7 @@ class RateLimiter:
     def __init__(self, config: RateLimitConfig, *, wall_clock: Callable[[], float]) -> None:
         self._wall_clock = wall_clock
         # Those who wait, in the order of arrival: each learns its place, or by None that it is the first now.
-        self._line: deque[asyncio.Future[Place | None]] = deque()
+        self._line: OrderedDict[asyncio.Future[Place | None], None] = OrderedDict()
         self._use(config)
 
     async def set_config(self, config: RateLimitConfig) -> None:
@@ -96,9 +95,10 @@ class RateLimiter:
             place, _ = await self._take_places()  # which does not wait
             return place
         turn: asyncio.Future[Place | None] = asyncio.get_running_loop().create_future()
-        self._line.append(turn)
+        first = not self._line
+        self._line[turn] = None
         try:
-            given = None if self._line[0] is turn else await turn
+            given = None if first else await turn
         except asyncio.CancelledError:
             self._leave(turn)
             raise
@@ -108,18 +108,19 @@ class RateLimiter:
         try:
             place, others = await self._take_places()
         finally:
-            self._line.popleft()
+            del self._line[turn]
             self._let_in(others)
         return place
 
     def _let_in(self, places: int) -> None:
         """Gives places to those who come next in the line; the one behind them is the first now."""
         while self._line:
-            turn = self._line[0]
+            turn = next(iter(self._line))
             if turn.done():
-                self._line.popleft()  # cancelled, and about to leave
+                del self._line[turn]  # cancelled, and about to leave
             elif places:
-                self._line.popleft().set_result(self._found.admitted(_now(), empty=False, waited=True))
+                del self._line[turn]
+                turn.set_result(self._found.admitted(_now(), empty=False, waited=True))
                 places -= 1
             else:
                 turn.set_result(None)
@@ -130,10 +131,9 @@ class RateLimiter:
     def _leave(self, turn: asyncio.Future[Place | None]) -> None:
         """Somebody was cancelled before it learned its place, or just afterwards."""
         if turn.cancelled():
-            with contextlib.suppress(ValueError):
-                self._line.remove(turn)
+            self._line.pop(turn, None)
         elif (place := turn.result()) is None:
-            self._line.popleft()
+            del self._line[turn]
             self._let_in(0)
         else:
             self._found.never_sent(place)

@@ -158,6 +158,7 @@ async def test_long_headers_are_read_and_cookies_of_the_portal_are_not_taken(tra
         wire = Wire(None, timeout=5, transport=transport)
         assert len((await wire.send(url, b"{}", {})).headers["x-policy"]) == 20_000
         await wire.send(url, b"{}", {})
+        assert not any(client.cookies for client in wire._clients._made)
         await wire.aclose()
     assert b"cookie" not in heard[1].lower()
 

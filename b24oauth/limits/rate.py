@@ -99,7 +99,7 @@ class RateLimiter:
         self._line[turn] = None
         try:
             given = None if first else await turn
-        except asyncio.CancelledError:
+        except BaseException:
             self._leave(turn)
             raise
         if given is not None:
@@ -130,7 +130,7 @@ class RateLimiter:
 
     def _leave(self, turn: asyncio.Future[Place | None]) -> None:
         """Somebody was cancelled before it learned its place, or just afterwards."""
-        if turn.cancelled():
+        if turn.cancelled() or not turn.done():
             self._line.pop(turn, None)
         elif (place := turn.result()) is None:
             del self._line[turn]

@@ -6,6 +6,7 @@ import asyncio
 import random
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -118,6 +119,16 @@ async def test_b1_rows_that_stay_come_once_while_others_come_and_go() -> None:
     assert seen == sorted(set(seen))
     assert stay <= set(seen)
     assert max(seen) >= 60_000  # what came behind the end meanwhile
+
+
+async def test_b1_pieces_are_asked_for_up_to_their_ends_so_that_no_row_is_sent_twice() -> None:
+    portal = fake_portal(latency=0.05)
+    portal.rows("crm.deal", ids=SHAPES["sparse"])
+    await export(portal)
+    batches = [list(request.params["cmd"].values()) for request in portal.requests if request.method == "batch"]
+    ended = [command for batch in batches for command in batch if f"{quote('filter[<=ID]')}=" in command]
+    # The chain in front of the survey has no end, and neither has the survey.
+    assert len(ended) >= 0.8 * commands(portal)
 
 
 async def test_concurrency_of_one_is_a_plain_chain() -> None:

@@ -132,6 +132,21 @@ async def test_l2_nobody_waits_for_company_that_was_cancelled() -> None:
     assert await waiting[0] + await waiting[1] == pytest.approx([0.005, 0.01], abs=0.003)
 
 
+async def test_l2_who_is_thrown_away_while_waiting_leaves_the_line() -> None:
+    rate, start = limiter(1, 1), now()
+    await rate.acquire()
+    first = asyncio.create_task(rate.acquire())
+    await asyncio.sleep(0)
+    thrown_away = rate.acquire()
+    thrown_away.send(None)
+    last = asyncio.create_task(rate.acquire())
+    await asyncio.sleep(0)
+    thrown_away.close()
+    await first
+    await last
+    assert now() - start == pytest.approx(2.0, abs=0.1)
+
+
 async def test_after_a_refusal_the_bucket_is_full_for_everybody() -> None:
     rate = limiter(10, 2)
     assert await rate.refused() == 1.5

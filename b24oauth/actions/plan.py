@@ -23,6 +23,8 @@ _PROBES: Final = 9
 _SURVEYED_WINDOWS: Final = 4
 # The pages of a survey lie evenly when none spans more or less than this many times the usual.
 _EVEN: Final = 2.0
+# The distance between rows counts as growing when it does by more than this from request to request.
+_STEADY: Final = 1.1
 # Pages under way or waiting for those before them: this many times what all requests under way can bring.
 _HELD: Final = 2
 # Pages below which a request, and the remainder or the beginning of a segment in it, is not worth it.
@@ -184,6 +186,13 @@ class Plan:
     def _pages_left(self, segment: Segment) -> int:
         return math.ceil((self._end_of(segment) - segment.cursor) / self._span_in(segment) / PAGE_SIZE)
 
+    def _fewest_left(self, segment: Segment) -> int:
+        """Pages left where rows lie ever further apart, if they go on like that."""
+        pages, growth = self._pages_left(segment), segment.growth
+        if growth <= _STEADY:
+            return pages
+        return math.ceil(segment.came * math.log1p(pages / segment.came * (1 - 1 / growth)) / math.log(growth))
+
     def _expected(self, segment: Segment) -> int:
         """Pages to ask for."""
         pages, seen = self._pages_left(segment), segment.rows // PAGE_SIZE
@@ -191,7 +200,8 @@ class Plan:
             return max(segment.least, pages + self._slack(segment) if pages > 1 else 1)
         if pages > 0:
             sure = self._trusted or segment is self._segments[0]
-            return max(segment.least, min(pages, 2 * seen if sure else seen // 2))
+            affordable = self._fewest_left(segment) + max(0, int(_MOST_WASTE * self.useful) - self.wasted)
+            return max(segment.least, min(pages, affordable, 2 * seen if sure else seen // 2))
         # Behind the greatest identifier, or not knowing it.
         return 1 if segment.cursor == self._greatest else seen + 1
 
@@ -296,7 +306,7 @@ class Plan:
         self._take_all(ask, pages)
         segment.asked = 0
         if segment.rows > rows:
-            segment.span = max(1.0, (segment.cursor - before) / (segment.rows - rows))
+            segment.note_span(segment.cursor - before, segment.rows - rows)
         self._judge()
 
     def _take_all(self, ask: Ask, pages: Sequence[list[Any]]) -> None:

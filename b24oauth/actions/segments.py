@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from b24oauth.protocol.listing import PAGE_SIZE
+
 __all__ = ["Ask", "Density", "Segment"]
 
 
@@ -37,6 +39,8 @@ class Segment:
         end: The last identifier that belongs to it; None for all that follow.
         density: That of its survey, None when its rows do not lie evenly or nothing is known.
         span: Identifiers to a row in what came last, gaps included; None before anything came.
+        growth: How many times that of what came before.
+        came: Pages that came last.
         rows: How many came.
         pages: Rows that came and were not given on.
         asked: Commands under way.
@@ -49,12 +53,22 @@ class Segment:
     end: int | None = None
     density: Density | None = None
     span: float | None = None
+    growth: float = 1.0
+    came: float = 0.0
     rows: int = 0
     pages: deque[list[Any]] = attrs.field(factory=deque[list[Any]])
     asked: int = 0
     least: int = 1
     done: bool = False
     error: Exception | None = None
+
+    def note_span(self, covered: int, rows: int) -> None:
+        """Takes in what a request brought: so many identifiers, gaps included, and rows."""
+        span, pages = max(1.0, covered / rows), rows / PAGE_SIZE
+        # From the middle of what came before to the middle of this.
+        between = (self.came + pages) / 2
+        self.growth = 1.0 if self.span is None else (span / self.span) ** (pages / between)
+        self.span, self.came = span, pages
 
 
 @attrs.frozen

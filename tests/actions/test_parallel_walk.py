@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import aclosing
+from itertools import accumulate
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +31,9 @@ SHAPES: dict[str, list[int]] = {
     "small clusters": [100_000 * cluster + row for cluster in range(500) for row in range(1, 41)],
     "large clusters": [1_000_000 * cluster + row for cluster in range(10) for row in range(1, 2_001)],
     "ever sparser": [number * number for number in range(1, 20_001)],
+    "a tenth power": [int((number / 20_000) ** 10 * 2_000_000) + number for number in range(1, 20_001)],
+    "exponential": [int(1.001**number) + number for number in range(20_000)],
+    "gaps of every size": list(accumulate(int(SEED.paretovariate(0.7)) for _ in range(20_000))),
 }
 
 

@@ -143,10 +143,10 @@ class _Fetcher:
 
     def begin(self, concurrency: int) -> None:
         """Sends as much as may be under way."""
+        # Several may have ended in the same turn of the loop: what is left is spread over all of them.
+        self.under_way = {task for task in self.under_way if not task.done()}
         for asks in self._plan.requests(concurrency - len(self.under_way)):
-            task = asyncio.create_task(self._fetch(asks), name="b24oauth list walk")
-            self.under_way.add(task)
-            task.add_done_callback(self.under_way.discard)
+            self.under_way.add(asyncio.create_task(self._fetch(asks), name="b24oauth list walk"))
 
     async def stop(self) -> None:
         """Waits until nothing is under way any more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import aclosing
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import Any
 from urllib.parse import quote
 
@@ -69,6 +69,27 @@ async def test_l3_a_long_list_comes_as_fast_as_the_portal_gives_it_without_a_ref
     assert seen == SHAPES["sparse"]
     assert len(seen) / seconds >= rows_a_second  # of the virtual clock
     assert portal.refused == 0
+
+
+@pytest.mark.parametrize("turns", [4, 7])
+async def test_what_is_left_is_spread_over_all_requests_that_ended_in_the_same_turn_of_the_loop(turns: int) -> None:
+    portal = fake_portal(latency=0.05, command_latency=0.02)
+    portal.rows("crm.deal", ids=sorted(random.Random(24).sample(range(1, 100_000), 20_000)))
+
+    answers = count()
+
+    async def a_few_turns_later(process: Any) -> Any:
+        answer = await process()
+        for _ in range(next(answers) % turns):
+            await asyncio.sleep(0)
+        return answer
+
+    portal.inject(a_few_turns_later, times=None)
+    seen, seconds = await export(portal)
+    assert len(seen) == 20_000
+    pages = [len(request.params["cmd"]) for request in portal.requests if "cmd" in request.params]
+    assert max(pages) <= 42
+    assert seconds <= 1.2
 
 
 some_ids = st.one_of(

@@ -136,8 +136,8 @@ class Clients:
             client = self._shared = _over_aiohttp(self._context, self._timeout)
         else:
             client = httpx.AsyncClient(verify=self._context, timeout=self._timeout, follow_redirects=False)
-        # Calls of one PHP session run one after another, so its cookie is better not taken; and looking for it costs.
-        client.cookies.extract_cookies = _no_cookies  # type: ignore[assignment, method-assign]
+        # Calls of one PHP session run one after another, so no cookie is sent: looking for one would cost for nothing.
+        client.cookies.extract_cookies = _no_cookies  # type: ignore[assignment, method-assign]  # httpx has no switch
         self._made.append(client)
         return client
 

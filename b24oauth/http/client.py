@@ -289,8 +289,8 @@ class HttpClient:
         elif step is Next.WAIT_FOR_BUDGET:
             pause, limiter = max(map(limits.operating.refused, call.methods)), "operatingLimiter"
         elif step is Next.BACK_OFF:
-            # No secret depends on this randomness.
-            pause, limiter = backoff(attempt, params, jitter=random.uniform(-1, 1)), None  # noqa: S311
+            jitter = random.uniform(-1, 1)  # noqa: S311 - no secret depends on this randomness
+            pause, limiter = backoff(attempt, params, jitter=jitter), None
         else:
             if not last:
                 call.records.refused_for_good(error)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import ssl
 from collections.abc import Mapping
-from functools import partial
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from urllib.request import getproxies
 
 import httpx
@@ -18,9 +17,6 @@ __all__ = ["Clients", "Transport", "TransportName", "chosen_transport", "meant_b
 Transport = Literal["httpx", "aiohttp"]
 TransportName = Literal["auto", "httpx", "aiohttp"]
 
-# As httpx does it: idle connections are closed before a server does, and headers may be long.
-_KEPT_ALIVE: Final = 5.0
-_LONGEST_HEADER: Final = 64 * 1024
 # httpx-aiohttp takes a cut connection for one that was never made, and lets other errors through as they are.
 # Errors by the names of their classes, so that aiohttp is not imported to be asked; the first fitting row counts.
 _OF_AIOHTTP: Final[tuple[tuple[str, type[Exception]], ...]] = (
@@ -84,6 +80,7 @@ class Clients:
         self._given = self._shared = given
         self._made: list[httpx.AsyncClient] = []
         self._idle: list[httpx.AsyncClient] = []
+        self._build = _built
         self._known_headers: tuple[Mapping[str, str] | None, httpx.Headers] = (None, httpx.Headers())
 
     @property
@@ -121,8 +118,7 @@ class Clients:
             complete = httpx.Headers(client.headers)
             complete.update(headers)
             self._known_headers = (headers, complete)
-        extensions = {"timeout": timeout.as_dict()}
-        return httpx.Request(method, url, content=body, headers=self._known_headers[1], extensions=extensions)
+        return self._build(method, url, body, self._known_headers[1], timeout)
 
     def give_back(self, client: httpx.AsyncClient) -> None:
         """Keeps a client for the next request."""
@@ -133,13 +129,21 @@ class Clients:
         if self._context is None:
             self._context = httpx.create_ssl_context()
         if self._transport == "aiohttp":
-            client = self._shared = _over_aiohttp(self._context, self._timeout)
+            client = self._shared = self._make_over_aiohttp(self._context)
         else:
             client = httpx.AsyncClient(verify=self._context, timeout=self._timeout, follow_redirects=False)
         # Calls of one PHP session run one after another, so no cookie is sent: looking for one would cost for nothing.
         client.cookies.extract_cookies = _no_cookies  # type: ignore[assignment, method-assign]  # httpx has no switch
         self._made.append(client)
         return client
+
+    def _make_over_aiohttp(self, context: ssl.SSLContext) -> httpx.AsyncClient:
+        from b24oauth import over_aiohttp  # noqa: PLC0415 - an extra
+
+        if getproxies():
+            return over_aiohttp.proxied_client(context, self._timeout)
+        self._build = over_aiohttp.request
+        return over_aiohttp.client(context, self._timeout)
 
     async def aclose(self) -> None:
         """Closes those that were made here. May be called twice."""
@@ -151,26 +155,8 @@ def _no_cookies(_: httpx.Response) -> None:
     pass
 
 
-def _over_aiohttp(context: ssl.SSLContext, timeout: httpx.Timeout) -> httpx.AsyncClient:
-    from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient  # noqa: PLC0415 - an extra
-
-    if getproxies():
-        # A transport of one's own would pass by the proxies of the environment.
-        limits = httpx.Limits(max_connections=None)
-        return HttpxAiohttpClient(verify=context, limits=limits, timeout=timeout, follow_redirects=False)
-    transport = AiohttpTransport(verify=context, client=partial(_session, context))
-    return httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False)
-
-
-def _session(context: ssl.SSLContext) -> Any:
-    import aiohttp  # noqa: PLC0415 - an extra
-
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=_KEPT_ALIVE),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        max_line_size=_LONGEST_HEADER,
-        max_field_size=_LONGEST_HEADER,
-    )
+def _built(method: str, url: str, body: bytes | None, headers: httpx.Headers, timeout: httpx.Timeout) -> httpx.Request:
+    return httpx.Request(method, url, content=body, headers=headers, extensions={"timeout": timeout.as_dict()})
 
 
 def meant_by(error: Exception) -> type[Exception] | None:

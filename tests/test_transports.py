@@ -156,8 +156,9 @@ async def test_long_headers_are_read_and_cookies_of_the_portal_are_not_taken(tra
 
     async with server(answer) as url:
         wire = Wire(None, timeout=5, transport=transport)
-        assert len((await wire.send(url, b"{}", {})).headers["x-policy"]) == 20_000
-        await wire.send(url, b"{}", {})
+        named = url.replace("127.0.0.1", "localhost")  # a host without a name gets no cookies anyway
+        assert len((await wire.send(named, b"{}", {})).headers["x-policy"]) == 20_000
+        await wire.send(named, b"{}", {})
         assert not any(client.cookies for client in wire._clients._made)
         await wire.aclose()
     assert b"cookie" not in heard[1].lower()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import traceback
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
@@ -39,7 +40,7 @@ async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await reader.read()  # until the client gives up
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def wire(client: httpx.AsyncClient | None = None, *, timeout: float = 30.0) -> AsyncIterator[Wire]:
     made = Wire(client, timeout=timeout)
     try:
@@ -81,12 +82,38 @@ async def test_a_body_is_posted_and_nothing_is_asked_for_with_get() -> None:
     assert asked.startswith(b"GET /rest/profile?a=1 HTTP/1.1\r\n")
 
 
+async def test_more_requests_than_any_pool_holds_are_under_way_together() -> None:
+    count = 120
+    together = asyncio.Barrier(count)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await whole_request(reader)
+        await together.wait()
+        writer.write(FINE)
+        await writer.drain()
+
+    async with server(answer) as url, wire() as made, asyncio.timeout(20):
+        answers = await asyncio.gather(*(made.send(url, b"{}", {}) for _ in range(count)))
+    assert [answer.body for answer in answers] == [BODY] * count
+
+
 async def test_a_refused_connection_was_never_sent() -> None:
     async with server(silence) as url:
         pass  # the port is free again, and nobody listens
     async with wire() as made:
         error = await failure(made, url)
     assert (error.sent, error.timed_out, error.reason) == (False, False, "ConnectError")
+
+
+async def test_a_connection_that_is_not_made_in_time_was_never_sent() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as others:
+        for _ in range(4):
+            other = others.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(full.getsockname())
+        async with wire(timeout=0.05) as made, asyncio.timeout(5):
+            error = await failure(made, "http://{}:{}/rest/profile".format(*full.getsockname()))
+    assert (error.sent, error.timed_out, error.reason) == (False, True, "ConnectTimeout")
 
 
 @pytest.mark.parametrize(

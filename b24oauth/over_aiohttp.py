@@ -1,0 +1,120 @@
+"""httpx clients over aiohttp: one that hands over whole bodies in few steps, and httpx-aiohttp's own for proxies."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from functools import lru_cache
+from typing import Final
+
+import aiohttp
+import httpx
+from httpx_aiohttp import HttpxAiohttpClient
+from multidict import CIMultiDict
+from yarl import URL
+
+__all__ = ["client", "proxied_client", "request"]
+
+# As httpx does it: idle connections are closed before a server does, and headers may be long.
+_KEPT_ALIVE: Final = 5.0
+_LONGEST_HEADER: Final = 64 * 1024
+_ADDRESS: Final = "b24oauth.address"
+_PLAIN_QUERY: Final = re.compile(r"[\w.~&=+*-]*(?:%[0-9A-F]{2}[\w.~&=+*-]*)*", re.ASCII)
+
+
+def client(context: ssl.SSLContext, timeout: httpx.Timeout) -> httpx.AsyncClient:
+    """A client for what `request` makes, and for nothing else.
+
+    Args:
+        context: For servers that speak TLS.
+        timeout: For connecting, and for each part of an answer.
+    """
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=_KEPT_ALIVE),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        max_line_size=_LONGEST_HEADER,
+        max_field_size=_LONGEST_HEADER,
+    )
+    return httpx.AsyncClient(transport=_WholeBodies(session), timeout=timeout, follow_redirects=False)
+
+
+def proxied_client(context: ssl.SSLContext, timeout: httpx.Timeout) -> httpx.AsyncClient:
+    """A client that sends through the proxies of the environment, which `client` passes by; it takes any request.
+
+    Args:
+        context: For servers that speak TLS.
+        timeout: For connecting, and for each part of an answer.
+    """
+    limits = httpx.Limits(max_connections=None)
+    return HttpxAiohttpClient(verify=context, limits=limits, timeout=timeout, follow_redirects=False)
+
+
+def request(method: str, url: str, body: bytes | None, headers: httpx.Headers, timeout: httpx.Timeout) -> httpx.Request:
+    """A request whose address is not taken apart again for each new query.
+
+    Args:
+        method: HTTP method.
+        url: Address, with its query.
+        body: What to send.
+        headers: All of them but those that tell of the host and the body, which are aiohttp's to set.
+        timeout: For this request.
+
+    Raises:
+        httpx.InvalidURL: There can be no such address.
+    """
+    known, address = _understood(url)
+    stream = httpx.ByteStream(body or b"")
+    extensions = {"timeout": timeout.as_dict(), _ADDRESS: address}
+    return httpx.Request(method, known, headers=headers, stream=stream, extensions=extensions)
+
+
+def _understood(url: str) -> tuple[httpx.URL, str]:
+    """An address for httpx, which need not tell the query, and all of it as httpx would send it."""
+    path, _, query = url.partition("?")
+    known, as_sent = _parsed(path)
+    if as_sent != path or not _PLAIN_QUERY.fullmatch(query):
+        whole = httpx.URL(url)
+        return whole, str(whole)
+    return known, url
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: str) -> tuple[httpx.URL, str]:
+    known = httpx.URL(path)
+    return known, str(known)
+
+
+class _WholeBodies(httpx.AsyncBaseTransport):
+    """Sends what `request` makes. Failures are left as aiohttp raises them, which tells more than any of httpx's."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._known_headers: tuple[list[tuple[bytes, bytes]], CIMultiDict[str]] = ([], CIMultiDict())
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        timeout = request.extensions["timeout"]
+        async with self._session.request(
+            request.method,
+            URL(request.extensions[_ADDRESS], encoded=True),
+            headers=self._headers(request),
+            data=request.read() or None,
+            allow_redirects=False,
+            auto_decompress=False,
+            timeout=_time_limits(timeout["connect"], timeout["read"], timeout["pool"]),
+        ) as answer:
+            body = await answer.read()
+        return httpx.Response(answer.status, headers=answer.raw_headers, content=body, request=request)
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+    def _headers(self, request: httpx.Request) -> CIMultiDict[str]:
+        raw = request.headers.raw
+        if raw != self._known_headers[0]:
+            self._known_headers = (raw, CIMultiDict(request.headers.multi_items()))
+        return self._known_headers[1]
+
+
+@lru_cache(maxsize=16)
+def _time_limits(connect: float | None, read: float | None, pool: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(sock_connect=connect, sock_read=read, connect=pool)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from typing import Any
 
 import attrs
@@ -38,6 +39,11 @@ class Samples:
             return None
         pairs = zip(self.values[name], self.values[base], strict=False)
         return statistics.median(value / other for value, other in pairs)
+
+    def largest_ratio(self) -> float | None:
+        """The largest of all ratios between two of them; None when there are no two."""
+        ratios = [self.ratio(one, other) for one, other in permutations(self.values, 2)]
+        return max((ratio for ratio in ratios if ratio is not None), default=None)
 
     def shown(self, name: str, digits: int = 3) -> str:
         """Median and, in brackets, least and largest."""

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,6 @@ class Worker:
         self.send(job, **options)
         return self.receive()
 
-    def kill(self) -> None:
-        """Ends its process."""
-        self._process.kill()
-
     def send(self, job: str, **options: Any) -> None:
         """Lets it begin; `receive` waits for the end."""
         assert self._process.stdin is not None
@@ -90,33 +86,38 @@ class Workers:
 
     _node_modules: Path | None
     _stack: ExitStack
-    _running: dict[str, Worker] = attrs.field(factory=dict[str, Worker])
+    _running: dict[tuple[str, str], Worker] = attrs.field(factory=dict[tuple[str, str], Worker])
     missing: dict[str, str] = attrs.field(factory=dict[str, str])
 
-    def get(self, name: str) -> Worker | None:
-        """The contestant's process, or None with the reason in `missing`."""
+    def get(self, name: str, job: str = "") -> Worker | None:
+        """A process of the contestant's, or None with the reason in `missing`.
+
+        Args:
+            name: The contestant.
+            job: What the process is kept for, where one shall not be warmed by other jobs.
+        """
         if name in self.missing:
             return None
-        if name in self._running:
-            return self._running[name]
+        if (name, job) in self._running:
+            return self._running[name, job]
         command = self._command(CONTESTANTS[name])
         if command is None:
             return None
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._stack.enter_context(_ended(process))
-        self._running[name] = Worker(name, process)
-        return self._running[name]
+        self._running[name, job] = Worker(name, process)
+        return self._running[name, job]
 
-    def restart(self, name: str) -> None:
-        """Lets the contestant begin anew, in a new process, when it is asked next."""
-        worker = self._running.pop(name, None)
-        if worker is not None:
-            worker.kill()
+    def each(self, names: Iterable[str], ask: Callable[[Worker], None], jobs: Mapping[str, str] | None = None) -> None:
+        """Asks those that can run here, in turn; who fails is missing from then on, with the reason.
 
-    def each(self, names: Iterable[str], ask: Callable[[Worker], None]) -> None:
-        """Asks those that can run here, in turn; who fails is missing from then on, with the reason."""
+        Args:
+            names: Whom to ask.
+            ask: What to do with each.
+            jobs: For which job's process to ask, by name, where it is not the same for all.
+        """
         for name in names:
-            worker = self.get(name)
+            worker = self.get(name, (jobs or {}).get(name, ""))
             if worker is None:
                 continue
             try:

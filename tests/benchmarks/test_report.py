@@ -40,6 +40,21 @@ def test_a_ratio_is_taken_within_each_round():
     assert samples.shown("ours", 1) == "9.0 (2.0-10.0)"
 
 
+@pytest.mark.parametrize(
+    ("rounds", "largest"),
+    [
+        # The second round ran on a slower machine, which says nothing of them.
+        ({"10": [1.0, 2.0], "100": [1.0, 2.0], "1000": [1.0, 2.0]}, 1.0),
+        ({"10": [1.0, 1.0, 1.0], "100": [3.0, 1.5, 1.2], "1000": [1.0, 1.0, 1.0]}, 1.5),
+        ({"10": [3.0], "100": [2.0], "1000": [2.0]}, 1.5),
+        ({"10": [3.0]}, None),
+    ],
+    ids=["drift", "a rise", "a fall", "nothing to compare"],
+)
+def test_the_largest_ratio_is_taken_within_each_round_too(rounds, largest):
+    assert Samples(rounds).largest_ratio() == largest
+
+
 def test_the_report_tells_which_bounds_are_met(tmp_path):
     write(a_run(), tmp_path)
     text = (tmp_path / "report.md").read_text()

@@ -37,16 +37,14 @@ def test_who_fails_is_set_aside_and_the_others_go_on():
     assert asked == ["bare httpx", "bare sockets", "bare sockets"]
 
 
-def test_a_restart_gives_a_new_process():
+def test_each_job_may_have_a_process_of_its_own():
     with workers(None) as found:
-        first = found.get("bare sockets")
-        assert found.get("bare sockets") is first
-        found.restart("bare sockets")
-        found.restart("bare sockets")
-        second = found.get("bare sockets")
-        assert second is not first
-        with pytest.raises(JobError, match="its process ended with -9"):
-            first.receive()
+        shared = found.get("bare sockets")
+        apart = found.get("bare sockets", "10 in flight")
+        assert shared is found.get("bare sockets") is not apart
+        asked = []
+        found.each(["bare sockets", "bare aiohttp"], asked.append, {"bare sockets": "10 in flight"})
+        assert asked == [apart, found.get("bare aiohttp")]
 
 
 def test_a_process_that_ended_is_a_failure():

@@ -1,6 +1,8 @@
-"""The names under which actions are found."""
+"""The names under which actions are found; each is made when it is first asked for."""
 
 from __future__ import annotations
+
+from functools import cached_property
 
 from b24oauth.actions.aggregate import Aggregate
 from b24oauth.actions.batch import Batch, BatchByChunk
@@ -13,47 +15,82 @@ __all__ = ["ActionsManager", "ActionsV2", "ActionsV3"]
 
 
 class ActionsV2:
-    """`b24.actions.v2`.
-
-    Attributes:
-        call: One method, called once.
-        batch: Up to 50 commands in one request.
-        batch_by_chunk: Any number of commands.
-        call_list: All rows of a list.
-        fetch_list: The pages of a list as they come.
-    """
+    """`b24.actions.v2`."""
 
     def __init__(self, http: HttpClient) -> None:
-        self.call = Call(http)
-        self.batch = Batch(http)
-        self.batch_by_chunk = BatchByChunk(http)
-        self.call_list = CallList(http)
-        self.fetch_list = FetchList(http)
+        self._http = http
+
+    @cached_property
+    def call(self) -> Call:
+        """One method, called once."""
+        return Call(self._http)
+
+    @cached_property
+    def batch(self) -> Batch:
+        """Up to 50 commands in one request."""
+        return Batch(self._http)
+
+    @cached_property
+    def batch_by_chunk(self) -> BatchByChunk:
+        """Any number of commands."""
+        return BatchByChunk(self._http)
+
+    @cached_property
+    def call_list(self) -> CallList:
+        """All rows of a list."""
+        return CallList(self._http)
+
+    @cached_property
+    def fetch_list(self) -> FetchList:
+        """The pages of a list as they come."""
+        return FetchList(self._http)
 
 
 class ActionsV3:
-    """`b24.actions.v3`.
-
-    Attributes:
-        call: One method, called once.
-        batch: Up to 50 commands in one request.
-        batch_by_chunk: Any number of commands.
-        call_list: All rows of a list.
-        fetch_list: The pages of a list as they come.
-        call_tail: All rows of a `*.tail` method.
-        fetch_tail: The pages of a `*.tail` method as they come.
-        aggregate: Sums and counts made by the portal.
-    """
+    """`b24.actions.v3`."""
 
     def __init__(self, http: HttpClient) -> None:
-        self.call = Call(http)
-        self.batch = Batch(http)
-        self.batch_by_chunk = BatchByChunk(http)
-        self.call_list = CallListV3(http)
-        self.fetch_list = FetchListV3(http)
-        self.call_tail = CallTail(http)
-        self.fetch_tail = FetchTail(http)
-        self.aggregate = Aggregate(http)
+        self._http = http
+
+    @cached_property
+    def call(self) -> Call:
+        """One method, called once."""
+        return Call(self._http)
+
+    @cached_property
+    def batch(self) -> Batch:
+        """Up to 50 commands in one request."""
+        return Batch(self._http)
+
+    @cached_property
+    def batch_by_chunk(self) -> BatchByChunk:
+        """Any number of commands."""
+        return BatchByChunk(self._http)
+
+    @cached_property
+    def call_list(self) -> CallListV3:
+        """All rows of a list."""
+        return CallListV3(self._http)
+
+    @cached_property
+    def fetch_list(self) -> FetchListV3:
+        """The pages of a list as they come."""
+        return FetchListV3(self._http)
+
+    @cached_property
+    def call_tail(self) -> CallTail:
+        """All rows of a `*.tail` method."""
+        return CallTail(self._http)
+
+    @cached_property
+    def fetch_tail(self) -> FetchTail:
+        """The pages of a `*.tail` method as they come."""
+        return FetchTail(self._http)
+
+    @cached_property
+    def aggregate(self) -> Aggregate:
+        """Sums and counts made by the portal."""
+        return Aggregate(self._http)
 
 
 class ActionsManager:

@@ -25,7 +25,7 @@ class _Figures:
 
 
 def queue_costs(portal: ServedPortal, workers: Workers, setup: Setup) -> Section:
-    """Ours run side by side, because they mostly sleep; the peer, which does not, alone and in one round."""
+    """Everybody in turn, though most of the time is sleep: side by side they would cool each other's caches."""
     calls = 250 if setup.quick else 2000
     figures = _Figures()
     for _ in range(setup.rounds):
@@ -65,16 +65,11 @@ def queue_costs(portal: ServedPortal, workers: Workers, setup: Setup) -> Section
 def _ask(portal: ServedPortal, workers: Workers, names: tuple[str, ...], calls: int, figures: _Figures) -> None:
     job: dict[str, Any] = {"calls": calls, "in_flight": calls, "warmup": 20}
 
-    def free(worker: Worker) -> None:
+    def both(worker: Worker) -> None:
         answer = worker.ask("calls", target=portal.open(), **job)
+        limited = worker.ask("calls", target=portal.open() | {"burst": BURST, "drain": DRAIN}, **job)
         figures.free.add(worker.name, answer["cpu"] / calls * 1000)
+        figures.limited.add(worker.name, limited["cpu"] / calls * 1000)
+        figures.wall.add(worker.name, limited["wall"])
 
-    def finish(worker: Worker) -> None:
-        answer = worker.receive()
-        figures.limited.add(worker.name, answer["cpu"] / calls * 1000)
-        figures.wall.add(worker.name, answer["wall"])
-
-    workers.each(names, free)
-    target = portal.open() | {"burst": BURST, "drain": DRAIN}
-    workers.each(names, lambda worker: worker.send("calls", target=target, **job))
-    workers.each(names, finish)
+    workers.each(names, both)

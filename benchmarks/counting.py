@@ -72,7 +72,7 @@ BOUNDS: Final[dict[str, dict[str, float]]] = {
     # The portal and its answers are in the memory too.
     "export": {
         "requests": 21,
-        "commands": 404,
+        "commands": 411,
         "tasks": 21,
         "timers": 0,
         "instructions_per_row": 39,

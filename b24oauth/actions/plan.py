@@ -2,9 +2,8 @@
 
 The identifiers still to be seen are cut into segments. A segment is a walk of its own: pages behind its cursor, up to
 its end; only the last one may be open. When a list proves long, a survey asks for single pages all over it. Where those
-lie evenly, pieces that fill a request are cut off ahead of those under way. Where they do not, the survey is dropped,
-and the walk stays one segment, which is only asked for as much more as it has given already. What was asked for in vain
-is counted: while it is too much, nothing is cut.
+lie evenly, pieces that fill a request are cut off ahead of those under way. Where they do not, the list is cut by the
+number of rows instead. Where the portal does not count either, the walk stays one segment.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from b24oauth.actions.segments import Ask, Density, Segment
+from b24oauth.actions.cuts import Mark, Marks, Survey, are_alike, in_requests, spread
+from b24oauth.actions.segments import Ask, Density, Segment, Segments
 from b24oauth.protocol.listing import PAGE_SIZE, KeysetPager
 
 __all__ = ["Plan"]
@@ -21,10 +21,6 @@ __all__ = ["Plan"]
 _PROBES: Final = 9
 # Pages that one survey speaks for, in windows.
 _SURVEYED_WINDOWS: Final = 4
-# The pages of a survey lie evenly when none spans more or less than this many times the usual.
-_EVEN: Final = 2.0
-# The distance between rows counts as growing when it does by more than this from request to request.
-_STEADY: Final = 1.1
 # Pages under way or waiting for those before them: this many times what all requests under way can bring.
 _HELD: Final = 2
 # Pages below which a request, and the remainder or the beginning of a segment in it, is not worth it.
@@ -35,6 +31,8 @@ _LONG: Final = 2
 # Commands that found nothing, as far as that is no reason to stop guessing: so many, and a share of the useful ones.
 _FREE_WASTE: Final = 10
 _MOST_WASTE: Final = 0.05
+# More pages than any list has.
+_ALL: Final = 10**9
 
 
 class Plan:
@@ -47,51 +45,47 @@ class Plan:
         wanted: Rows wanted at most; None for all.
     """
 
-    def __init__(
-        self,
-        pager: KeysetPager,
-        *,
-        most: int,
-        concurrency: int,
-        wanted: int | None = None,
-    ) -> None:
+    def __init__(self, pager: KeysetPager, *, most: int, concurrency: int, wanted: int | None = None) -> None:
         self.useful = self.wasted = self.rows = 0
         self._most = most
         self._concurrency = concurrency
         self._wanted = wanted
         self._pager = pager
         self._id_of = pager.identifier
-        self._segments = [Segment(cursor=pager.cursor, end=pager.last)]
+        self._segments = Segments(Segment(cursor=pager.cursor, end=pager.last))
         self._overall = Density()
         self._greatest: int | None = None
-        self._wants_greatest = concurrency > 1
+        self._wants_greatest = most > 1
         self._surveyed_to = pager.cursor
-        self._surveyed: list[Segment] = []
-        self._unmeasured: set[Segment] = set()
-        self._spans: dict[Segment, float] = {}
+        self._survey: Survey | None = None
+        self._uneven = False
+        self._marks: Marks | None = None
+        # Marks of small requests would need more of these than they save.
+        self._counts = most >= _SMALL_REQUEST
+        self._marks_at_once = concurrency
 
     # --- what is given on ------------------------------------------------------------------------------------------
 
     def pages(self) -> Iterator[list[Any]]:
         """The pages that are next in order and have come."""
         while True:
-            front = self._segments[0]
+            front = self._segments.front
             while front.pages:
                 yield front.pages.popleft()
             if not front.done or front.asked or len(self._segments) == 1:
                 return
-            del self._segments[0]
+            self._segments.remove_front()
 
     @property
     def finished(self) -> bool:
         """True when every page was given on."""
-        front = self._segments[0]
+        front = self._segments.front
         return front.done and not (front.asked or front.pages) and len(self._segments) == 1
 
     @property
     def error(self) -> Exception | None:
         """Why nothing follows the rows that were given on."""
-        return self._segments[0].error
+        return self._segments.front.error
 
     # --- what is asked for -----------------------------------------------------------------------------------------
 
@@ -103,9 +97,7 @@ class Plan:
         """
         if free < 1:
             return []
-        if self._is_long() and not self._unmeasured:
-            return self._survey(free)
-        made: list[list[Ask]] = []
+        made = self._cuts(free) if self._concurrency > 1 else []
         share = self._share(free)
         while len(made) < free and (asks := self._request(share)):
             made.append(asks)
@@ -113,24 +105,26 @@ class Plan:
 
     def _share(self, free: int) -> int:
         """Pages of a request: what is left is spread over those that may begin, but not too thinly."""
-        expected = [self._expected(segment) for segment in self._askable() if self._is_even(segment)]
+        known = (segment for segment in self._askable() if self._is_even(segment) or segment.left is not None)
+        expected = [self._expected(segment) for segment in known]
         if not expected:
             return self._most
         least = _SMALL_REQUEST if max(expected) > _SMALL_REQUEST else _SMALL_PIECE
         return min(self._most, max(least, -(-sum(expected) // free)))
 
-    def _request(self, room: int) -> list[Ask]:
+    def _request(self, share: int) -> list[Ask]:
         asks: list[Ask] = []
         for segment in self._askable():
             expected = self._expected(segment)
-            count = min(expected, room, self._still_wanted())
-            if segment is self._segments[0]:
+            # Only where rows lie evenly may a segment be cut wherever it suits.
+            room = share if asks or self._is_even(segment) else self._most
+            count = min(expected, room - sum(ask.count for ask in asks), self._still_wanted())
+            if segment is self._segments.front:
                 count = max(1, count)  # or nothing could ever be given on
-            elif count < 1 or count > self._space() or (asks and count < min(_SMALL_PIECE, expected)):
+            elif count < (self._least_piece(segment, expected) if asks else 1) or count > self._space():
                 break
             asks.append(self._ask(segment, count))
-            room -= count
-        if asks and self.rows and self._wants_greatest and self._is_wanted(self._most):
+        if asks and self.rows and self._wants_greatest and self._still_wanted() > self._most:
             self._wants_greatest = False
             asks.append(Ask(asks[0].segment, greatest=True))
         return asks
@@ -140,35 +134,31 @@ class Plan:
         segment.asked = count
         if self._is_even(segment) and pages > count:
             surely = max(1, count - self._slack(segment))
-            self._split(segment, segment.cursor + math.ceil(surely * PAGE_SIZE * self._span_in(segment)))
+            self._segments.split(segment, segment.cursor + math.ceil(surely * PAGE_SIZE * self._span_in(segment)))
         return Ask(segment, count, whole=pages <= count)
 
+    def _least_piece(self, segment: Segment, expected: int) -> int:
+        """Pages below which the beginning of a segment does not go with what is before it."""
+        return min(_SMALL_PIECE, expected) if self._is_even(segment) else expected
+
     def _askable(self) -> Iterator[Segment]:
-        """Segments that may be asked for more, those made meanwhile included; none behind one that failed."""
-        position = 0
-        while position < len(self._segments):
-            segment = self._segments[position]
+        """Segments that may be asked for more; none behind one that failed."""
+        for segment in self._segments:
             if segment.error is not None:
                 return
-            waits = bool(self._unmeasured) and segment in self._surveyed
+            waits = self._survey is not None and segment in self._survey.segments
             if not (segment.asked or segment.done or waits):
                 yield segment
-            position += 1
-
-    def _split(self, segment: Segment, cut: int) -> Segment:
-        rest = Segment(cursor=cut, end=segment.end, density=segment.density)
-        segment.end = cut
-        self._segments.insert(self._segments.index(segment) + 1, rest)
-        return rest
 
     # --- estimates ---------------------------------------------------------------------------------------------------
 
     @property
-    def _trusted(self) -> bool:
-        return self.wasted <= _FREE_WASTE + _MOST_WASTE * self.useful
+    def _affordable(self) -> int:
+        """Commands that may be in vain; below zero, estimates are not trusted any more."""
+        return math.floor(_FREE_WASTE + _MOST_WASTE * self.useful - self.wasted)
 
     def _is_even(self, segment: Segment) -> bool:
-        return segment.density is not None and self._trusted
+        return segment.density is not None and self._affordable >= 0
 
     def _span_in(self, segment: Segment) -> float:
         if segment.density is not None:
@@ -184,129 +174,182 @@ class Plan:
         return known if segment.end is None else min(segment.end, known)
 
     def _pages_left(self, segment: Segment) -> int:
+        if segment.left is not None and not self._is_even(segment):
+            return segment.left // PAGE_SIZE + 1
         return math.ceil((self._end_of(segment) - segment.cursor) / self._span_in(segment) / PAGE_SIZE)
-
-    def _fewest_left(self, segment: Segment) -> int:
-        """Pages left where rows lie ever further apart, if they go on like that."""
-        pages, growth = self._pages_left(segment), segment.growth
-        if growth <= _STEADY:
-            return pages
-        return math.ceil(segment.came * math.log1p(pages / segment.came * (1 - 1 / growth)) / math.log(growth))
 
     def _expected(self, segment: Segment) -> int:
         """Pages to ask for."""
         pages, seen = self._pages_left(segment), segment.rows // PAGE_SIZE
         if self._is_even(segment):
-            return max(segment.least, pages + self._slack(segment) if pages > 1 else 1)
-        if pages > 0:
-            sure = self._trusted or segment is self._segments[0]
-            affordable = self._fewest_left(segment) + max(0, int(_MOST_WASTE * self.useful) - self.wasted)
-            return max(segment.least, min(pages, affordable, 2 * seen if sure else seen // 2))
-        # Behind the greatest identifier, or not knowing it.
-        return 1 if segment.cursor == self._greatest else seen + 1
+            expected = pages + self._slack(segment) if pages > 1 else 1
+        elif segment.left is not None:
+            expected = pages
+        elif pages > 0:
+            sure = self._affordable >= 0 or segment is self._segments.front
+            expected = min(pages, 2 * seen if sure else seen // 2)
+        else:
+            # Behind the greatest identifier, or not knowing it.
+            expected = 1 if segment.cursor == self._greatest else seen + 1
+        return max(segment.least, expected)
 
     def _space(self) -> int:
         """Pages that may still be held before they are given on."""
-        held = sum(segment.asked + len(segment.pages) for segment in self._segments)
-        return _HELD * self._most * self._concurrency - held
+        return _HELD * self._most * self._concurrency - self._segments.held
 
     def _still_wanted(self) -> int:
         """Pages that the caller wants beside those under way."""
         if self._wanted is None:
-            return self._most
+            return _ALL
         return -(-(self._wanted - self.rows) // PAGE_SIZE) - sum(segment.asked for segment in self._segments)
 
-    def _is_wanted(self, pages: int) -> bool:
-        return self._wanted is None or self._wanted - self.rows > pages * PAGE_SIZE
+    # --- cuts --------------------------------------------------------------------------------------------------------
 
-    # --- surveys -----------------------------------------------------------------------------------------------------
+    def _cuts(self, free: int) -> list[list[Ask]]:
+        """What is asked for to learn where what is left can be cut, if it is long enough."""
+        if self._greatest is None or self._survey is not None or any(segment.error for segment in self._segments):
+            return []
+        if self._affordable < 0 and not self._uneven:
+            self._uneven = True
+            self._drop(self._segments.not_begun()[1:])
+        last = self._segments.last
+        if last.asked or last.done:
+            return []
+        if self._uneven:
+            last.density = None
+        # What is short, the portal counts quickly.
+        short = last.left is not None and self._pages_left(last) <= self._most * self._concurrency
+        if self._counts and last.density is None and (self._uneven or short):
+            return self._ask_marks(free) if self._wants_marks(last) else []
+        return self._ask_survey(free) if not self._uneven and self._wants_survey(last) else []
 
-    def _is_long(self) -> bool:
+    def _wants_survey(self, last: Segment) -> bool:
         """True when so much is left that a survey pays, and none speaks for it."""
-        last = self._segments[-1]
-        if self._greatest is None or self._concurrency == 1 or last.asked or last.done or not self._trusted:
-            return False
         long = _LONG * self._most
         window = self._most * self._concurrency * PAGE_SIZE * self._span_in(last)
-        surveyed = self._surveyed_to - last.cursor > window
-        done = surveyed or self._surveyed_to >= self._greatest
-        return not done and self._pages_left(last) > long and self._space() > long and self._is_wanted(long)
+        surveyed = self._surveyed_to - last.cursor > window or self._surveyed_to >= self._end_of(last)
+        return not surveyed and self._pages_left(last) > long and self._space() > long and self._still_wanted() > long
 
-    def _survey(self, free: int) -> list[list[Ask]]:
-        """Single pages at even distances, each the beginning of a segment."""
-        last = self._segments[-1]
-        pages = self._pages_left(last)
+    def _ask_survey(self, free: int) -> list[list[Ask]]:
+        last, pages = self._segments.last, self._pages_left(self._segments.last)
         most = _SURVEYED_WINDOWS * self._most * self._concurrency
-        self._surveyed_to = (
-            self._end_of(last) if pages <= most else last.cursor + int(most * PAGE_SIZE * self._span_in(last))
-        )
+        far = last.cursor + int(most * PAGE_SIZE * self._span_in(last))
+        self._surveyed_to = self._end_of(last) if pages <= most else far
         step = (self._surveyed_to - last.cursor) // (_PROBES + 1)
-        begin, self._surveyed, self._spans = last.cursor, [last], {last: self._span_in(last)}
+        begin, survey = last.cursor, Survey([last], usual=self._span_in(last))
         last.density = None
         for number in range(1, _PROBES + 1):
-            probe = self._split(self._surveyed[-1], begin + number * step)
+            probe = self._segments.split(survey.segments[-1], begin + number * step)
             probe.asked = 1
-            self._surveyed.append(probe)
-            self._unmeasured.add(probe)
-        wave = self._most * self._concurrency
-        # When all requests may be under way at once, the survey should not take longer than it must.
-        size = -(-_PROBES // free) if pages <= wave else _PROBES
-        asks = [Ask(segment, probe=True) for segment in self._surveyed[1:]]
-        return [asks[at : at + size] for at in range(0, _PROBES, size)]
+            survey.segments.append(probe)
+            survey.waiting.add(probe)
+        self._survey = survey
+        asks = [Ask(segment, probe=True) for segment in survey.segments[1:]]
+        return in_requests(asks, self._most, free if pages <= self._most * self._concurrency else 1)
 
-    def _measured(self, segment: Segment, page: Sequence[Any]) -> None:
-        if segment not in self._unmeasured:
-            return
-        self._unmeasured.discard(segment)
-        if page and (segment.end is None or self._id_of(page[0]) <= segment.end):
-            self._spans[segment] = (self._id_of(page[-1]) - segment.cursor) / len(page)
+    def _wants_marks(self, last: Segment) -> bool:
+        """True when what is left takes several requests, and few others can begin before."""
+        before = [segment for segment in self._segments if not (segment is last or segment.asked or segment.done)]
+        few = sum(map(self._pages_left, before)) < self._most * self._concurrency
+        long = min(self._pages_left(last), self._still_wanted()) > self._most
+        return few and long and self._space() > self._most
+
+    def _ask_marks(self, free: int) -> list[list[Ask]]:
+        last = self._segments.last
+        pages = None if last.left is None else min(self._pages_left(last), self._still_wanted())
+        of_segment, count = spread(pages, most=self._most, concurrency=self._concurrency, at_once=self._marks_at_once)
+        count = min(count, free * self._most if pages is not None else self._affordable)
+        self._marks = Marks(last, of_segment * PAGE_SIZE, max(1, count))
+        last.asked = len(self._marks.waiting)
+        # The first ones are waited for; those that follow are asked for in time.
+        self._marks_at_once = self._most
+        asks = [Ask(last, mark=rows_before) for rows_before in self._marks.waiting]
+        short = pages is not None and pages <= self._most * self._concurrency
+        return in_requests(asks, self._most, free if short else 1)
 
     def _judge(self) -> None:
-        """Ends a survey that is complete: of use when all of its pages span about as much as usual."""
-        if self._unmeasured or not self._surveyed:
+        """Ends a survey that is complete: of use when rows lie evenly, else they are walked as if it had not been."""
+        survey = self._survey
+        if survey is None or survey.waiting:
             return
-        spans = [self._spans.get(segment, math.inf) for segment in self._surveyed]
-        usual = sorted(spans)[len(spans) // 2]
-        if usual <= min(spans) * _EVEN and max(spans) <= usual * _EVEN:
-            density = Density(covered=round(sum(spans) * PAGE_SIZE), rows=len(spans) * PAGE_SIZE)
-            for segment in self._surveyed:
-                segment.density = density
-        else:
-            self._drop(self._surveyed[1:])
-        self._surveyed = []
+        self._survey = None
+        density = survey.density()
+        if density is None:
+            self._uneven = True
+            self._drop(survey.segments[1:])
+            return
+        for segment in survey.segments:
+            segment.density, segment.left = density, None
 
     def _drop(self, segments: Sequence[Segment]) -> None:
-        """Goes on with one segment in the place of many; their rows come once more."""
-        keep = self._segments[self._segments.index(segments[0]) - 1]
-        keep.end = segments[-1].end
+        """Takes some for never having been cut off; their rows come once more."""
+        self._segments.drop(segments)
         for segment in segments:
-            self._segments.remove(segment)
             self.rows -= segment.rows
             self.useful -= len(segment.pages)
             self.wasted += len(segment.pages)
 
+    def _cut(self, marks: Marks) -> None:
+        """Cuts a segment at its marks, which are the first pages of what follows."""
+        self._marks = None
+        segment = marks.segment
+        left = segment.left if marks.total is None else self._counted(segment, marks.total)
+        segment.asked = taken = 0
+        for mark in marks.usable():
+            rest = self._segments.split(segment, mark.first - 1)
+            segment.left = marks.distance - taken
+            rest.left = left = None if left is None else max(0, left - marks.distance)
+            self._take(rest, mark.page)
+            segment, taken = rest, len(mark.page)
+        self.wasted += marks.wasted
+        self._counts = segment is not marks.segment
+
     # --- what came ---------------------------------------------------------------------------------------------------
 
-    def received(self, ask: Ask, pages: Sequence[list[Any]]) -> None:
+    def received(self, ask: Ask, pages: Sequence[list[Any]], total: int | None = None) -> None:
         """Takes in what a part of a request brought.
 
         Args:
             ask: The part.
             pages: Its pages, as far as they came.
+            total: How many rows there are in all, where the portal counted.
 
         Raises:
             BadResponseError: A row has no usable identifier.
         """
         if ask.greatest:
-            self._greatest = self._id_of(pages[0][0]) if pages and pages[0] else None
-            return
+            self._learn_extent(ask.segment, pages, total)
+        elif ask.mark is not None:
+            self._learn_mark(ask.mark, pages[0] if pages else [], total)
+        else:
+            self._learn_rows(ask, pages)
+
+    def _learn_extent(self, segment: Segment, pages: Sequence[list[Any]], total: int | None) -> None:
+        self._greatest = self._id_of(pages[0][0]) if pages and pages[0] else None
+        segment.left = self._counted(segment, None if total is None else total - self.rows)
+        if segment.left:
+            overall = max(1.0, (self._end_of(segment) - segment.cursor) / segment.left)
+            self._uneven = not are_alike(overall, self._span_in(segment))
+
+    def _counted(self, segment: Segment, rows: int | None) -> int | None:
+        """Rows behind a cursor, None when there cannot be so many: the portal counted something else."""
+        return rows if rows is not None and 0 <= rows <= self._end_of(segment) - segment.cursor else None
+
+    def _learn_mark(self, rows_before: int, page: list[Any], total: int | None) -> None:
+        if self._marks is not None and rows_before in self._marks.waiting:
+            mark = Mark(self._id_of(page[0]), self._id_of(page[-1]), page) if page else None
+            self._marks.note(rows_before, mark, total)
+            if not self._marks.waiting:
+                self._cut(self._marks)
+
+    def _learn_rows(self, ask: Ask, pages: Sequence[list[Any]]) -> None:
         segment, before, rows = ask.segment, ask.segment.cursor, ask.segment.rows
-        if ask.probe:
-            self._measured(segment, pages[0] if pages else [])
+        if ask.probe and self._survey is not None:
+            self._survey.note(segment, [self._id_of(row) for page in pages for row in page])
         self._take_all(ask, pages)
         segment.asked = 0
         if segment.rows > rows:
-            segment.note_span(segment.cursor - before, segment.rows - rows)
+            segment.span = max(1.0, (segment.cursor - before) / (segment.rows - rows))
         self._judge()
 
     def _take_all(self, ask: Ask, pages: Sequence[list[Any]]) -> None:
@@ -329,26 +372,26 @@ class Plan:
         if page and last <= before:
             raise self._pager.stuck()
         rows = page if end is None or last <= end else [row for row in page if self._id_of(row) <= end]
-        segment.done = len(page) < PAGE_SIZE or (end is not None and last >= end)
-        segment.cursor = end if segment.done and end is not None else last
+        segment.take(rows, done=len(page) < PAGE_SIZE or (end is not None and last >= end), last=last)
         for density in filter(None, (self._overall, segment.density)):
             density.covered += segment.cursor - before
             density.rows += len(rows)
-        if not rows:
-            self.wasted += 1
-            return
-        self.useful += 1
         self.rows += len(rows)
-        segment.rows += len(rows)
-        segment.pages.append(rows)
+        self.useful += bool(rows)
+        self.wasted += not rows
 
     def failed(self, ask: Ask, error: Exception) -> None:
         """Notes that a part of a request failed for good."""
-        ask.segment.asked = 0
         if ask.greatest:
             return
+        if ask.mark is not None:
+            # What keeps the portal from answering it, the pages that come next will tell.
+            self._learn_mark(ask.mark, [], None)
+            return
+        ask.segment.asked = 0
         ask.segment.error = error
-        self._unmeasured.discard(ask.segment)
+        if ask.probe and self._survey is not None:
+            self._survey.note(ask.segment, [])
         self._judge()
 
     def go_plainly(self) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
 
-from b24oauth.protocol.listing import PAGE_SIZE
-
-__all__ = ["Ask", "Density", "Segment"]
+__all__ = ["Ask", "Density", "Segment", "Segments"]
 
 
 @attrs.define(eq=False)
@@ -37,10 +36,9 @@ class Segment:
     Attributes:
         cursor: Identifiers up to here are done with.
         end: The last identifier that belongs to it; None for all that follow.
+        left: Rows in it that have not come, as the portal counted them; None when it did not.
         density: That of its survey, None when its rows do not lie evenly or nothing is known.
         span: Identifiers to a row in what came last, gaps included; None before anything came.
-        growth: How many times that of what came before.
-        came: Pages that came last.
         rows: How many came.
         pages: Rows that came and were not given on.
         asked: Commands under way.
@@ -51,10 +49,9 @@ class Segment:
 
     cursor: int
     end: int | None = None
+    left: int | None = None
     density: Density | None = None
     span: float | None = None
-    growth: float = 1.0
-    came: float = 0.0
     rows: int = 0
     pages: deque[list[Any]] = attrs.field(factory=deque[list[Any]])
     asked: int = 0
@@ -62,13 +59,77 @@ class Segment:
     done: bool = False
     error: Exception | None = None
 
-    def note_span(self, covered: int, rows: int) -> None:
-        """Takes in what a request brought: so many identifiers, gaps included, and rows."""
-        span, pages = max(1.0, covered / rows), rows / PAGE_SIZE
-        # From the middle of what came before to the middle of this.
-        between = (self.came + pages) / 2
-        self.growth = 1.0 if self.span is None else (span / self.span) ** (pages / between)
-        self.span, self.came = span, pages
+    def take(self, rows: list[Any], *, last: int, done: bool) -> None:
+        """Takes in the rows of a page.
+
+        Args:
+            rows: Those that belong to the segment.
+            last: The last identifier of the page; the cursor where it has none.
+            done: Nothing follows.
+        """
+        self.done = done
+        self.cursor = self.end if done and self.end is not None else last
+        self.rows += len(rows)
+        self.left = None if self.left is None else max(0, self.left - len(rows))
+        if rows:
+            self.pages.append(rows)
+
+
+class Segments:
+    """All segments of a walk, in the order of their identifiers.
+
+    Args:
+        whole: What is to be walked.
+    """
+
+    def __init__(self, whole: Segment) -> None:
+        self._segments = [whole]
+
+    def __iter__(self) -> Iterator[Segment]:
+        """Each in turn, those included that are cut off meanwhile."""
+        return iter(self._segments)
+
+    def __len__(self) -> int:
+        return len(self._segments)
+
+    @property
+    def front(self) -> Segment:
+        """The one whose rows come next."""
+        return self._segments[0]
+
+    @property
+    def last(self) -> Segment:
+        """The one with the greatest identifiers."""
+        return self._segments[-1]
+
+    @property
+    def held(self) -> int:
+        """Pages that wait to be given on, and commands under way."""
+        return sum(segment.asked + len(segment.pages) for segment in self._segments)
+
+    def remove_front(self) -> None:
+        """Goes on with the one behind the front."""
+        del self._segments[0]
+
+    def split(self, segment: Segment, cut: int) -> Segment:
+        """Cuts off what is behind an identifier; gives the new segment."""
+        rest = Segment(cursor=cut, end=segment.end, density=segment.density)
+        segment.end = cut
+        self._segments.insert(self._segments.index(segment) + 1, rest)
+        return rest
+
+    def drop(self, segments: Sequence[Segment]) -> None:
+        """Goes on with the segment before some in their place, as if nothing had come in them."""
+        for segment in segments:
+            self._segments[self._segments.index(segment) - 1].end = segment.end
+            self._segments.remove(segment)
+
+    def not_begun(self) -> list[Segment]:
+        """Those at the end that nothing is under way in."""
+        position = len(self._segments)
+        while position > 0 and not (self._segments[position - 1].asked or self._segments[position - 1].done):
+            position -= 1
+        return self._segments[position:]
 
 
 @attrs.frozen
@@ -80,11 +141,13 @@ class Ask:
         count: How many.
         whole: That is all that is expected to be left.
         probe: One page without an end, which shows where rows go on.
-        greatest: No page, but what the greatest identifier is.
+        mark: One page behind so many rows of the segment; None for the pages that come next.
+        greatest: No page, but what the greatest identifier is, and how many rows the list has.
     """
 
     segment: Segment
     count: int = 1
     whole: bool = False
     probe: bool = False
+    mark: int | None = None
     greatest: bool = False

@@ -22,6 +22,7 @@ from b24oauth.errors import AjaxError, BadResponseError, RequestInfo
 from b24oauth.http.client import HttpClient
 from b24oauth.http.retry import is_refused_command
 from b24oauth.protocol.listing import KeysetPager, Pager
+from b24oauth.protocol.pages import whole_number
 from b24oauth.result import AjaxResult
 
 __all__ = ["SoftError", "WalkOptions", "walk"]
@@ -160,9 +161,10 @@ class _Fetcher:
     async def _fetch(self, asks: Sequence[Ask]) -> None:
         try:
             if len(asks) == 1 and asks[0].count == 1:
-                params = self._pager.params(asks[0].segment.cursor, self._until(asks[0]))
+                params = self._pager.params(asks[0].segment.cursor, self._until(asks[0]), asks[0].mark)
                 answer = await _page(self._http, self._pager.method, params, self._options)
-                self._plan.received(asks[0], [self._pager.rows(answer.payload)])
+                total = whole_number(answer.payload.get("total"))
+                self._plan.received(asks[0], [self._pager.rows(answer.payload)], total)
             else:
                 await self._batch(asks)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where the rows end
@@ -197,7 +199,7 @@ class _Fetcher:
         pager, commands = self._pager, list[Command]()
         for number in range(begin, begin + ask.count):
             after = ask.segment.cursor if number == begin else pager.reference(f"p{number - 1}")
-            query = pager.query_of_greatest() if ask.greatest else pager.query(after, self._until(ask))
+            query = pager.query_of_greatest() if ask.greatest else pager.query(after, self._until(ask), ask.mark)
             alias = f"p{number}"
             commands.append(Command(key=alias, alias=alias, method=pager.method, params=pager.given, query=query))
         return commands
@@ -222,15 +224,18 @@ class _Fetcher:
 
     def _hand_over(self, ask: Ask, rows: Sequence[Row | None], failure: AjaxError | None, *, refused: bool) -> None:
         pages: list[list[Any]] = []
+        total: int | None = None
         error: Exception | None = None
         for row in rows:
             if row is None or row.error is not None:
                 error = None if row is None else row.error
                 break
-            pages.append(self._pager.rows(row.payload or {}))
+            payload = row.payload or {}
+            pages.append(self._pager.rows(payload))
+            total = whole_number(payload.get("total"))
         if not pages and error is None and failure is None:
             error = self._incomplete()
-        self._plan.received(ask, pages)
+        self._plan.received(ask, pages, total)
         if error is not None and not refused:
             self._plan.failed(ask, error)
 

@@ -32,6 +32,8 @@ __all__ = [
 
 # Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/list-methods-pecularities.html
 PAGE_SIZE: Final = 50
+# As `start`: the portal does not count the rows, which takes it longer than finding them.
+_WITHOUT_COUNT: Final = -1
 
 Paging = Literal["keyset", "offset", "nav"]
 
@@ -139,47 +141,51 @@ class KeysetPager:
         """False when the caller's filter leaves no room for an end of a segment."""
         return self.last is not None or f"<={self._field}" not in self._filter()
 
-    def params(self, after: int | str, until: int | None = None) -> dict[str, Any]:
+    def params(self, after: int | str, until: int | None = None, skip: int | None = None) -> dict[str, Any]:
         """What a page is asked with.
 
         Args:
             after: The identifier that it begins behind, or a reference to it.
             until: The last identifier that is of use; None for the caller's own bound, if any.
+            skip: Rows to pass over, for which the portal counts; None: it need not count.
         """
         bounds: dict[str, Any] = {f">{self._field}": after}
         if until is not None:
             bounds[f"<={self._field}"] = until
-        return {**self.given, "order": {self._field: "ASC"}, "filter": {**self._filter(), **bounds}, "start": -1}
+        start = _WITHOUT_COUNT if skip is None else skip
+        return {**self.given, "order": {self._field: "ASC"}, "filter": {**self._filter(), **bounds}, "start": start}
 
-    def query(self, after: int | str, until: int | None = None) -> str:
+    def query(self, after: int | str, until: int | None = None, skip: int | None = None) -> str:
         """The same as the query string of a batch command; what all pages have in common is encoded once.
 
         Args:
             after: As for `params`.
             until: As for `params`.
+            skip: As for `params`.
 
         Raises:
             InvalidParamsError: A parameter cannot be sent; names its place.
         """
         if self._ascending is None:
-            self._ascending = self._encoded("ASC")
+            self._ascending = self._encoded("ASC", _WITHOUT_COUNT)
+        common = self._ascending if skip is None else self._encoded("ASC", skip)
         key = f"filter%5B%3E{quote(self._field, safe='')}%5D"
         bounds = f"&{key}={after if isinstance(after, int) else quote(after, safe='')}"
         if until is not None:
             bounds += f"&filter%5B%3C%3D{quote(self._field, safe='')}%5D={until}"
-        return self._ascending + bounds
+        return common + bounds
 
     def query_of_greatest(self) -> str:
-        """The query string of the command for the page with the greatest identifier."""
-        return f"{self._encoded('DESC')}&filter%5B%3E{quote(self._field, safe='')}%5D={self.cursor}"
+        """The query string of the command for the greatest identifier, and for the number of rows."""
+        return f"{self._encoded('DESC', 0)}&filter%5B%3E{quote(self._field, safe='')}%5D={self.cursor}"
 
-    def _encoded(self, direction: str) -> str:
+    def _encoded(self, direction: str, start: int) -> str:
         own = {name: value for name, value in self._filter().items() if name != f">{self._field}"}
         rest = {name: value for name, value in self.given.items() if name != "filter"}
         # PHP takes together what stands under one name, and the last value of a key counts. An empty filter is left
         # out: written down it would be one condition.
         return encode_query(
-            {**rest, "order": {self._field: direction}, "start": -1, **({"filter": own} if own else {})}
+            {**rest, "order": {self._field: direction}, "start": start, **({"filter": own} if own else {})}
         )
 
     def reference(self, alias: str) -> str:

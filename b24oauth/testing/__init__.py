@@ -2,7 +2,16 @@
 
 from b24oauth.testing import faults
 from b24oauth.testing.clock import VirtualClock, VirtualClockLoop, run_virtual
-from b24oauth.testing.messages import RequestRecord, RestError
+from b24oauth.testing.messages import Reply, RequestRecord, RestError
 from b24oauth.testing.portal import FakePortal
 
-__all__ = ["FakePortal", "RequestRecord", "RestError", "VirtualClock", "VirtualClockLoop", "faults", "run_virtual"]
+__all__ = [
+    "FakePortal",
+    "Reply",
+    "RequestRecord",
+    "RestError",
+    "VirtualClock",
+    "VirtualClockLoop",
+    "faults",
+    "run_virtual",
+]

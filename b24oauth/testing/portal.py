@@ -222,11 +222,13 @@ class FakePortal:
 
         Args:
             name: The method's name.
-            handler: Gets the parameters and returns the `result`; may raise `RestError` to refuse.
+            handler: Gets the parameters and returns the `result`, or a `Reply` that has a total beside it; may raise
+                `RestError` to refuse.
         """
 
         def handle(call: Call) -> Reply:
-            return Reply(result=handler(call.params))
+            answer = handler(call.params)
+            return answer if isinstance(answer, Reply) else Reply(result=answer)
 
         self._rest.methods["v2", name.lower()] = handle
         self._rest.methods["v3", name.lower()] = handle

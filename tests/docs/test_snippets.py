@@ -51,6 +51,7 @@ def portal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakePortal:
             super().__init__(**options)
 
     monkeypatch.setattr(b24oauth.wire.httpx, "AsyncClient", Connected)
+    monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)  # which would send past this portal
     monkeypatch.chdir(tmp_path)
     return portal
 

@@ -33,21 +33,30 @@ filters = st.dictionaries(
     own=st.one_of(st.none(), filters),
     after=st.one_of(st.integers(0, 10**12), st.just("$result[p1][49][ID]")),
     until=st.one_of(st.none(), st.integers(0, 10**12)),
+    skip=st.one_of(st.none(), st.integers(0, 10**6)),
 )
 def test_a_query_encoded_in_parts_says_what_its_parameters_say(
-    rest: dict[str, Any], own: dict[str, Any] | None, after: int | str, until: int | None
+    rest: dict[str, Any], own: dict[str, Any] | None, after: int | str, until: int | None, skip: int | None
 ) -> None:
     given_params = {**rest, "filter": {name: 5 if name == ">ID" else value for name, value in (own or {}).items()}}
     walk = pager(given_params)
-    assert parse_query(walk.query(after, until)) == parse_query(encode_query(walk.params(after, until)))
+    assert parse_query(walk.query(after, until, skip)) == parse_query(encode_query(walk.params(after, until, skip)))
 
 
-def test_the_greatest_identifier_is_asked_for_within_the_callers_filter() -> None:
+def test_the_portal_counts_only_where_rows_are_passed_over() -> None:
+    walk = pager({"start": 7})
+    assert [walk.params(1)["start"], walk.params(1, skip=100)["start"]] == [-1, 100]
+    assert parse_query(walk.query(1, 9))["start"] == "-1"
+    assert parse_query(walk.query(1, 9, 100))["start"] == "100"
+    assert parse_query(walk.query(1, 9))["start"] == "-1"
+
+
+def test_the_greatest_identifier_is_asked_for_and_counted_within_the_callers_filter() -> None:
     walk = pager({"filter": {">ID": 7, "STAGE": "NEW"}, "select": ["ID"], "order": {"TITLE": "ASC"}, "start": 50})
     assert parse_query(walk.query_of_greatest()) == {
         "select": ["ID"],
         "order": {"ID": "DESC"},
-        "start": "-1",
+        "start": "0",
         "filter": {"STAGE": "NEW", ">ID": "7"},
     }
 

@@ -1,6 +1,6 @@
 import pytest
 
-from b24oauth.testing import FakePortal, RestError, VirtualClock
+from b24oauth.testing import FakePortal, Reply, RestError, VirtualClock
 from tests.testing.calls import Caller, error
 
 pytestmark = pytest.mark.anyio
@@ -149,6 +149,12 @@ async def test_a_failed_write_leaves_its_key_free(caller, portal):
     key = {"Idempotency-Key": "k1"}
     assert (await caller.v3("tasks.task.add", {}, headers=key)).status_code == 400
     assert (await caller.v3("tasks.task.add", {"fields": {}}, headers=key)).status_code == 200
+
+
+async def test_own_methods_may_tell_a_total(caller, portal):
+    portal.method("my.list", lambda _: Reply(result=[1, 2], total=200, next=50))
+    answer = (await caller.v2("my.list")).json()
+    assert (answer["result"], answer["total"], answer["next"]) == ([1, 2], 200, 50)
 
 
 async def test_own_methods_answer_in_both_versions_and_may_refuse(caller, portal):

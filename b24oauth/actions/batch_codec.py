@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -37,6 +38,8 @@ Call = Sequence[Any] | Mapping[str, Any]
 Calls = Sequence[Call] | Mapping[str, Call]
 
 _UNKNOWN_TEXT: Final = "Some error in response"
+# What PHP takes for the number of a place in a list; any other key makes it a map.
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 
 
 @attrs.frozen(kw_only=True)
@@ -147,7 +150,7 @@ def read_rows(payload: Mapping[str, Any], commands: Sequence[Command], version: 
     """
     answer = payload.get("result")
     if version is ApiVersion.V3:
-        return [_v3_row(answer, position, command) for position, command in enumerate(commands)]
+        return _v3_rows(answer, commands)
     parts: Mapping[str, Any] = answer if is_mapping(answer) else {}
     return [_v2_row(parts, position, command) for position, command in enumerate(commands)]
 
@@ -158,7 +161,7 @@ def times_by_method(payload: Mapping[str, Any], commands: Sequence[Command]) -> 
     parts = answer.get("result_time") if is_mapping(answer) else None
     times: dict[str, Mapping[str, Any]] = {}
     for position, command in enumerate(commands):
-        _, time = _entry(parts, position, command)
+        _, time = _entry(parts, _name_in_answer(position, command))
         if is_mapping(time) and _operating(time) >= _operating(times.get(command.method, {})):
             times[command.method] = time
     return times
@@ -222,36 +225,39 @@ def _v3_command(command: Command, *, halt: bool) -> dict[str, Any]:
 
 
 def _v2_row(parts: Mapping[str, Any], position: int, command: Command) -> Row | None:
-    _, failure = _entry(parts.get("result_error"), position, command)
+    name = _name_in_answer(position, command)
+    _, failure = _entry(parts.get("result_error"), name)
     if failure:
         return Row(error=_row_error(failure, command))
-    found, result = _entry(parts.get("result"), position, command)
+    found, result = _entry(parts.get("result"), name)
     if not found:
         return None
     payload: dict[str, Any] = {"result": result}
-    for name in ("time", "total", "next"):
-        known, value = _entry(parts.get(f"result_{name}"), position, command)
+    for part in ("time", "total", "next"):
+        known, value = _entry(parts.get(f"result_{part}"), name)
         if known:
-            payload[name] = value
+            payload[part] = value
     return Row(payload=payload)
 
 
-def _v3_row(answer: object, position: int, command: Command) -> Row | None:
-    found, result = _entry(answer, position, command)
-    return Row(payload={"result": result}) if found else None
+def _v3_rows(answer: object, commands: Sequence[Command]) -> list[Row | None]:
+    by_name = [_entry(answer, _name_in_answer(position, command)) for position, command in enumerate(commands)]
+    by_place = [_entry(answer, str(position)) for position in range(len(commands))]
+    # Named commands may be answered by their places all the same.
+    numbered = all(found for found, _ in by_place) and not all(found for found, _ in by_name)
+    return [Row(payload={"result": result}) if found else None for found, result in (by_place if numbered else by_name)]
 
 
-def _entry(container: object, position: int, command: Command) -> tuple[bool, Any]:
+def _name_in_answer(position: int, command: Command) -> str:
+    return str(position) if command.alias is None else command.alias
+
+
+def _entry(container: object, name: str) -> tuple[bool, Any]:
     """Finds a command's part: PHP writes a map with the keys 0 to n as a list, and an empty map as an empty list."""
     if is_mapping(container):
-        names = (str(position),) if command.alias is None else (command.alias, str(position))
-        for name in names:
-            if name in container:
-                return True, container[name]
-    elif is_list(container):
-        place = position if command.alias is None or not command.alias.isdigit() else int(command.alias)
-        if place < len(container):
-            return True, container[place]
+        return name in container, container.get(name)
+    if is_list(container) and _NUMBER.fullmatch(name) and int(name) < len(container):
+        return True, container[int(name)]
     return False, None
 
 

@@ -1,0 +1,67 @@
+"""An answer to a batch becomes rows: each command gets what stands under its own name, however PHP wrote the map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from b24oauth import ApiVersion
+from b24oauth.actions.batch_codec import parse_calls, read_rows, times_by_method
+
+
+def read(answer: object, *names: str | None, version: ApiVersion = ApiVersion.V2) -> list[Any]:
+    """What each command came to: its result, the code of its error, or a dash for one that is left out."""
+    calls: Any = dict.fromkeys(names, ("my.method",)) if None not in names else [("my.method",) for _ in names]
+    rows = read_rows({"result": answer}, parse_calls(calls), version)
+    return ["-" if row is None else row.error.code if row.error else (row.payload or {})["result"] for row in rows]
+
+
+def test_b3_names_that_are_numbers_are_not_taken_for_places() -> None:
+    assert read({"result": {"2": "two"}, "result_error": {"1": {"error": "NO"}}}, "2", "1", "0") == ["two", "NO", "-"]
+    failed = {"result": {"5": "five"}, "result_error": {"0": {"error": "NO"}, "7": {"error": "NO"}}}
+    assert read(failed, "5", "0", "7") == ["five", "NO", "NO"]
+
+
+def test_b3_a_list_holds_the_names_from_0_on() -> None:
+    # PHP writes the keys 0 to n, in this order, as a list.
+    assert read({"result": ["zero", "one"], "result_error": []}, "0", "1") == ["zero", "one"]
+    assert read({"result": ["zero"], "result_error": {"5": {"error": "NO"}}}, "5", "0") == ["NO", "zero"]
+    assert read({"result": [], "result_error": [{"error": "NO"}]}, "7", "0") == ["-", "NO"]
+
+
+@pytest.mark.parametrize("name", ["01", "²", "-1", "+1", "1.0", " 1", "1" * 30])
+def test_b3_what_is_no_key_of_a_list_is_not_looked_for_in_one(name: str) -> None:
+    assert read({"result": ["zero", "one"]}, "0", name) == ["zero", "-"]
+
+
+def test_b3_commands_without_names_are_found_by_their_places() -> None:
+    assert read({"result": ["zero", "one"]}, None, None) == ["zero", "one"]
+    assert read({"result": {"1": "one"}, "result_error": {"0": {"error": "NO"}}}, None, None) == ["NO", "one"]
+
+
+def test_b3_totals_of_other_commands_are_not_taken() -> None:
+    answer = {"result": {"5": {}, "0": []}, "result_total": {"0": 70}, "result_next": {"0": 50}, "result_time": []}
+    five, zero = read_rows({"result": answer}, parse_calls({"5": ("my.get",), "0": ("my.list",)}), ApiVersion.V2)
+    assert five is not None
+    assert zero is not None
+    assert five.payload == {"result": {}}
+    assert zero.payload == {"result": [], "total": 70, "next": 50}
+
+
+def test_l4_times_of_other_commands_are_not_taken() -> None:
+    answer = {"result": {"result_time": {"0": {"operating": 7.0}}}}
+    commands = parse_calls({"5": ("my.get",), "0": ("my.list",)})
+    assert times_by_method(answer, commands) == {"my.list": {"operating": 7.0}}
+
+
+@pytest.mark.parametrize(
+    "answer", [["a", "b"], {"0": "a", "1": "b"}, {"one": "a", "two": "b"}, {"two": "b", "one": "a"}]
+)
+def test_b3_v3_answers_named_commands_by_name_or_by_place(answer: object) -> None:
+    assert read(answer, "one", "two", version=ApiVersion.V3) == ["a", "b"]
+
+
+def test_b3_v3_names_come_before_places() -> None:
+    assert read({"1": "a", "0": "b"}, "1", "0", version=ApiVersion.V3) == ["a", "b"]
+    assert read({"one": "a"}, "one", "two", version=ApiVersion.V3) == ["a", "-"]

@@ -14,8 +14,9 @@ import httpx
 
 from b24oauth.actions import ActionsManager
 from b24oauth.errors import ClientStateError, ConfigurationError
-from b24oauth.http.client import HttpClient, Services
+from b24oauth.http.client import HttpClient
 from b24oauth.http.relocation import Relocation
+from b24oauth.http.services import Services
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.params import RestrictionParams
 from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret

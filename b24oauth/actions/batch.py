@@ -25,7 +25,7 @@ from b24oauth.actions.batch_codec import (
 )
 from b24oauth.actions.options import BatchOptions, ChunkOptions, checked
 from b24oauth.converting import structure_row
-from b24oauth.errors import AjaxError, IncompleteBatchError
+from b24oauth.errors import AjaxError, IncompleteBatchError, InvalidDataError, SdkError
 from b24oauth.http.client import HttpClient
 from b24oauth.http.records import batch_completed, batch_starting
 from b24oauth.http.retry import is_refused_command
@@ -150,6 +150,8 @@ class BatchByChunk:
         Raises:
             InvalidCallParamsError: A command that cannot be sent; nothing was sent.
             IncompleteBatchError: An answer leaves a command out; what came is in the error's `result`.
+            RefreshTokenError: The pair could not be renewed, and no request was made.
+            TokenPersistenceError: The renewed pair could not be saved, and no request was made.
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
         """
@@ -162,6 +164,7 @@ class BatchByChunk:
             rows = await self._in_turn(chunks, rules)
         else:
             rows = await self._at_once(chunks, rules, options.get("concurrency", _CONCURRENCY))
+        _raise_what_kept_all_from_running(rows)
         result = _assembled(commands, rows, rules, as_list=not isinstance(calls, Mapping))
         _check_complete(self._http, commands, rows, result, halt=rules.halt)
         return result
@@ -191,13 +194,20 @@ class BatchByChunk:
     async def _chunk(self, chunk: Sequence[Command], options: _Options) -> list[Row | None]:
         try:
             outcome = await _run(self._http, chunk, options)
-        except AjaxError as error:
+        except SdkError as error:
             return [Row(error=error) for _ in chunk]
         if isinstance(outcome, AjaxResult):
             # A soft error of a whole request tells nothing about the commands of the next one.
-            errors = [failure for failure in outcome.get_errors() if isinstance(failure, AjaxError)]
+            errors = [failure for failure in outcome.get_errors() if isinstance(failure, SdkError)]
             return [Row(error=errors[0], soft=True) for _ in chunk]
         return outcome
+
+
+def _raise_what_kept_all_from_running(rows: Sequence[Row | None]) -> None:
+    """Raises why no request could be made at all, for example that the token pair is dead."""
+    errors = [row.error for row in rows if row is not None]
+    if errors and errors[0] is not None and not any(error is None or isinstance(error, AjaxError) for error in errors):
+        raise errors[0]
 
 
 def _rules(http: HttpClient, options: Mapping[str, Any], row_type: Any) -> _Options:
@@ -216,20 +226,32 @@ def _rules(http: HttpClient, options: Mapping[str, Any], row_type: Any) -> _Opti
 async def _run(http: HttpClient, commands: Sequence[Command], options: _Options) -> list[Row | None] | AjaxResult[Any]:
     """The rows of one request, or its own error; commands that the portal refused for now are sent again."""
     rows: list[Row | None] = [None] * len(commands)
-    pending = list(range(len(commands)))
+    pending, refusals = list(range(len(commands))), http.refusals()
     for attempt in range(max(1, http.max_attempts)):
         token = http.current_token()
         sent = [commands[position] for position in pending]
-        answer = await _send(http, sent, options)
-        if not answer.is_success:
-            return answer
-        for position, row in zip(pending, read_rows(answer.payload, sent, http.api_version), strict=True):
-            rows[position] = row
-        refused = [(commands[p].method, row.error) for p in pending if (row := rows[p]) and _is_refused(row)]
-        pending = _to_repeat(commands, rows, pending) if options.repeat_refused else []
-        if not refused or not pending or attempt + 1 >= http.max_attempts:
+        try:
+            answer = await _send(http, sent, options)
+            if not answer.is_success:
+                if attempt == 0:
+                    return answer
+                answer.raise_for_error()
+            for position, row in zip(pending, read_rows(answer.payload, sent, http.api_version), strict=True):
+                rows[position] = row
+            refused = [(commands[p].method, row.error) for p in pending if (row := rows[p]) and _is_refused(row)]
+            pending = _to_repeat(commands, rows, pending) if options.repeat_refused else []
+            if not refused or not pending or attempt + 1 >= http.max_attempts:
+                break
+            errors = [(method, error) for method, error in refused if error is not None]
+            if not await refusals.wait(errors, attempt=attempt, token=token, timeout=options.time_left()):
+                break
+        except SdkError as error:
+            if attempt == 0 and not any(rows):
+                raise
+            # What the others brought must not be lost with the repeat of these.
+            for position in pending:
+                rows[position] = Row(error=error)
             break
-        await http.wait_for_refused([(m, e) for m, e in refused if e is not None], attempt=attempt, token=token)
     return rows
 
 
@@ -267,6 +289,7 @@ def _to_repeat(commands: Sequence[Command], rows: Sequence[Row | None], pending:
 def _assembled(
     commands: Sequence[Command], rows: Sequence[Row | None], options: _Options, *, as_list: bool
 ) -> Result[Any]:
+    rows = [_typed(command, row, options) for command, row in zip(commands, rows, strict=True)]
     given = {
         command.key: _given(command, row, options)
         for command, row in zip(commands, rows, strict=True)
@@ -280,6 +303,17 @@ def _assembled(
     return result
 
 
+def _typed(command: Command, row: Row | None, options: _Options) -> Row | None:
+    """The row with its result built; one that does not fit fails by itself, since all of them were executed."""
+    if row is None or row.error is not None or options.row_type is None:
+        return row
+    try:
+        built = structure_row((row.payload or {}).get("result"), options.row_type, method=command.method)
+    except InvalidDataError as error:
+        return attrs.evolve(row, error=error)
+    return attrs.evolve(row, built=(built,))
+
+
 def _shown(row: Row | None, options: _Options) -> bool:
     return row is not None and (row.error is None or options.as_results)
 
@@ -287,14 +321,12 @@ def _shown(row: Row | None, options: _Options) -> bool:
 def _given(command: Command, row: Row | None, options: _Options) -> Any:
     payload = (row.payload if row is not None else None) or {}
     error = row.error if row is not None else None
-    result = payload.get("result")
-    if options.row_type is not None and error is None:
-        result = structure_row(result, options.row_type, method=command.method)
+    built = row.built if row is not None else None
     if not options.as_results:
-        return result
+        return payload.get("result") if built is None else built[0]
     query = query_of(command, options.request_id)
     made: AjaxResult[Any] = AjaxResult(payload, query=query, status=error.status if error else 200, error=error)
-    return made if options.row_type is None or error is not None else made.with_result(result)
+    return made if built is None else made.with_result(built[0])
 
 
 def _check_complete(

@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 from b24oauth.error_codes import error_for
-from b24oauth.errors import AjaxError, InvalidCallParamsError, RequestInfo
+from b24oauth.errors import AjaxError, InvalidCallParamsError, RequestInfo, SdkError
 from b24oauth.models import ApiVersion
 from b24oauth.narrowing import is_list, is_mapping, is_sequence
 from b24oauth.protocol.decoding import read_error
@@ -72,11 +72,13 @@ class Row:
             None when the command was not run.
         error: What went wrong, if anything did.
         soft: True when the error is a soft one of the whole request.
+        built: The result as the caller's own type, alone in a tuple; None when he names none.
     """
 
     payload: Mapping[str, Any] | None = None
-    error: AjaxError | None = None
+    error: SdkError | None = None
     soft: bool = False
+    built: tuple[Any] | None = None
 
 
 def parse_calls(calls: Calls) -> tuple[Command, ...]:

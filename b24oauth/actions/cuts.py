@@ -110,6 +110,7 @@ class Marks:
     Attributes:
         waiting: Numbers of rows before those that have not come.
         total: Rows behind the segment's cursor, as the portal counted them; None when it did not.
+        lost: One was not answered, which tells nothing about the others.
         wasted: Marks that are of no use.
     """
 
@@ -118,6 +119,7 @@ class Marks:
         self.distance = distance
         self.waiting = [distance * number for number in range(1, count + 1)]
         self.total: int | None = None
+        self.lost = False
         self.wasted = 0
         self._found: dict[int, Mark] = {}
 

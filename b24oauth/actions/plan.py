@@ -119,7 +119,7 @@ class Plan:
             # Only where rows lie evenly may a segment be cut wherever it suits.
             room = share if asks or self._is_even(segment) else self._most
             count = min(expected, room - sum(ask.count for ask in asks), self._still_wanted())
-            if segment is self._segments.front:
+            if segment is self._segments.front and not segment.pages:
                 count = max(1, count)  # or nothing could ever be given on
             elif count < (self._least_piece(segment, expected) if asks else 1) or count > self._space():
                 break
@@ -302,7 +302,7 @@ class Plan:
             self._take(rest, mark.page)
             segment, taken = rest, len(mark.page)
         self.wasted += marks.wasted
-        self._counts = segment is not marks.segment
+        self._counts = marks.lost or segment is not marks.segment
 
     # --- what came ---------------------------------------------------------------------------------------------------
 
@@ -320,7 +320,7 @@ class Plan:
         if ask.greatest:
             self._learn_extent(ask.segment, pages, total)
         elif ask.mark is not None:
-            self._learn_mark(ask.mark, pages[0] if pages else [], total)
+            self._learn_mark(ask.mark, pages, total)
         else:
             self._learn_rows(ask, pages)
 
@@ -335,12 +335,15 @@ class Plan:
         """Rows behind a cursor, None when there cannot be so many: the portal counted something else."""
         return rows if rows is not None and 0 <= rows <= self._end_of(segment) - segment.cursor else None
 
-    def _learn_mark(self, rows_before: int, page: list[Any], total: int | None) -> None:
-        if self._marks is not None and rows_before in self._marks.waiting:
-            mark = Mark(self._id_of(page[0]), self._id_of(page[-1]), page) if page else None
-            self._marks.note(rows_before, mark, total)
-            if not self._marks.waiting:
-                self._cut(self._marks)
+    def _learn_mark(self, rows_before: int, pages: Sequence[list[Any]], total: int | None) -> None:
+        marks = self._marks
+        if marks is None or rows_before not in marks.waiting:
+            return
+        ids = [self._id_of(row) for page in pages for row in page]
+        marks.note(rows_before, Mark(ids[0], ids[-1], pages[0]) if ids else None, total)
+        marks.lost = marks.lost or not pages
+        if not marks.waiting:
+            self._cut(marks)
 
     def _learn_rows(self, ask: Ask, pages: Sequence[list[Any]]) -> None:
         segment, before, rows = ask.segment, ask.segment.cursor, ask.segment.rows
@@ -359,7 +362,7 @@ class Plan:
         for position, page in enumerate(pages):
             if segment.done:
                 self.wasted += 1
-            elif position and page and self._id_of(page[0]) <= segment.cursor:
+            elif position and page and max(map(self._id_of, (page[0], page[-1]))) <= segment.cursor:
                 # The reference to the page before was empty, which selects from the start: asked anew from here.
                 self.go_plainly()
                 return
@@ -368,9 +371,7 @@ class Plan:
 
     def _take(self, segment: Segment, page: list[Any]) -> None:
         before, end = segment.cursor, segment.end
-        last = self._id_of(page[-1]) if page else before
-        if page and last <= before:
-            raise self._pager.stuck()
+        last = self._pager.last_in_order(page, before) if page else before
         rows = page if end is None or last <= end else [row for row in page if self._id_of(row) <= end]
         segment.take(rows, done=len(page) < PAGE_SIZE or (end is not None and last >= end), last=last)
         for density in filter(None, (self._overall, segment.density)):
@@ -386,7 +387,7 @@ class Plan:
             return
         if ask.mark is not None:
             # What keeps the portal from answering it, the pages that come next will tell.
-            self._learn_mark(ask.mark, [], None)
+            self._learn_mark(ask.mark, [[]], None)
             return
         ask.segment.asked = 0
         ask.segment.error = error

@@ -43,6 +43,7 @@ class Segment:
         pages: Rows that came and were not given on.
         asked: Commands under way.
         least: Pages to ask for at least, since the last ones were not all.
+        refused: How often it was refused for now since something came.
         done: Nothing is left in it.
         error: Why it cannot go on.
     """
@@ -56,6 +57,7 @@ class Segment:
     pages: deque[list[Any]] = attrs.field(factory=deque[list[Any]])
     asked: int = 0
     least: int = 1
+    refused: int = 0
     done: bool = False
     error: Exception | None = None
 

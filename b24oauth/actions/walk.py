@@ -21,7 +21,7 @@ from b24oauth.actions.segments import Ask
 from b24oauth.errors import AjaxError, BadResponseError, RequestInfo
 from b24oauth.http.client import HttpClient
 from b24oauth.http.retry import is_refused_command
-from b24oauth.protocol.listing import KeysetPager, Pager
+from b24oauth.protocol.listing import PAGE_SIZE, KeysetPager, Pager
 from b24oauth.protocol.pages import whole_number
 from b24oauth.result import AjaxResult
 
@@ -131,6 +131,16 @@ def _raise_soft(answer: AjaxResult[Any]) -> None:
         raise SoftError(error) if isinstance(error, AjaxError) else error
 
 
+@attrs.define(eq=False)
+class _Part:
+    """What a request brought for one of its parts."""
+
+    ask: Ask
+    pages: list[list[Any]] = attrs.field(factory=list[list[Any]])
+    total: int | None = None
+    error: Exception | None = None
+
+
 class _Fetcher:
     """Sends what a plan asks for, and hands it what comes."""
 
@@ -140,7 +150,7 @@ class _Fetcher:
         self._pager = pager
         self._options = options
         self._plan = plan
-        self._refusals = 0
+        self._refusals = http.refusals()
 
     def begin(self, concurrency: int) -> None:
         """Sends as much as may be under way."""
@@ -188,12 +198,17 @@ class _Fetcher:
         )
         _raise_soft(answer)
         rows = read_rows(answer.payload, commands, self._http.api_version)
-        failure = next((row.error for row in rows if row is not None and row.error is not None), None)
-        refused = await self._refused(failure, token, progress=rows[0] is not None and rows[0].error is None)
-        begin = 0
+        parts, begin = list[_Part](), 0
         for ask in asks:
-            self._hand_over(ask, rows[begin : begin + ask.count], failure, refused=refused)
+            parts.append(self._part(ask, rows[begin : begin + ask.count]))
             begin += ask.count
+        refused = await self._refused(parts, token)
+        halted = any(row is not None and row.error is not None for row in rows)
+        for part in parts:
+            error = part.error if part.pages or part.error or halted else self._incomplete()
+            self._plan.received(part.ask, part.pages, part.total)
+            if error is not None and not refused:
+                self._plan.failed(part.ask, error)
 
     def _commands(self, ask: Ask, begin: int) -> list[Command]:
         pager, commands = self._pager, list[Command]()
@@ -208,36 +223,41 @@ class _Fetcher:
     def _until(ask: Ask) -> int | None:
         return None if ask.probe else ask.segment.end
 
-    async def _refused(self, failure: AjaxError | None, token: str, *, progress: bool) -> bool:
-        """True when a failed command may be sent again, after the waiting that it takes."""
-        if failure is None:
-            self._refusals = 0
-            return False
-        if failure.code == _NOT_IN_BATCH:
-            self._plan.go_plainly()
-            return True
-        self._refusals = 0 if progress else self._refusals + 1
-        if not is_refused_command(failure) or self._refusals >= self._http.max_attempts:
-            return False
-        await self._http.wait_for_refused([(self._pager.method, failure)], attempt=self._refusals, token=token)
-        return True
-
-    def _hand_over(self, ask: Ask, rows: Sequence[Row | None], failure: AjaxError | None, *, refused: bool) -> None:
-        pages: list[list[Any]] = []
-        total: int | None = None
-        error: Exception | None = None
+    def _part(self, ask: Ask, rows: Sequence[Row | None]) -> _Part:
+        part = _Part(ask)
         for row in rows:
             if row is None or row.error is not None:
-                error = None if row is None else row.error
+                # What is asked for behind the last page needs no answer.
+                ended = any(len(page) < PAGE_SIZE for page in part.pages)
+                part.error = None if row is None or ended else row.error
                 break
             payload = row.payload or {}
-            pages.append(self._pager.rows(payload))
-            total = whole_number(payload.get("total"))
-        if not pages and error is None and failure is None:
-            error = self._incomplete()
-        self._plan.received(ask, pages, total)
-        if error is not None and not refused:
-            self._plan.failed(ask, error)
+            try:
+                part.pages.append(self._pager.rows(payload))
+            except BadResponseError as error:
+                part.error = error
+                break
+            part.total = whole_number(payload.get("total"))
+        return part
+
+    async def _refused(self, parts: Sequence[_Part], token: str) -> bool:
+        """True when a failed command may be sent again, after the waiting that it takes."""
+        failed = next((part for part in parts if part.error is not None), None)
+        if failed is None or not isinstance(failed.error, AjaxError):
+            return False
+        if failed.error.code == _NOT_IN_BATCH:
+            self._plan.go_plainly()
+            return True
+        segment = failed.ask.segment
+        segment.refused = 1 if failed.pages else segment.refused + 1
+        if not is_refused_command(failed.error) or segment.refused >= self._http.max_attempts:
+            return False
+        return await self._refusals.wait(
+            [(self._pager.method, failed.error)],
+            attempt=segment.refused - 1,
+            token=token,
+            timeout=self._options.timeout,
+        )
 
     def _incomplete(self) -> BadResponseError:
         method = self._pager.method

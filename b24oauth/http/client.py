@@ -10,11 +10,10 @@ from typing import Any
 
 import attrs
 
-from b24oauth.error_codes import Retry, meaning_of
 from b24oauth.errors import AjaxError, RateLimitError, RequestTimeoutError
 from b24oauth.http.failures import nothing_sent, out_of_time, without_answer
 from b24oauth.http.records import CallRecords
-from b24oauth.http.relocation import Relocation
+from b24oauth.http.refusals import Refusals
 from b24oauth.http.request import PreparedRequest, prepare
 from b24oauth.http.retry import (
     Next,
@@ -26,46 +25,20 @@ from b24oauth.http.retry import (
     next_step,
     surfaced,
 )
+from b24oauth.http.services import Services
 from b24oauth.http.stats import CallCounter, HttpStats
-from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.rate import Place
-from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
-from b24oauth.oauth.keeper import TokenKeeper
+from b24oauth.models import ApiVersion, B24OAuthParams
 from b24oauth.observing import Log
 from b24oauth.protocol.decoding import RawAnswer, decode_clean
 from b24oauth.protocol.dialects import Dialect, is_plain_read
 from b24oauth.protocol.endpoints import rest_root
 from b24oauth.result import AjaxQuery, AjaxResult
-from b24oauth.wire import NoAnswer, Wire
+from b24oauth.wire import NoAnswer
 
-__all__ = ["HttpClient", "Services", "TimesOf"]
+__all__ = ["HttpClient", "TimesOf"]
 
 TimesOf = Callable[[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]
-
-
-@attrs.frozen(kw_only=True)
-class Services:
-    """What the clients of both API versions share.
-
-    Attributes:
-        wire: Sends requests.
-        gate: A place for each request that may be under way; those who wait come in the order of their arrival.
-        keeper: Holds the token pair.
-        limits: What the portal allows.
-        relocation: Follows a renamed portal.
-        log: The logger.
-        secret: Masked wherever an answer repeats it.
-        trusted_hosts: Hosts that may be reached over plain http.
-    """
-
-    wire: Wire
-    gate: asyncio.Semaphore
-    keeper: TokenKeeper
-    limits: RestrictionManager
-    relocation: Relocation
-    log: Log
-    secret: B24OAuthSecret
-    trusted_hosts: frozenset[str]
 
 
 @attrs.define(eq=False)
@@ -138,30 +111,9 @@ class HttpClient:
         """The access token in use, valid or not, for telling whether it was renewed meanwhile."""
         return self._services.keeper.params.access_token
 
-    async def wait_for_refused(self, refused: Sequence[tuple[str, AjaxError]], *, attempt: int, token: str) -> None:
-        """Waits until commands of a batch that the portal refused for now may be sent again.
-
-        Args:
-            refused: Method and error of each command.
-            attempt: How often they were repeated before.
-            token: The access token before they were sent.
-
-        Raises:
-            RefreshTokenError: The pair could not be renewed.
-            TokenPersistenceError: The renewed pair could not be saved.
-        """
-        services = self._services
-        kinds = {meaning_of(error.code, error.status).retry for _, error in refused}
-        if Retry.AFTER_RENEWAL in kinds and self.current_token() == token:
-            await services.keeper.get(refused=token)
-        pauses = [0.0]
-        if Retry.RATE in kinds:
-            pauses.append(await services.limits.rate.refused() * growth(attempt))
-        for method, error in refused:
-            if meaning_of(error.code, error.status).retry is Retry.OPERATING:
-                pauses.append(services.limits.operating.refused(method))
-        if max(pauses) > 0:
-            await services.limits.wait(max(pauses))
+    def refusals(self) -> Refusals:
+        """What waits until commands of a batch that the portal refused for now may be sent again."""
+        return Refusals(self._services)
 
     def get_stats(self) -> HttpStats:
         """What this client did so far, and what the portal's limits did."""
@@ -313,27 +265,41 @@ class HttpClient:
 
     async def _send_with_token(self, call: _Call) -> AjaxResult[Any]:
         """Sends the call, and once more when the token is refused or the portal has moved."""
-        keeper = self._services.keeper
-        before = keeper.params
-        if keeper.fresh() is None:
+        services = self._services
+        if services.keeper.fresh() is None:
             call.records.renewing()
             # A call that waits for a token holds no place in the bucket: those would all be sent in one burst.
-            await keeper.get()
-        if keeper.is_inside():
+            await self._token(call)
+        if services.keeper.is_inside():
             # A callback of the renewal must not wait behind those who wait for the renewal.
-            return await self._send_admitted(call, before)
-        async with self._services.gate:
-            return await self._send_admitted(call, before)
+            return await self._send_admitted(call)
+        while True:
+            async with services.gate:
+                seconds = services.limits.time_to_reset(call.methods)
+                if seconds <= 0:
+                    return await self._send_admitted(call)
+            # Others have used the time up while this call waited for its turn.
+            call.records.blocked(seconds)
+            await services.limits.wait(seconds)
 
-    async def _send_admitted(self, call: _Call, before: B24OAuthParams) -> AjaxResult[Any]:
+    async def _token(self, call: _Call) -> B24OAuthParams:
+        keeper = self._services.keeper
+        pair = keeper.ready()
+        if pair is None:
+            renewals = keeper.renewals
+            pair = await keeper.get()
+            call.renewed = call.renewed or keeper.renewals > renewals
+        return pair
+
+    async def _send_admitted(self, call: _Call) -> AjaxResult[Any]:
         services = self._services
         call.place = await services.limits.admit()
-        pair = services.keeper.ready() or await services.keeper.get()
-        call.renewed = call.renewed or pair is not before
+        pair = await self._token(call)
         answer = await self._send(call, pair)
         if services.relocation.is_redirect(answer) and not call.moved:
-            call.moved = True
+            call.moved, renewals = True, services.keeper.renewals
             pair = await services.relocation.follow(answer, pair, call.request.query)
+            call.renewed = call.renewed or services.keeper.renewals > renewals
             call.place = await services.limits.admit()
             answer = await self._send(call, pair)
         result = self._understood(answer, call, pair)

@@ -15,6 +15,7 @@ from b24oauth.errors import (
     NetworkError,
     RateLimitError,
     RequestTimeoutError,
+    SdkError,
 )
 from b24oauth.limits.params import RestrictionParams
 
@@ -73,7 +74,7 @@ def is_about_token(error: AjaxError) -> bool:
     return error.status in (200, 401) and meaning_of(error.code, error.status).retry is Retry.AFTER_RENEWAL
 
 
-def is_refused_command(error: AjaxError) -> bool:
+def is_refused_command(error: SdkError) -> bool:
     """True when a command of a batch was not executed and may be later: for the limits, or an expired token."""
     return meaning_of(error.code, error.status).retry in (Retry.RATE, Retry.OPERATING, Retry.AFTER_RENEWAL)
 

@@ -104,6 +104,14 @@ class RestrictionManager:
             self.adaptive.paused(pause)
         return pause
 
+    def time_to_reset(self, methods: Collection[str]) -> float:
+        """Seconds until used up methods have execution time again, as far as it is known; else 0.
+
+        Args:
+            methods: The method, or the inner methods of a batch.
+        """
+        return max(self.operating.time_to_free(method, guess=0.0) for method in methods)
+
     async def wait(self, seconds: float) -> None:
         """Waits, and counts it."""
         self._limit_hits += 1
@@ -122,8 +130,9 @@ class RestrictionManager:
             times: The answer's `time` by method; for a batch, by inner method.
             place: The call's place in the bucket.
         """
+        sent_ago = 0.0 if place is None else asyncio.get_running_loop().time() - place.at
         for method, spent in times.items():
-            self.operating.observe(method, spent)
+            self.operating.observe(method, spent, sent_ago=sent_ago)
         self.rate.succeeded(place)
 
     def succeeded(self, method: str) -> None:

@@ -29,12 +29,14 @@ class OperatingUse:
         operating: Execution time used within the window, seconds.
         reset_at: When the portal renews the budget, Unix timestamp.
         updated: When it was said, Unix timestamp.
+        refused: When the method was last refused, Unix timestamp.
         blocked_until: When a refused method may be tried again, Unix timestamp; None when it was not refused.
     """
 
     operating: float = 0.0
     reset_at: float = 0.0
     updated: float = 0.0
+    refused: float = 0.0
     blocked_until: float | None = None
 
 
@@ -64,8 +66,13 @@ class OperatingLimiter:
             return None
         return use
 
-    def time_to_free(self, method: str) -> float:
-        """Seconds until a method may be called, 0 when it may be now."""
+    def time_to_free(self, method: str, *, guess: float = _WAIT_WITHOUT_RESET) -> float:
+        """Seconds until a method may be called, 0 when it may be now.
+
+        Args:
+            method: The method, for a batch the inner one.
+            guess: How long to wait for a reset that the portal did not tell, seconds.
+        """
         use = self.use_of(method)
         if use is None:
             return 0.0
@@ -74,7 +81,13 @@ class OperatingLimiter:
             return max(0.0, use.blocked_until - now)
         if use.operating < max(_SHORTEST_LIMIT, self.config.limit - _RESERVE):
             return 0.0
-        return use.reset_at - now + _AFTER_RESET if use.reset_at > now else _WAIT_WITHOUT_RESET
+        return self._until_reset(use, now) or guess
+
+    def _until_reset(self, use: OperatingUse, now: float) -> float:
+        """Seconds until a little after the budget is renewed, 0 when that is not known."""
+        # No budget takes longer, whatever the portal says.
+        longest = self.config.window + _AFTER_RESET
+        return min(use.reset_at - now + _AFTER_RESET, longest) if use.reset_at > now else 0.0
 
     def refused(self, method: str) -> float:
         """Notes that the portal refused a method for its execution time.
@@ -82,18 +95,20 @@ class OperatingLimiter:
         Returns:
             Seconds until it may be tried again, for whoever calls it.
         """
-        wait = max(_AFTER_REFUSAL, self.time_to_free(method))
-        now = self._wall_clock()
+        now, known = self._wall_clock(), self.use_of(method)
+        wait = max(_AFTER_REFUSAL, self.time_to_free(method), self._until_reset(known, now) if known else 0.0)
         use = self._uses.setdefault(method, OperatingUse())
+        use.refused = now
         use.updated = use.blocked_until = now + wait
         return wait
 
-    def observe(self, method: str, time: Mapping[str, Any] | None) -> None:
+    def observe(self, method: str, time: Mapping[str, Any] | None, *, sent_ago: float = 0.0) -> None:
         """Notes what an answer says about a method's execution time.
 
         Args:
             method: The method, for a batch the inner one.
             time: The answer's `time`; it and its parts may be absent.
+            sent_ago: How long ago the call was sent, seconds.
         """
         # PHP writes an empty `time` as a list.
         if not isinstance(time, Mapping):
@@ -101,13 +116,19 @@ class OperatingLimiter:
         operating = _number(time.get("operating"))
         if operating is None:
             return
-        use = self._uses.setdefault(method, OperatingUse())
-        use.operating = operating
+        use, now = self._uses.setdefault(method, OperatingUse()), self._wall_clock()
         reset_at = _number(time.get("operating_reset_at"))
-        if reset_at is not None:
-            use.reset_at = reset_at
-        use.updated = self._wall_clock()
-        use.blocked_until = None
+        # The use only grows until its reset: a smaller one is told by an answer that was overtaken by others.
+        overtaken = (
+            operating < use.operating and reset_at is not None and now < use.reset_at and reset_at <= use.reset_at
+        )
+        if not overtaken:
+            use.operating = operating
+            use.reset_at = use.reset_at if reset_at is None else reset_at
+        if now - sent_ago >= use.refused:
+            use.blocked_until = None
+        if use.blocked_until is None:
+            use.updated = now
         if operating / self.config.limit * 100 > self.config.heavy_percent:
             self.heavy_requests += 1
 

@@ -57,10 +57,15 @@ class TokenKeeper:
         renewer: Obtains a new pair.
         store: Where pairs outlive the process.
         log: Told about endpoints of an answer that are not used.
+
+    Attributes:
+        callback: Called with each renewed pair.
+        renewals: How many pairs were obtained, whoever asked.
     """
 
     def __init__(self, params: B24OAuthParams, renewer: Renewer, *, store: TokenStore | None, log: Log) -> None:
         self.callback: CallbackRefreshAuth | None = None
+        self.renewals = 0
         self._renewer = renewer
         self._store = store
         self._log = log
@@ -224,6 +229,7 @@ class TokenKeeper:
                 return adopted
             self._refused = (pair.refresh_token, outcome) if outcome.final else None
             return outcome
+        self.renewals += 1
         received = self._with_trusted_endpoints(outcome, pair)
         arrival = asyncio.get_running_loop().time()
         self._unsaved = UnsavedPair(HeldPair(received, fresh_until=arrival + received.expires_in))

@@ -5,16 +5,16 @@ Pure: a pager holds the place of a walk, others send.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import quote
 
 import attrs
 
-from b24oauth.errors import BadResponseError, InvalidParamsError, SdkError
+from b24oauth.errors import InvalidParamsError, SdkError
 from b24oauth.narrowing import is_mapping
 from b24oauth.protocol.encoding import encode_query
-from b24oauth.protocol.pages import rows_in, stuck, unreadable, whole_number
+from b24oauth.protocol.pages import last_in_order, rows_in, stuck, unreadable, whole_number
 
 __all__ = [
     "LISTINGS",
@@ -208,9 +208,17 @@ class KeysetPager:
             raise unreadable(self.method, self.listing.id_key)
         return identifier
 
-    def stuck(self) -> BadResponseError:
-        """The error for a page that does not lead on."""
-        return stuck(self.method, self.listing.id_key)
+    def last_in_order(self, rows: Sequence[Any], after: int) -> int:
+        """The identifier of the last row of a page that is in order.
+
+        Args:
+            rows: The page, which is not empty.
+            after: The identifier that it begins behind.
+
+        Raises:
+            BadResponseError: There is none to go on with, the page does not lead on, or its rows are in another order.
+        """
+        return last_in_order(rows, self.listing.id_key, after, self.method)
 
     @property
     def _field(self) -> str:
@@ -313,13 +321,7 @@ class V3KeysetPager:
         """The rows of the next page; moves the place behind them."""
         rows = rows_in(payload, self.result_key, self.method)
         if rows:
-            last = rows[-1].get(self.id_key) if is_mapping(rows[-1]) else None
-            value = whole_number(last)
-            if value is None:
-                raise unreadable(self.method, self.id_key)
-            if value <= self.cursor:
-                raise stuck(self.method, self.id_key)
-            self.cursor = value
+            self.cursor = last_in_order(rows, self.id_key, self.cursor, self.method)
         self.longest = max(self.longest, len(rows))
         self.done = not rows or len(rows) < self.longest
         return rows

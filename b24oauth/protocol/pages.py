@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import ge, itemgetter
 from typing import Any
 
 from b24oauth.errors import BadResponseError, RequestInfo
 from b24oauth.narrowing import is_list, is_mapping
 
-__all__ = ["rows_in", "stuck", "unreadable", "whole_number"]
+__all__ = ["last_in_order", "rows_in", "stuck", "unreadable", "whole_number"]
 
 
 def rows_in(payload: Mapping[str, Any], key: str | None, method: str) -> list[Any]:
@@ -47,6 +48,36 @@ def whole_number(value: object) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def last_in_order(rows: Sequence[Any], key: str, after: int, method: str) -> int:
+    """The identifier of the last row of a page, which must be in ascending order.
+
+    Args:
+        rows: The page, which is not empty.
+        key: Field that holds the identifier.
+        after: The identifier that the page begins behind.
+        method: The list method, for the error.
+
+    Raises:
+        BadResponseError: The last row has no identifier, it is not behind `after`, or rows are in another order.
+    """
+    last = whole_number(rows[-1].get(key)) if is_mapping(rows[-1]) else None
+    if last is None:
+        raise unreadable(method, key)
+    if last <= after:
+        raise stuck(method, key)
+    try:
+        ids = list(map(int, map(itemgetter(key), rows)))
+    except (KeyError, TypeError, ValueError):
+        ids = [last]  # only the last row needs an identifier
+    if ids[0] <= after or any(map(ge, ids, ids[1:])):
+        raise _bad(
+            method,
+            f"The rows of {method} do not come in the order of `{key}`, so the walk cannot go by it. Name another "
+            'field with id_key and cursor_id_key, or ask for paging="offset"',
+        )
+    return last
 
 
 def unreadable(method: str, key: str) -> BadResponseError:

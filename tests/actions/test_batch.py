@@ -16,11 +16,14 @@ from b24oauth import (
     B24OAuth,
     BatchRefV3,
     IncompleteBatchError,
+    InvalidDataError,
     InvalidParamsError,
     NotFoundError,
     OperatingLimitConfig,
+    OperatingLimitError,
+    RefreshTokenError,
 )
-from b24oauth.testing import FakePortal, faults
+from b24oauth.testing import FakePortal, RestError, faults
 from tests.support.clients import UNLIMITED, connected, fake_portal
 
 pytestmark = pytest.mark.anyio
@@ -232,6 +235,119 @@ async def test_a_command_that_was_refused_for_now_is_sent_again_alone(code: str)
     async with connected(once) as b24:
         result = await b24.actions.v2.batch.make(calls, is_halt_on_error=False, repeat_refused=False)
     assert set(result.errors) == {"b"}
+
+
+def adding(portal: FakePortal, answers: dict[str, list[str]]) -> list[str]:
+    """`my.add` answers each title with a code as long as there is one for it, else it adds; the titles added."""
+    added: list[str] = []
+
+    def add(params: dict[str, Any]) -> int:
+        if codes := answers.get(params["title"]):
+            raise RestError(codes.pop(0), "not now")
+        added.append(params["title"])
+        return len(added)
+
+    portal.method("my.add", add)
+    return added
+
+
+ADDS: dict[str, Any] = {name: ("my.add", {"title": name}) for name in "abcde"}
+
+
+@pytest.mark.parametrize("by_chunk", [False, True])
+@pytest.mark.parametrize("fault", [faults.status(502), faults.drop_after(), faults.status(403, error="ACCESS_DENIED")])
+async def test_b3_what_was_executed_is_told_when_the_repeat_of_a_refused_command_fails(
+    by_chunk: bool, fault: faults.Fault
+) -> None:
+    portal = fake_portal()
+    added = adding(portal, {"c": ["QUERY_LIMIT_EXCEEDED"]})
+    portal.inject(fault, on="batch", after=1, times=None)
+    async with connected(portal) as b24:
+        batch = b24.actions.v2.batch_by_chunk if by_chunk else b24.actions.v2.batch
+        result = await batch.make(ADDS, is_halt_on_error=False)
+    assert result.get_data() == {"a": 1, "b": 2, "d": 3, "e": 4}
+    assert set(result.errors) == {"c"}
+    assert added[:4] == ["a", "b", "d", "e"]
+
+
+async def test_b3_a_pair_that_cannot_be_renewed_for_a_repeat_hides_no_result() -> None:
+    portal = fake_portal()
+    adding(portal, {"c": ["expired_token"]})
+    portal.inject(faults.status(400, error="invalid_grant"), on="oauth/token", times=None)
+    async with connected(portal) as b24:
+        result = await b24.actions.v2.batch.make(ADDS, is_halt_on_error=False)
+    assert set(result.get_data()) == set("abde")
+    assert isinstance(result.errors["c"], RefreshTokenError)
+
+
+async def test_a2_a_timeout_covers_the_wait_for_refused_commands() -> None:
+    portal = fake_portal()
+    adding(portal, {"c": ["OPERATION_TIME_LIMIT", "OPERATION_TIME_LIMIT"]})
+    async with connected(portal) as b24:
+        result = await b24.actions.v2.batch.make(ADDS, is_halt_on_error=False, timeout=5)
+        assert portal.clock.elapsed < 5
+    assert set(result.get_data()) == set("abde")
+    assert isinstance(result.errors["c"], OperatingLimitError)
+
+
+async def test_a2_a_timeout_covers_the_renewal_for_refused_commands() -> None:
+    portal = fake_portal()
+    adding(portal, {"c": ["expired_token"]})
+    portal.inject(faults.latency(60), on="oauth/token")
+    async with connected(portal) as b24:
+        result = await b24.actions.v2.batch.make(ADDS, is_halt_on_error=False, timeout=5)
+        assert portal.clock.elapsed == pytest.approx(5, abs=0.1)
+    assert set(result.errors) == {"c"}
+
+
+@pytest.mark.parametrize("retries", [3, 8])
+async def test_t5_a_command_whose_renewed_token_is_refused_too_renews_nothing_more(retries: int) -> None:
+    portal = fake_portal()
+    adding(portal, {"c": ["expired_token"] * 20})
+    async with connected(portal, restriction_params=attrs.evolve(UNLIMITED, max_retries=retries)) as b24:
+        result = await b24.actions.v2.batch.make(ADDS, is_halt_on_error=False)
+    assert set(result.errors) == {"c"}
+    assert len(portal.token_requests) == 1
+
+
+async def test_a_dead_pair_is_raised_by_batches_of_any_size_when_nothing_was_sent() -> None:
+    portal = fake_portal()
+    portal.inject(faults.status(400, error="invalid_grant"), on="oauth/token", times=None)
+    for halt in (True, False):
+        async with connected(portal, portal.issue(expired=True)) as b24:
+            with pytest.raises(RefreshTokenError):
+                await b24.actions.v2.batch_by_chunk.make([("profile",)] * 120, is_halt_on_error=halt)
+
+
+@pytest.mark.parametrize("halt", [True, False])
+async def test_b3_a_pair_that_dies_between_requests_hides_no_result_of_those_before(halt: bool) -> None:
+    portal = fake_portal(rows={"crm.deal": 200})
+    portal.inject(faults.status(401, error="expired_token"), on="batch", after=1, times=None)
+    portal.inject(faults.status(400, error="invalid_grant"), on="oauth/token", times=None)
+    async with connected(portal) as b24:
+        calls = [("crm.deal.get", {"id": number + 1}) for number in range(100)]
+        result = await b24.actions.v2.batch_by_chunk.make(calls, is_halt_on_error=halt, concurrency=1)
+    rows = result.get_data()
+    assert rows is not None
+    assert [row is not None for row in rows] == [True] * 50 + [False] * 50
+    assert all(isinstance(result.errors[str(number)], RefreshTokenError) for number in range(50, 100))
+
+
+async def test_b3_a_result_that_does_not_fit_its_type_hides_no_other() -> None:
+    @attrs.frozen
+    class Deal:
+        ID: int
+
+    portal = fake_portal(rows={"crm.deal": 9})
+    calls = {"a": ("crm.deal.get", {"id": 1}), "odd": ("profile",), "b": ("crm.deal.get", {"id": 2})}
+    portal.method("profile", lambda _: {"NAME": "no identifier"})
+    async with connected(portal) as b24:
+        result = await b24.actions.v2.batch.make(calls, result_type=Deal)
+        rows = await b24.actions.v2.batch.make(calls, result_type=Deal, return_ajax_result=True)
+    assert result.get_data() == {"a": Deal(1), "b": Deal(2)}
+    assert isinstance(result.errors["odd"], InvalidDataError)
+    assert rows.get_data()["b"].result == Deal(2)
+    assert isinstance(next(rows.get_data()["odd"].get_errors()), InvalidDataError)
 
 
 async def test_b3_an_answer_that_leaves_a_command_out_raises_and_keeps_the_others() -> None:

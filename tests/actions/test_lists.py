@@ -338,10 +338,31 @@ async def test_a_walk_that_is_left_early_fetches_nothing_more_and_leaves_no_task
         assert asked(portal) == before
 
 
+@pytest.mark.parametrize("order", [[3, 2, 1], [1, 3, 2], [2, 2, 3], [0, 1, 2]])
+async def test_b1_rows_that_do_not_come_in_the_order_of_their_identifiers_raise(order: list[int]) -> None:
+    # The newest first, or anyhow: a walk by identifiers would give some twice and others not at all.
+    ids = [100 + 3 * place + offset for place in range(16) for offset in order] + [900, 901]
+    portal = fake_portal()
+    portal.method("my.list", lambda _: [{"ID": str(number)} for number in ids])
+    portal.method("my.v3.list", lambda _: {"items": [{"id": number} for number in ids]})
+    async with connected(portal) as b24:
+        with pytest.raises(BadResponseError, match="order of `ID`"):
+            await b24.actions.v2.call_list.make("my.list", start_after=100)
+        with pytest.raises(BadResponseError, match="order of `id`"):
+            await b24.actions.v3.call_list.make("my.v3.list", start_after=100)
+
+
+async def test_b1_only_the_last_row_of_a_page_needs_an_identifier() -> None:
+    portal = fake_portal()
+    portal.method("my.list", lambda _: [{"TITLE": "no identifier"}, {"ID": "7"}])
+    async with connected(portal) as b24:
+        assert len((await b24.actions.v2.call_list.make("my.list")).result) == 2
+
+
 @pytest.mark.parametrize("cap", [None, 3])
 async def test_b1_a_cursor_that_cannot_be_read_or_does_not_advance_raises(cap: int | None) -> None:
     portal = fake_portal(rows={"crm.deal": 120})
-    portal.method("stuck.list", lambda params: [{"ID": "1"}] * 50)
+    portal.method("stuck.list", lambda params: [{"ID": str(number)} for number in range(1, 51)])
     async with connected(portal) as b24:
         v2, v3 = b24.actions.v2, b24.actions.v3
         with pytest.raises(BadResponseError, match="no usable `ID`"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from bisect import bisect_right
 from collections.abc import Callable
@@ -11,11 +12,19 @@ from itertools import accumulate, count
 from typing import Any
 from urllib.parse import quote
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from b24oauth import ConfigurationError, ParamsFactory, RateLimitConfig, RestrictionParams, SdkError
+from b24oauth import (
+    ConfigurationError,
+    ExpiredTokenError,
+    ParamsFactory,
+    RateLimitConfig,
+    RestrictionParams,
+    SdkError,
+)
 from b24oauth.testing import FakePortal, Reply, RestError, faults, run_virtual
 from tests.support.clients import connected, fake_portal
 from tests.support.lists import ids, rows_of
@@ -285,18 +294,88 @@ async def test_b1_an_error_is_raised_behind_the_rows_before_it() -> None:
     assert len(seen) >= 150
 
 
-async def test_b2_no_more_waits_than_is_said_and_a_slow_reader_stops_the_walk() -> None:
+@pytest.mark.parametrize("shape", ["dense", "large clusters"])
+@pytest.mark.parametrize("concurrency", [1, 2, None])
+async def test_b2_no_more_waits_than_is_said_and_a_slow_reader_stops_the_walk(
+    shape: str, concurrency: int | None
+) -> None:
     portal = fake_portal(latency=0.05)
-    portal.rows("crm.deal", ids=list(range(1, 200_001)))
+    portal.rows("crm.deal", ids=[round_ * 10**9 + number for round_ in range(8) for number in SHAPES[shape]])
     async with (
         connected(portal) as b24,
-        aclosing(b24.actions.v2.fetch_list.make("crm.deal.list", {"select": ["ID"]})) as pages,
+        aclosing(b24.actions.v2.fetch_list.make("crm.deal.list", {"select": ["ID"]}, concurrency=concurrency)) as pages,
     ):
-        for _ in range(10):
+        for read, pause in enumerate([1.0] * 200 + [600.0], 1):
             await anext(pages)
-        await asyncio.sleep(60)
-        assert commands(portal) <= 10 + 2 * 10 * 50
+            await asyncio.sleep(pause)
+            in_vain = 10 + 0.1 * commands(portal)
+            assert commands(portal) <= read + 2 * 50 * (concurrency or 10) + in_vain
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "b24oauth list walk"]
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, None])
+async def test_l4_a_walk_goes_on_when_its_method_has_execution_time_again(concurrency: int | None) -> None:
+    portal = fake_portal(latency=0.05, command_latency=0.02, operating={"crm.deal.list": 1.0})
+    portal.rows("crm.deal", ids=list(range(1, 60_001)))
+    seen, seconds = await export(portal, concurrency=concurrency)
+    assert seen == list(range(1, 60_001))
+    assert seconds <= 3 * 620  # twelve hundred pages, of which 480 may come in ten minutes
+
+
+async def test_a_walk_goes_on_when_all_of_its_requests_are_refused_together() -> None:
+    portal = fake_portal(latency=0.05)
+    counting = answering(SHAPES["sparse"])
+    refused_until = 0.0
+
+    def answer(params: dict[str, Any]) -> Reply:
+        nonlocal refused_until
+        if portal.calls["my.list"] > 150 and not refused_until:
+            refused_until = portal.clock.elapsed + 0.5
+        if portal.clock.elapsed < refused_until:
+            raise RestError("QUERY_LIMIT_EXCEEDED", "for a moment", status=503)
+        return counting(params)
+
+    portal.method("my.list", answer)
+    async with connected(portal) as b24:
+        rows = (await b24.actions.v2.call_list.make("my.list")).result
+    assert ids(rows) == SHAPES["sparse"]
+
+
+async def test_t5_a_walk_whose_renewed_token_is_refused_too_renews_nothing_more() -> None:
+    portal = fake_portal(latency=0.05)
+    portal.method("my.list", answering(SHAPES["sparse"]))
+
+    async def expired(process: Any) -> Any:
+        answer = await process()
+        body = json.loads(answer.body)
+        results = body["result"]["result"]
+        for name in list(results)[1:]:
+            del results[name]
+        body["result"]["result_error"] = {"p1": {"error": "expired_token", "error_description": ""}}
+        return attrs.evolve(answer, body=json.dumps(body).encode())
+
+    portal.inject(expired, on="batch", times=None)
+    async with connected(portal) as b24:
+        with pytest.raises(ExpiredTokenError):
+            await b24.actions.v2.call_list.make("my.list")
+    assert len(portal.token_requests) == 1
+
+
+@pytest.mark.parametrize("rows", [60, 5_000, 20_000])
+@pytest.mark.parametrize("concurrency", [1, None])
+async def test_what_is_asked_for_behind_the_last_page_may_fail(rows: int, concurrency: int | None) -> None:
+    counting = answering(list(range(1, rows + 1)), total=lambda _: None)
+
+    def answer(params: dict[str, Any]) -> Reply:
+        if params["filter"][">ID"] == "":
+            raise RestError("WRONG_FILTER", "an identifier is missing", status=400)
+        return counting(params)
+
+    portal = fake_portal(latency=0.05)
+    portal.method("my.list", answer)
+    async with connected(portal) as b24:
+        seen = (await b24.actions.v2.call_list.make("my.list", concurrency=concurrency)).result
+    assert len(seen) == rows
 
 
 async def test_a_walk_goes_on_after_refusals_of_the_bucket() -> None:

@@ -65,8 +65,26 @@ def test_the_last_answer_counts_and_keeps_the_known_reset() -> None:
     limits.observe(METHOD, spent(480))
     limits.observe(METHOD, spent(479, None))
     assert limits.time_to_free(METHOD) == 101.0
-    limits.observe(METHOD, spent(3))
+    limits.observe(METHOD, spent(3, 700))
     assert limits.time_to_free(METHOD) == 0.0
+
+
+def test_l4_an_answer_that_was_overtaken_by_others_takes_back_nothing() -> None:
+    clock = Clock()
+    limits = limiter(clock)
+    limits.observe(METHOD, spent(480, 300))
+    limits.observe(METHOD, spent(474, 300))
+    limits.observe(METHOD, spent(12, 240))
+    assert limits.time_to_free(METHOD) == 301.0
+    clock.now += 300
+    limits.observe(METHOD, spent(12, 300))
+    assert limits.time_to_free(METHOD) == 0.0
+
+
+def test_l4_no_wait_is_longer_than_the_window() -> None:
+    limits = limiter()
+    limits.observe(METHOD, spent(480, 1e10))
+    assert limits.time_to_free(METHOD) == limits.refused(METHOD) == 601.0
 
 
 @pytest.mark.parametrize(
@@ -104,6 +122,13 @@ def test_a_refused_method_waits_until_its_reset() -> None:
     assert limits.refused(METHOD) == 101.0
 
 
+def test_a_refused_method_waits_until_its_reset_however_little_it_seemed_to_have_used() -> None:
+    # Calls under way use what their answers have not told yet.
+    limits = limiter()
+    limits.observe(METHOD, spent(420, 200))
+    assert limits.refused(METHOD) == limits.time_to_free(METHOD) == 201.0
+
+
 def test_a_refused_method_of_which_nothing_is_known_waits_ten_seconds() -> None:
     clock = Clock()
     limits = limiter(clock)
@@ -126,6 +151,18 @@ def test_a_success_ends_a_refusal() -> None:
     limits = limiter()
     limits.refused(METHOD)
     limits.observe(METHOD, spent(3))
+    assert limits.time_to_free(METHOD) == 0.0
+
+
+def test_a_success_of_a_call_that_was_sent_before_a_refusal_does_not_end_it() -> None:
+    clock = Clock()
+    limits = limiter(clock)
+    limits.observe(METHOD, spent(400, 200))
+    limits.refused(METHOD)
+    clock.now += 1
+    limits.observe(METHOD, spent(410, 200), sent_ago=3.0)
+    assert limits.time_to_free(METHOD) == 200.0
+    limits.observe(METHOD, spent(410, 200), sent_ago=0.5)
     assert limits.time_to_free(METHOD) == 0.0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from b24oauth.errors import AjaxError, RateLimitError, RequestTimeoutError
+from b24oauth.errors import AjaxError, RefreshTokenError, RequestTimeoutError, TokenPersistenceError
 from b24oauth.http.failures import nothing_sent, out_of_time, without_answer
 from b24oauth.http.records import CallRecords
 from b24oauth.http.refusals import Refusals
@@ -22,6 +22,7 @@ from b24oauth.http.retry import (
     growth,
     is_about_token,
     is_returned,
+    is_without_answer,
     next_step,
     surfaced,
 )
@@ -207,6 +208,10 @@ class HttpClient:
                 result = await self._send_with_token(call)
             except AjaxError as raised:
                 error = raised
+            except (RefreshTokenError, TokenPersistenceError) as raised:
+                if call.maybe_run and not call.rule.harmless:
+                    raised.add_note(f"An earlier attempt of {method} may have been executed: look before you repeat it")
+                raise
             else:
                 self._counter.count(method, loop.time() - started)
                 limits.succeeded(method)
@@ -348,8 +353,7 @@ class HttpClient:
         secrets = self._secrets(pair)
         payload = decode_clean(answer, query, secrets)
         if isinstance(payload, AjaxError):
-            unread = payload.code in ("ERR_BAD_RESPONSE", "B24OAUTH_BAD_RESPONSE")
-            call.maybe_run = call.maybe_run or (unread and not isinstance(payload, RateLimitError))
+            call.maybe_run = call.maybe_run or is_without_answer(payload)
             call.records.not_answered(answer, secrets)
             return payload
         call.records.answered(payload, secrets)

@@ -27,6 +27,7 @@ __all__ = [
     "is_about_token",
     "is_refused_command",
     "is_returned",
+    "is_without_answer",
     "next_step",
     "surfaced",
 ]
@@ -94,7 +95,7 @@ def next_step(error: AjaxError, rule: RepeatRule, *, sent: bool) -> Next:
         return Next.WAIT_FOR_RATE
     if known.retry is Retry.OPERATING:
         return Next.WAIT_FOR_BUDGET
-    if _is_without_answer(error):
+    if is_without_answer(error):
         return _next_without_answer(rule, sent=sent)
     refused = error.status < 500 or known.retry is Retry.NEVER or error.code in rule.params.soft_error_codes
     if refused or _MISSING_PARAMETER in error.message:
@@ -143,7 +144,7 @@ def surfaced(error: AjaxError, rule: RepeatRule, *, maybe_run: bool) -> AjaxErro
         rule: What was allowed for the call.
         maybe_run: True when the call was sent at least once without an answer.
     """
-    if rule.harmless or not maybe_run or not _is_without_answer(error):
+    if rule.harmless or not maybe_run or not (is_without_answer(error) or _tells_of_one_attempt(error)):
         return error
     return AmbiguousResultError(
         f"{error.message}. It may have been executed: look before you repeat it, "
@@ -154,11 +155,19 @@ def surfaced(error: AjaxError, rule: RepeatRule, *, maybe_run: bool) -> AjaxErro
     )
 
 
-def _is_without_answer(error: AjaxError) -> bool:
+def is_without_answer(error: AjaxError) -> bool:
+    """True when nothing tells what became of the request: no answer, a gateway's, or one that cannot be read."""
     # A gateway's 5xx page stands between us and the portal's answer just as a cut connection does.
     # Only its 503 says that nothing was executed.
     unreadable = error.code == "ERR_BAD_RESPONSE" and not isinstance(error, RateLimitError)
-    return unreadable or isinstance(error, (NetworkError, RequestTimeoutError, BadResponseError))
+    gateway = error.status in (502, 504)
+    return unreadable or gateway or isinstance(error, (NetworkError, RequestTimeoutError, BadResponseError))
+
+
+def _tells_of_one_attempt(error: AjaxError) -> bool:
+    """True when it says that this attempt was not executed, or failed in the portal; an earlier one may have been."""
+    refused = meaning_of(error.code, error.status).retry in (Retry.RATE, Retry.OPERATING, Retry.AFTER_RENEWAL)
+    return refused or error.status == 401 or error.status >= 500
 
 
 def _next_without_answer(rule: RepeatRule, *, sent: bool) -> Next:

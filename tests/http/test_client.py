@@ -15,11 +15,13 @@ from b24oauth import (
     ApiVersion,
     BadResponseError,
     ConfigurationError,
+    ExpiredTokenError,
     InvalidCallParamsError,
     InvalidParamsError,
     NetworkError,
     NotFoundError,
     ParamsFactory,
+    RefreshTokenError,
     RequestTimeoutError,
     SdkError,
 )
@@ -128,6 +130,74 @@ async def test_l5_a_coded_500_of_a_write_is_not_repeated_and_that_of_a_read_is()
         with pytest.raises(AjaxError, match="SOMETHING"):
             await b24.actions.v2.call.make(*ADD)
         assert (await b24.actions.v2.call.make("crm.deal.get", {"id": 1})).is_success
+
+
+@pytest.mark.parametrize("status", [502, 504])
+async def test_l5_a_write_that_a_gateway_answers_with_json_is_ambiguous(status: int) -> None:
+    portal = fake_portal()
+    portal.inject(faults.status(status, error="SOME_CODE"), on="crm.deal.add")
+    async with connected(portal) as b24:
+        with pytest.raises(AmbiguousResultError) as caught:
+            await b24.actions.v2.call.make(*ADD)
+    assert (caught.value.code, caught.value.status) == ("SOME_CODE", status)
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+async def test_l5_a_write_that_may_have_run_stays_ambiguous_when_its_repeats_are_refused(version: str) -> None:
+    portal = fake_portal()
+    portal.inject(faults.drop_after(), on="crm.deal.add")
+    portal.inject(faults.status(503, error="QUERY_LIMIT_EXCEEDED"), on="crm.deal.add", times=None)
+    async with connected(portal, **rule(retry_on_network_error=True)) as b24:
+        with pytest.raises(AmbiguousResultError, match="may have been executed"):
+            await getattr(b24.actions, version).call.make(*ADD)
+    assert portal.executed["crm.deal.add"] == 1
+
+
+async def test_l5_a_write_that_may_have_run_says_so_when_its_repeat_needs_a_pair_that_is_dead() -> None:
+    portal = fake_portal()
+    portal.inject(faults.drop_after(), on="crm.deal.add")
+    portal.inject(faults.status(401, error="expired_token"), on="crm.deal.add", times=None)
+    portal.inject(faults.status(400, error="invalid_grant"), on="oauth/token", times=None)
+    async with connected(portal) as b24:
+        with pytest.raises(RefreshTokenError) as caught:
+            await b24.actions.v3.call.make(*ADD)
+        assert ["may have been executed" in note for note in caught.value.__notes__] == [True]
+        with pytest.raises(RefreshTokenError) as caught:
+            await b24.actions.v3.call.make(*ADD)
+    assert not hasattr(caught.value, "__notes__")
+
+
+async def test_l4_calls_that_wait_for_their_turn_are_not_sent_when_others_have_used_the_time_up() -> None:
+    # 80 calls of six seconds fit into ten minutes.
+    portal = fake_portal(operating={"crm.deal.get": 6.0}, rows={"crm.deal": 5}, latency=0.05)
+    async with connected(portal) as b24:
+        calls = [b24.actions.v2.call.make("crm.deal.get", {"id": 1}) for _ in range(400)]
+        results = await asyncio.gather(*calls)
+    assert all(result.is_success for result in results)
+    assert portal.clock.elapsed <= 4 * 620
+    # Those under way when it runs out, each time.
+    assert sum(request.status == 429 for request in portal.requests) <= 4 * 10
+
+
+async def test_t5_a_call_that_waited_while_others_renewed_renews_for_itself() -> None:
+    portal = fake_portal(rows={"crm.deal": 5}, latency=1.0)
+    async with connected(portal, max_concurrency=2) as b24:
+        calls = [asyncio.create_task(b24.actions.v2.call.make("crm.deal.get", {"id": 1})) for _ in range(20)]
+        for _ in range(2):
+            await asyncio.sleep(3.5)
+            portal.expire_tokens()
+        assert all([(await call).is_success for call in calls])
+    assert len(portal.token_requests) == 2
+
+
+async def test_t5_a_redirect_that_renewed_leaves_no_renewal_for_a_401() -> None:
+    portal = fake_portal(origin="https://old.example")
+    async with connected(portal) as b24:
+        portal.rename("https://new.example")
+        portal.inject(faults.status(401, error="expired_token"), on="profile", after=1, times=None)
+        with pytest.raises(ExpiredTokenError):
+            await b24.actions.v2.call.make("profile")
+    assert len(portal.token_requests) == 1
 
 
 async def test_a_read_that_is_never_answered_fails_after_the_last_attempt() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from b24oauth import (
     HARD_ERROR_CODES,
     SOFT_ERROR_CODES,
+    AjaxError,
     AmbiguousResultError,
     NetworkError,
     OperatingLimitError,
@@ -16,7 +17,17 @@ from b24oauth import (
     RestrictionParams,
 )
 from b24oauth.error_codes import CODES, Retry
-from b24oauth.http.retry import Next, RepeatRule, backoff, growth, is_about_token, is_returned, next_step, surfaced
+from b24oauth.http.retry import (
+    Next,
+    RepeatRule,
+    backoff,
+    growth,
+    is_about_token,
+    is_returned,
+    is_without_answer,
+    next_step,
+    surfaced,
+)
 from b24oauth.protocol.decoding import decode
 from tests.support.builders import answer, error, query
 
@@ -173,7 +184,36 @@ def test_l5_a_limits_page_without_a_code_was_not_executed_and_stays_what_it_is(
 ) -> None:
     refused = decode(answer(b"<html>", status), query())
     assert type(refused) is cls
-    assert surfaced(refused, rule(), maybe_run=True) is refused
+    assert not is_without_answer(refused)
+    assert surfaced(refused, rule(), maybe_run=False) is refused
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("QUERY_LIMIT_EXCEEDED", 503),
+        ("OPERATION_TIME_LIMIT", 429),
+        ("expired_token", 401),
+        ("NO_AUTH_FOUND", 401),
+        ("INTERNAL_SERVER_ERROR", 500),
+    ],
+)
+@pytest.mark.parametrize("kind", ["write", "keyed write"])
+def test_l5_what_refuses_a_repeat_tells_nothing_of_the_attempt_before(code: str, status: int, kind: str) -> None:
+    refused = error(code, status)
+    assert type(surfaced(refused, rule(kind), maybe_run=True)) is AmbiguousResultError
+    assert surfaced(refused, rule(kind), maybe_run=False) is refused
+    assert surfaced(refused, rule("read"), maybe_run=True) is refused
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_l5_a_gateways_answer_tells_nothing_whatever_its_body_says(status: int) -> None:
+    answered = decode(answer(b'{"error": "SOME_CODE", "error_description": "text"}', status), query())
+    assert isinstance(answered, AjaxError)
+    assert is_without_answer(answered)
+    assert next_step(answered, rule("read"), sent=True) is Next.BACK_OFF
+    assert next_step(answered, rule("write"), sent=True) is Next.STOP
+    assert type(surfaced(answered, rule("write"), maybe_run=True)) is AmbiguousResultError
 
 
 @pytest.mark.parametrize("code", SOFT_ERROR_CODES)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
+from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import Final
 
@@ -19,6 +21,8 @@ __all__ = ["client", "proxied_client", "request"]
 _KEPT_ALIVE: Final = 5.0
 _LONGEST_HEADER: Final = 64 * 1024
 _ADDRESS: Final = "b24oauth.address"
+# Longer bodies are sent in parts of this size, bytes.
+_PART: Final = 64 * 1024
 _PLAIN_QUERY: Final = re.compile(r"[\w.~&=+*-]*(?:%[0-9A-F]{2}[\w.~&=+*-]*)*", re.ASCII)
 
 
@@ -92,18 +96,37 @@ class _WholeBodies(httpx.AsyncBaseTransport):
         self._known_headers: tuple[list[tuple[bytes, bytes]], CIMultiDict[str]] = ([], CIMultiDict())
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        body = request.read()
+        if len(body) <= _PART:
+            return await self._exchange(request, body or None, self._headers(request))
+        # Read at once, aiohttp would neither notice that the other side takes no more, nor let others have a turn.
+        headers = self._headers(request).copy()
+        headers["Content-Length"] = str(len(body))
+        sending = asyncio.timeout(None)
+        try:
+            async with sending:
+                parts = _in_parts(body, sending, request.extensions["timeout"]["write"])
+                return await self._exchange(request, parts, headers)
+        except TimeoutError:
+            if not sending.expired():
+                raise
+        raise httpx.WriteTimeout("The other side takes no more of the body")
+
+    async def _exchange(
+        self, request: httpx.Request, body: bytes | AsyncIterator[bytes] | None, headers: CIMultiDict[str]
+    ) -> httpx.Response:
         timeout = request.extensions["timeout"]
         async with self._session.request(
             request.method,
             URL(request.extensions[_ADDRESS], encoded=True),
-            headers=self._headers(request),
-            data=request.read() or None,
+            headers=headers,
+            data=body,
             allow_redirects=False,
             auto_decompress=False,
             timeout=_time_limits(timeout["connect"], timeout["read"], timeout["pool"]),
         ) as answer:
-            body = await answer.read()
-        return httpx.Response(answer.status, headers=answer.raw_headers, content=body, request=request)
+            content = await answer.read()
+        return httpx.Response(answer.status, headers=answer.raw_headers, content=content, request=request)
 
     async def aclose(self) -> None:
         await self._session.close()
@@ -113,6 +136,15 @@ class _WholeBodies(httpx.AsyncBaseTransport):
         if raw != self._known_headers[0]:
             self._known_headers = (raw, CIMultiDict(request.headers.multi_items()))
         return self._known_headers[1]
+
+
+async def _in_parts(body: bytes, sending: asyncio.Timeout, patience: float | None) -> AsyncIterator[bytes]:
+    """The body in parts, each of which must be taken in time."""
+    clock = asyncio.get_running_loop().time
+    for start in range(0, len(body), _PART):
+        sending.reschedule(None if patience is None else clock() + patience)
+        yield body[start : start + _PART]
+    sending.reschedule(None)  # how long to wait for an answer, aiohttp knows
 
 
 @lru_cache(maxsize=16)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -58,6 +58,9 @@ class Wire:
         self._clients = Clients(client, transport, timeout=self._timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._under_way: set[asyncio.Task[Any] | None] = set()
+        self._ended: set[asyncio.Task[Any] | None] = set()
+        self._all_ended: asyncio.Future[None] | None = None
 
     def enter_loop(self) -> asyncio.AbstractEventLoop:
         """The running event loop, which is the only one this client may be used in.
@@ -121,16 +124,39 @@ class Wire:
     async def _exchange(
         self, url: str, body: bytes | None, headers: Mapping[str, str], timeout: httpx.Timeout
     ) -> RawAnswer:
-        client = self._clients.take()
+        client, task = self._clients.take(), asyncio.current_task()
+        self._under_way.add(task)
         try:
             request = self._clients.request(client, url, body, headers, timeout)
             # A redirect would carry the token to whoever it names; `auth=None` keeps .netrc out.
             answer = await client.send(request, auth=None, follow_redirects=False)
             return RawAnswer(answer.status_code, answer.headers, answer.content)
+        except asyncio.CancelledError:
+            if task is None or task not in self._ended or task.uncancel() > 0:
+                raise  # by the caller
         finally:
             self._clients.give_back(client)
+            self._no_longer_under_way(task)
+        raise NoAnswer(sent=True, timed_out=False, reason="the client was closed")
+
+    def _no_longer_under_way(self, task: asyncio.Task[Any] | None) -> None:
+        self._under_way.discard(task)
+        if self._all_ended is not None and not self._under_way and not self._all_ended.done():
+            self._all_ended.set_result(None)
 
     async def aclose(self) -> None:
-        """Closes the clients that were made here; one that was given stays open. May be called twice."""
+        """Ends what is under way and closes the clients that were made here. May be called twice.
+
+        A client that was given stays open.
+        """
         self._closed = True
+        loop = asyncio.get_running_loop()
+        if self._under_way and loop is self._loop:
+            self._all_ended = self._all_ended or loop.create_future()
+            # Some transports would go on with a connection that is just being made, and send the request.
+            for task in self._under_way - self._ended:
+                if task is not None:
+                    self._ended.add(task)
+                    task.cancel()
+            await asyncio.wait([self._all_ended])
         await self._clients.aclose()

@@ -49,9 +49,9 @@ async def wire(client: httpx.AsyncClient | None = None, *, timeout: float = 30.0
         await made.aclose()
 
 
-async def failure(made: Wire, url: str, **options: Any) -> NoAnswer:
+async def failure(made: Wire, url: str, body: bytes = b"token=S3CR3T", **options: Any) -> NoAnswer:
     with pytest.raises(NoAnswer) as caught:
-        await made.send(url, b"token=S3CR3T", {"X-Token": "S3CR3T"}, **options)
+        await made.send(url, body, {"X-Token": "S3CR3T"}, **options)
     return caught.value
 
 
@@ -252,6 +252,104 @@ async def test_what_is_sent_after_close_is_refused_and_opens_nothing() -> None:
             with pytest.raises(ClientStateError, match="closed"):
                 await made.send(url, b"{}", {})
             assert made._clients._made == []
+
+
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize("mine", [True, False])
+async def test_a1_closing_ends_what_is_under_way_and_nothing_is_sent_afterwards(turns: int, mine: bool) -> None:
+    heard: list[bytes] = []
+    connections: set[asyncio.StreamWriter] = set()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(writer)
+        while some := await reader.read(1000):
+            heard.append(some)
+        connections.remove(writer)
+
+    async with server(listen) as url, httpx.AsyncClient() as client:
+        made = Wire(None if mine else client, timeout=5)
+        sending = asyncio.create_task(made.send(url, b"{}", {}))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await made.aclose()
+        with pytest.raises((NoAnswer, ClientStateError)) as caught:
+            await sending
+        for _ in range(20):  # what is on its way yet arrives
+            await asyncio.sleep(0.001)
+        before = len(heard)
+        await asyncio.sleep(0.02)
+        assert len(heard) == before
+        if mine:
+            assert not connections
+        if isinstance(caught.value, NoAnswer):
+            assert caught.value.sent
+        assert not sending.cancelled()
+        assert sending.cancelling() == 0
+        assert not made._under_way
+
+
+async def hear_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.read(1000):
+        pass
+
+
+async def test_a1_a_caller_that_is_cancelled_while_the_client_closes_stays_cancelled() -> None:
+    async with server(hear_all) as url:
+        made = Wire(None, timeout=5)
+        sending = asyncio.create_task(made.send(url, b"{}", {}))
+        await asyncio.sleep(0.01)
+        assert made._under_way
+        closing = asyncio.create_task(made.aclose())
+        await asyncio.sleep(0)
+        sending.cancel()
+        await closing
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+
+
+async def test_a1_a_timeout_of_the_caller_is_his_also_while_the_client_closes() -> None:
+    async with server(hear_all) as url:
+        made = Wire(None, timeout=5)
+
+        async def within(seconds: float) -> None:
+            async with asyncio.timeout(seconds):
+                await made.send(url, b"{}", {})
+
+        late = asyncio.create_task(within(60))
+        await asyncio.sleep(0.01)
+        await made.aclose()
+        with pytest.raises(NoAnswer):
+            await late
+
+
+async def test_a_large_body_arrives_whole_and_without_a_warning() -> None:
+    body = b"{" + b"x" * 3_000_000 + b"}"
+    heard: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await whole_request(reader))
+        writer.write(FINE)
+        await writer.drain()
+
+    async with server(answer) as url, wire() as made:
+        assert (await made.send(url, body, {"Content-Type": "application/json"})).body == BODY
+    head, _, rest = heard[0].partition(b"\r\n\r\n")
+    assert rest == body
+    assert b"content-length: %d" % len(body) in head.lower()
+    assert b"chunked" not in head.lower()
+    assert b"application/json" in head
+
+
+async def test_a_body_that_nobody_takes_was_sent_and_ends_in_time() -> None:
+    async def take_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await gone.wait()
+
+    gone = asyncio.Event()
+    async with server(take_nothing) as url, wire(timeout=0.1) as made, asyncio.timeout(20):
+        error = await failure(made, url, b"x" * 30_000_000)
+        gone.set()
+    assert (error.sent, error.timed_out, error.reason) == (True, True, "WriteTimeout")
 
 
 def test_a_second_event_loop_is_refused() -> None:

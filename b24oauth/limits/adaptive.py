@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from b24oauth.limits.operating import OperatingLimiter
@@ -27,6 +28,12 @@ class AdaptiveDelayer:
         self.total_delay = 0.0
         self._operating = operating
         self._wall_clock = wall_clock
+
+    @property
+    def pauses_from(self) -> float:
+        """Execution time from which calls of a method pause, seconds; infinite when they never do."""
+        limit = self._operating.config.limit
+        return limit * self.config.threshold_percent / 100 if self.config.enabled else math.inf
 
     def delay_for(self, method: str) -> float:
         """Seconds a call of this method should pause, 0 for none."""

@@ -71,6 +71,7 @@ class RestrictionManager:
         self.rate = RateLimiter(self._params.rate_limit, wall_clock=clock)
         self.operating = OperatingLimiter(self._params.operating_limit, wall_clock=clock)
         self.adaptive = AdaptiveDelayer(self._params.adaptive_config, self.operating, wall_clock=clock)
+        self._carefree = self._used_without_waiting()
         self._retries = self._consecutive_errors = self._limit_hits = 0
         self._error_counts: dict[str, int] = {}
 
@@ -89,6 +90,18 @@ class RestrictionManager:
             await self.rate.set_config(params.rate_limit)
         self.operating.config = params.operating_limit
         self.adaptive.config = params.adaptive_config
+        self._carefree = self._used_without_waiting()
+
+    def _used_without_waiting(self) -> float:
+        """Execution time that a method may have used without anybody waiting for it, seconds; most calls are such."""
+        return min(self.operating.exhausted_from, self.adaptive.pauses_from)
+
+    def _is_carefree(self, methods: Collection[str]) -> bool:
+        used, carefree = self.operating.used, self._carefree
+        for method in methods:  # noqa: SIM110 - on the way of every call, where a generator would cost the most of it
+            if used(method) >= carefree:
+                return False
+        return True
 
     def budget_wait(self, methods: Collection[str]) -> float:
         """Seconds that a request must or should wait for the execution time of its methods.
@@ -96,6 +109,8 @@ class RestrictionManager:
         Args:
             methods: The method, or the inner methods of a batch.
         """
+        if self._is_carefree(methods):
+            return 0.0
         blocked = max(map(self.operating.time_to_free, methods), default=0.0)
         if blocked > 0:
             return blocked
@@ -110,6 +125,8 @@ class RestrictionManager:
         Args:
             methods: The method, or the inner methods of a batch.
         """
+        if self._is_carefree(methods):
+            return 0.0
         return max(self.operating.time_to_free(method, guess=0.0) for method in methods)
 
     async def wait(self, seconds: float) -> None:

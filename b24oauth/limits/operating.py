@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -56,6 +57,18 @@ class OperatingLimiter:
         self._wall_clock = wall_clock
         self._uses: dict[str, OperatingUse] = {}
 
+    def used(self, method: str) -> float:
+        """Execution time that a method has used as far as it was told, seconds; infinite for one that was refused."""
+        use = self._uses.get(method)
+        if use is None:
+            return 0.0
+        return use.operating if use.blocked_until is None else math.inf
+
+    @property
+    def exhausted_from(self) -> float:
+        """Execution time from which a method waits, seconds."""
+        return max(_SHORTEST_LIMIT, self.config.limit - _RESERVE)
+
     def use_of(self, method: str) -> OperatingUse | None:
         """What is known of a method, None when nothing is or it is too old."""
         use = self._uses.get(method)
@@ -79,7 +92,7 @@ class OperatingLimiter:
         now = self._wall_clock()
         if use.blocked_until is not None:
             return max(0.0, use.blocked_until - now)
-        if use.operating < max(_SHORTEST_LIMIT, self.config.limit - _RESERVE):
+        if use.operating < self.exhausted_from:
             return 0.0
         return self._until_reset(use, now) or guess
 

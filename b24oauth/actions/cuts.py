@@ -71,15 +71,18 @@ def spread(pages: int | None, *, most: int, concurrency: int, at_once: int) -> t
         pages: Its length; None when it is not known.
         most: Commands of one request.
         concurrency: Requests under way.
-        at_once: Segments that may be cut off a longer list.
+        at_once: Segments that may be cut off.
 
     Returns:
         Pages of a segment, and how many segments are cut off its beginning.
     """
     # The command behind the last page, which shows that there is no more, goes with the same request.
     largest = most - 1
-    if pages is None or pages > largest * at_once:
+    if pages is None:
         return largest, at_once
+    if whole := pages // (largest * concurrency):
+        return largest, min(at_once, whole * concurrency)
+    # The last requests shall be as long as each other.
     count = max(math.ceil(pages / largest), min(concurrency, pages // _SMALL))
     return math.ceil(pages / count), count - 1
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from b24oauth.actions.cuts import Mark, Marks, Survey, are_alike, in_requests, spread
-from b24oauth.actions.segments import Ask, Density, Segment, Segments
+from b24oauth.actions.estimates import Estimates
+from b24oauth.actions.segments import Ask, Segment, Segments
 from b24oauth.protocol.listing import PAGE_SIZE, KeysetPager
 
 __all__ = ["Plan"]
@@ -28,9 +29,6 @@ _SMALL_REQUEST: Final = 20
 _SMALL_PIECE: Final = 5
 # What is left is long when it takes more requests than this.
 _LONG: Final = 2
-# Commands that found nothing, as far as that is no reason to stop guessing: so many, and a share of the useful ones.
-_FREE_WASTE: Final = 10
-_MOST_WASTE: Final = 0.05
 # More pages than any list has.
 _ALL: Final = 10**9
 
@@ -46,15 +44,13 @@ class Plan:
     """
 
     def __init__(self, pager: KeysetPager, *, most: int, concurrency: int, wanted: int | None = None) -> None:
-        self.useful = self.wasted = self.rows = 0
         self._most = most
         self._concurrency = concurrency
         self._wanted = wanted
         self._pager = pager
         self._id_of = pager.identifier
         self._segments = Segments(Segment(cursor=pager.cursor, end=pager.last))
-        self._overall = Density()
-        self._greatest: int | None = None
+        self._known = Estimates()
         self._wants_greatest = most > 1
         self._surveyed_to = pager.cursor
         self._survey: Survey | None = None
@@ -105,8 +101,8 @@ class Plan:
 
     def _share(self, free: int) -> int:
         """Pages of a request: what is left is spread over those that may begin, but not too thinly."""
-        known = (segment for segment in self._askable() if self._is_even(segment) or segment.left is not None)
-        expected = [self._expected(segment) for segment in known]
+        sure = (segment for segment in self._askable() if self._known.is_even(segment) or segment.left is not None)
+        expected = [self._expected(segment) for segment in sure]
         if not expected:
             return self._most
         least = _SMALL_REQUEST if max(expected) > _SMALL_REQUEST else _SMALL_PIECE
@@ -117,29 +113,29 @@ class Plan:
         for segment in self._askable():
             expected = self._expected(segment)
             # Only where rows lie evenly may a segment be cut wherever it suits.
-            room = share if asks or self._is_even(segment) else self._most
+            room = share if asks or self._known.is_even(segment) else self._most
             count = min(expected, room - sum(ask.count for ask in asks), self._still_wanted())
             if segment is self._segments.front and not segment.pages:
                 count = max(1, count)  # or nothing could ever be given on
             elif count < (self._least_piece(segment, expected) if asks else 1) or count > self._space():
                 break
             asks.append(self._ask(segment, count))
-        if asks and self.rows and self._wants_greatest and self._still_wanted() > self._most:
+        if asks and self._known.rows and self._wants_greatest and self._still_wanted() > self._most:
             self._wants_greatest = False
             asks.append(Ask(asks[0].segment, greatest=True))
         return asks
 
     def _ask(self, segment: Segment, count: int) -> Ask:
-        pages = self._pages_left(segment)
+        pages = self._known.pages_left(segment)
         segment.asked = count
-        if self._is_even(segment) and pages > count:
-            surely = max(1, count - self._slack(segment))
-            self._segments.split(segment, segment.cursor + math.ceil(surely * PAGE_SIZE * self._span_in(segment)))
+        if self._known.is_even(segment) and pages > count:
+            surely = max(1, count - self._known.slack(segment))
+            self._segments.split(segment, segment.cursor + math.ceil(surely * PAGE_SIZE * self._known.span_in(segment)))
         return Ask(segment, count, whole=pages <= count)
 
     def _least_piece(self, segment: Segment, expected: int) -> int:
         """Pages below which the beginning of a segment does not go with what is before it."""
-        return min(_SMALL_PIECE, expected) if self._is_even(segment) else expected
+        return min(_SMALL_PIECE, expected) if self._known.is_even(segment) else expected
 
     def _askable(self) -> Iterator[Segment]:
         """Segments that may be asked for more; none behind one that failed."""
@@ -152,45 +148,19 @@ class Plan:
 
     # --- estimates ---------------------------------------------------------------------------------------------------
 
-    @property
-    def _affordable(self) -> int:
-        """Commands that may be in vain; below zero, estimates are not trusted any more."""
-        return math.floor(_FREE_WASTE + _MOST_WASTE * self.useful - self.wasted)
-
-    def _is_even(self, segment: Segment) -> bool:
-        return segment.density is not None and self._affordable >= 0
-
-    def _span_in(self, segment: Segment) -> float:
-        if segment.density is not None:
-            return segment.density.span
-        return segment.span or self._overall.span
-
-    def _slack(self, segment: Segment) -> int:
-        """Pages more than expected in a piece, since rows with gaps between them never lie quite evenly."""
-        return 0 if self._span_in(segment) <= 1.0 else 1
-
-    def _end_of(self, segment: Segment) -> int:
-        known = segment.cursor if self._greatest is None else max(self._greatest, segment.cursor)
-        return known if segment.end is None else min(segment.end, known)
-
-    def _pages_left(self, segment: Segment) -> int:
-        if segment.left is not None and not self._is_even(segment):
-            return segment.left // PAGE_SIZE + 1
-        return math.ceil((self._end_of(segment) - segment.cursor) / self._span_in(segment) / PAGE_SIZE)
-
     def _expected(self, segment: Segment) -> int:
         """Pages to ask for."""
-        pages, seen = self._pages_left(segment), segment.rows // PAGE_SIZE
-        if self._is_even(segment):
-            expected = pages + self._slack(segment) if pages > 1 else 1
+        pages, seen = self._known.pages_left(segment), segment.rows // PAGE_SIZE
+        if self._known.is_even(segment):
+            expected = pages + self._known.slack(segment) if pages > 1 else 1
         elif segment.left is not None:
             expected = pages
         elif pages > 0:
-            sure = self._affordable >= 0 or segment is self._segments.front
+            sure = self._known.affordable >= 0 or segment is self._segments.front
             expected = min(pages, 2 * seen if sure else seen // 2)
         else:
             # Behind the greatest identifier, or not knowing it.
-            expected = 1 if segment.cursor == self._greatest else seen + 1
+            expected = 1 if segment.cursor == self._known.greatest else seen + 1
         return max(segment.least, expected)
 
     def _space(self) -> int:
@@ -201,24 +171,25 @@ class Plan:
         """Pages that the caller wants beside those under way."""
         if self._wanted is None:
             return _ALL
-        return -(-(self._wanted - self.rows) // PAGE_SIZE) - sum(segment.asked for segment in self._segments)
+        return -(-(self._wanted - self._known.rows) // PAGE_SIZE) - sum(segment.asked for segment in self._segments)
 
     # --- cuts --------------------------------------------------------------------------------------------------------
 
     def _cuts(self, free: int) -> list[list[Ask]]:
         """What is asked for to learn where what is left can be cut, if it is long enough."""
-        if self._greatest is None or self._survey is not None or any(segment.error for segment in self._segments):
+        last = self._segments.last
+        if last.asked or last.done or self._survey is not None or self._known.greatest is None:
             return []
-        if self._affordable < 0 and not self._uneven:
+        if any(segment.error for segment in self._segments):
+            return []
+        if not self._uneven and (self._known.affordable < 0 or not self._known.is_as_counted(self._segments)):
             self._uneven = True
             self._drop(self._segments.not_begun()[1:])
-        last = self._segments.last
-        if last.asked or last.done:
-            return []
+            last = self._segments.last
         if self._uneven:
             last.density = None
         # What is short, the portal counts quickly.
-        short = last.left is not None and self._pages_left(last) <= self._most * self._concurrency
+        short = last.left is not None and last.left <= _SURVEYED_WINDOWS * self._most * self._concurrency * PAGE_SIZE
         if self._counts and last.density is None and (self._uneven or short):
             return self._ask_marks(free) if self._wants_marks(last) else []
         return self._ask_survey(free) if not self._uneven and self._wants_survey(last) else []
@@ -226,17 +197,17 @@ class Plan:
     def _wants_survey(self, last: Segment) -> bool:
         """True when so much is left that a survey pays, and none speaks for it."""
         long = _LONG * self._most
-        window = self._most * self._concurrency * PAGE_SIZE * self._span_in(last)
-        surveyed = self._surveyed_to - last.cursor > window or self._surveyed_to >= self._end_of(last)
-        return not surveyed and self._pages_left(last) > long and self._space() > long and self._still_wanted() > long
+        window = self._most * self._concurrency * PAGE_SIZE * self._known.span_in(last)
+        surveyed = self._surveyed_to - last.cursor > window or self._surveyed_to >= self._known.end_of(last)
+        return not surveyed and min(self._known.pages_left(last), self._space(), self._still_wanted()) > long
 
     def _ask_survey(self, free: int) -> list[list[Ask]]:
-        last, pages = self._segments.last, self._pages_left(self._segments.last)
+        last, pages = self._segments.last, self._known.pages_left(self._segments.last)
         most = _SURVEYED_WINDOWS * self._most * self._concurrency
-        far = last.cursor + int(most * PAGE_SIZE * self._span_in(last))
-        self._surveyed_to = self._end_of(last) if pages <= most else far
+        far = last.cursor + int(most * PAGE_SIZE * self._known.span_in(last))
+        self._surveyed_to = self._known.end_of(last) if pages <= most else far
         step = (self._surveyed_to - last.cursor) // (_PROBES + 1)
-        begin, survey = last.cursor, Survey([last], usual=self._span_in(last))
+        begin, survey = last.cursor, Survey([last], usual=self._known.span_in(last))
         last.density = None
         for number in range(1, _PROBES + 1):
             probe = self._segments.split(survey.segments[-1], begin + number * step)
@@ -250,15 +221,15 @@ class Plan:
     def _wants_marks(self, last: Segment) -> bool:
         """True when what is left takes several requests, and few others can begin before."""
         before = [segment for segment in self._segments if not (segment is last or segment.asked or segment.done)]
-        few = sum(map(self._pages_left, before)) < self._most * self._concurrency
-        long = min(self._pages_left(last), self._still_wanted()) > self._most
+        few = sum(map(self._known.pages_left, before)) < self._most * self._concurrency
+        long = min(self._known.pages_left(last), self._still_wanted()) > self._most
         return few and long and self._space() > self._most
 
     def _ask_marks(self, free: int) -> list[list[Ask]]:
         last = self._segments.last
-        pages = None if last.left is None else min(self._pages_left(last), self._still_wanted())
+        pages = None if last.left is None else min(self._known.pages_left(last), self._still_wanted())
         of_segment, count = spread(pages, most=self._most, concurrency=self._concurrency, at_once=self._marks_at_once)
-        count = min(count, free * self._most if pages is not None else self._affordable)
+        count = min(count, free * self._most if pages is not None else self._known.affordable)
         self._marks = Marks(last, of_segment * PAGE_SIZE, max(1, count))
         last.asked = len(self._marks.waiting)
         # The first ones are waited for; those that follow are asked for in time.
@@ -285,15 +256,15 @@ class Plan:
         """Takes some for never having been cut off; their rows come once more."""
         self._segments.drop(segments)
         for segment in segments:
-            self.rows -= segment.rows
-            self.useful -= len(segment.pages)
-            self.wasted += len(segment.pages)
+            self._known.rows -= segment.rows
+            self._known.useful -= len(segment.pages)
+            self._known.wasted += len(segment.pages)
 
     def _cut(self, marks: Marks) -> None:
         """Cuts a segment at its marks, which are the first pages of what follows."""
         self._marks = None
         segment = marks.segment
-        left = segment.left if marks.total is None else self._counted(segment, marks.total)
+        left = segment.left if marks.total is None else self._known.counted(segment, marks.total)
         segment.asked = taken = 0
         for mark in marks.usable():
             rest = self._segments.split(segment, mark.first - 1)
@@ -301,7 +272,7 @@ class Plan:
             rest.left = left = None if left is None else max(0, left - marks.distance)
             self._take(rest, mark.page)
             segment, taken = rest, len(mark.page)
-        self.wasted += marks.wasted
+        self._known.wasted += marks.wasted
         self._counts = marks.lost or segment is not marks.segment
 
     # --- what came ---------------------------------------------------------------------------------------------------
@@ -325,15 +296,12 @@ class Plan:
             self._learn_rows(ask, pages)
 
     def _learn_extent(self, segment: Segment, pages: Sequence[list[Any]], total: int | None) -> None:
-        self._greatest = self._id_of(pages[0][0]) if pages and pages[0] else None
-        segment.left = self._counted(segment, None if total is None else total - self.rows)
+        self._known.greatest = self._id_of(pages[0][0]) if pages and pages[0] else None
+        segment.left = self._known.counted(segment, None if total is None else total - self._known.rows)
+        self._known.total = None if segment.left is None else total
         if segment.left:
-            overall = max(1.0, (self._end_of(segment) - segment.cursor) / segment.left)
-            self._uneven = not are_alike(overall, self._span_in(segment))
-
-    def _counted(self, segment: Segment, rows: int | None) -> int | None:
-        """Rows behind a cursor, None when there cannot be so many: the portal counted something else."""
-        return rows if rows is not None and 0 <= rows <= self._end_of(segment) - segment.cursor else None
+            overall = max(1.0, (self._known.end_of(segment) - segment.cursor) / segment.left)
+            self._uneven = not are_alike(overall, self._known.span_in(segment))
 
     def _learn_mark(self, rows_before: int, pages: Sequence[list[Any]], total: int | None) -> None:
         marks = self._marks
@@ -361,7 +329,7 @@ class Plan:
         segment.least = 2 * segment.least if ask.whole and ask.count <= segment.least else 1
         for position, page in enumerate(pages):
             if segment.done:
-                self.wasted += 1
+                self._known.wasted += 1
             elif position and page and max(map(self._id_of, (page[0], page[-1]))) <= segment.cursor:
                 # The reference to the page before was empty, which selects from the start: asked anew from here.
                 self.go_plainly()
@@ -374,12 +342,12 @@ class Plan:
         last = self._pager.last_in_order(page, before) if page else before
         rows = page if end is None or last <= end else [row for row in page if self._id_of(row) <= end]
         segment.take(rows, done=len(page) < PAGE_SIZE or (end is not None and last >= end), last=last)
-        for density in filter(None, (self._overall, segment.density)):
+        for density in filter(None, (self._known.overall, segment.density)):
             density.covered += segment.cursor - before
             density.rows += len(rows)
-        self.rows += len(rows)
-        self.useful += bool(rows)
-        self.wasted += not rows
+        self._known.rows += len(rows)
+        self._known.useful += bool(rows)
+        self._known.wasted += not rows
 
     def failed(self, ask: Ask, error: Exception) -> None:
         """Notes that a part of a request failed for good."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 
+from b24oauth.protocol.listing import PAGE_SIZE
+
 __all__ = ["Ask", "Density", "Segment", "Segments"]
 
 
@@ -127,11 +129,15 @@ class Segments:
             self._segments.remove(segment)
 
     def not_begun(self) -> list[Segment]:
-        """Those at the end that nothing is under way in."""
-        position = len(self._segments)
-        while position > 0 and not (self._segments[position - 1].asked or self._segments[position - 1].done):
-            position -= 1
-        return self._segments[position:]
+        """Those at the end that nothing is under way in; a page at most has come in all but the first."""
+        found: list[Segment] = []
+        for segment in reversed(self._segments):
+            if segment.asked or segment.done:
+                break
+            found.insert(0, segment)
+            if segment.rows > PAGE_SIZE:
+                break
+        return found
 
 
 @attrs.frozen

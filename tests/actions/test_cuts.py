@@ -44,9 +44,12 @@ def test_a_page_that_is_lost_or_shows_nothing_in_its_segment_is_not_even(page: l
 @pytest.mark.parametrize(
     ("pages", "expected"),
     [
-        (None, (49, 10)),
-        (491, (49, 10)),
-        (490, (49, 9)),  # ten segments, the last of which is what is left
+        (None, (49, 30)),
+        (5_000, (49, 30)),
+        (1_000, (49, 20)),
+        (499, (49, 10)),
+        (490, (49, 10)),
+        (489, (49, 9)),  # ten segments, the last of which is what is left
         (397, (40, 9)),
         (60, (20, 2)),
         (51, (26, 1)),
@@ -55,12 +58,7 @@ def test_a_page_that_is_lost_or_shows_nothing_in_its_segment_is_not_even(page: l
 def test_a_list_is_cut_so_that_each_segment_with_what_shows_its_end_fits_into_a_request(
     pages: int | None, expected: tuple[int, int]
 ) -> None:
-    assert spread(pages, most=50, concurrency=10, at_once=10) == expected
-
-
-def test_what_is_asked_for_at_once_may_be_more_than_the_requests_under_way() -> None:
-    assert spread(10_000, most=50, concurrency=10, at_once=50) == (49, 50)
-    assert spread(1_000, most=50, concurrency=10, at_once=50) == (48, 20)
+    assert spread(pages, most=50, concurrency=10, at_once=30) == expected
 
 
 def test_single_pages_are_shared_out_over_the_requests_that_may_begin() -> None:

@@ -45,6 +45,16 @@ SHAPES: dict[str, list[int]] = {
     "a tenth power": [int((number / 20_000) ** 10 * 2_000_000) + number for number in range(1, 20_001)],
     "exponential": [int(1.001**number) + number for number in range(20_000)],
     "gaps of every size": list(accumulate(int(SEED.paretovariate(0.7)) for _ in range(20_000))),
+    "sparse, then dense in a small place": [*range(1, 400_000, 40), *range(400_001, 410_001)],
+}
+# More than the portal is asked to count: 120,000 rows.
+LONG_SHAPES: dict[str, list[int]] = {
+    "dense": list(range(1, 120_001)),
+    "sparse": sorted(SEED.sample(range(1, 2_000_000), 120_000)),
+    "sparse, then dense in a small place": [*range(1, 2_400_000, 40), *range(2_400_001, 2_460_001)],
+    "small clusters": [1_000 * cluster + row for cluster in range(4_000) for row in range(1, 31)],
+    "large clusters": [1_000_000 * cluster + row for cluster in range(30) for row in range(1, 4_001)],
+    "ever sparser": [number * number for number in range(1, 120_001)],
 }
 
 
@@ -67,6 +77,17 @@ async def test_b1_every_row_comes_once_in_order_and_little_is_asked_in_vain(shap
     seen, _ = await export(portal)
     assert seen == SHAPES[shape]
     assert commands(portal) <= 1.05 * len(seen) / 50
+
+
+@pytest.mark.parametrize("shape", LONG_SHAPES)
+async def test_b1_very_long_lists_come_as_fast_with_as_little_in_vain(shape: str) -> None:
+    portal = fake_portal(latency=0.05, command_latency=0.02)
+    portal.rows("crm.deal", ids=LONG_SHAPES[shape])
+    seen, seconds = await export(portal)
+    assert seen == LONG_SHAPES[shape]
+    assert commands(portal) <= 1.1 * len(seen) / 50
+    assert len([request for request in portal.requests if request.method == "batch"]) <= 1.6 * len(seen) / 2_500
+    assert len(seen) / seconds >= 15_000
 
 
 @pytest.mark.parametrize(("command", "rows_a_second"), [(0.0, 80_000), (0.02, 16_000)])

@@ -21,6 +21,7 @@ from b24oauth.actions.segments import Ask
 from b24oauth.errors import AjaxError, BadResponseError, RequestInfo
 from b24oauth.http.client import HttpClient
 from b24oauth.http.retry import is_refused_command
+from b24oauth.narrowing import is_mapping
 from b24oauth.protocol.listing import PAGE_SIZE, KeysetPager, Pager
 from b24oauth.protocol.pages import whole_number
 from b24oauth.result import AjaxResult
@@ -29,6 +30,10 @@ __all__ = ["SoftError", "WalkOptions", "walk"]
 
 # Unless the caller says otherwise; the gate of the client lets no more through by default.
 _CONCURRENCY: Final = 10
+# How long a request lasts at the portal as long as it does not say so, seconds.
+_USUAL_REQUEST: Final = 1.0
+# The portal ends what takes longer, seconds.
+_LONGEST_REQUEST: Final = 60.0
 _NOT_IN_BATCH: Final = "ERROR_BATCH_METHOD_NOT_ALLOWED"
 
 
@@ -126,6 +131,11 @@ async def _tell(options: WalkOptions, done: int, total: int | None) -> None:
             await told
 
 
+def _duration(time: object, otherwise: float) -> float:
+    duration = time.get("duration") if is_mapping(time) else None
+    return float(duration) if isinstance(duration, (int, float)) and 0 < duration < _LONGEST_REQUEST else otherwise
+
+
 def _raise_soft(answer: AjaxResult[Any]) -> None:
     for error in answer.get_errors():
         raise SoftError(error) if isinstance(error, AjaxError) else error
@@ -151,12 +161,17 @@ class _Fetcher:
         self._options = options
         self._plan = plan
         self._refusals = http.refusals()
+        self._lasts = _USUAL_REQUEST
 
     def begin(self, concurrency: int) -> None:
         """Sends as much as may be under way."""
         # Several may have ended in the same turn of the loop: what is left is spread over all of them.
         self.under_way = {task for task in self.under_way if not task.done()}
-        for asks in self._plan.requests(concurrency - len(self.under_way)):
+        under_way = len(self.under_way)
+        if under_way >= concurrency:
+            return
+        free = self._http.worth_beginning(concurrency - under_way, under_way, self._lasts)
+        for asks in self._plan.requests(free):
             self.under_way.add(asyncio.create_task(self._fetch(asks), name="b24oauth list walk"))
 
     async def stop(self) -> None:
@@ -197,6 +212,7 @@ class _Fetcher:
             times_of=lambda payload: times_by_method(payload, commands),
         )
         _raise_soft(answer)
+        self._lasts = _duration(answer.payload.get("time"), self._lasts)
         rows = read_rows(answer.payload, commands, self._http.api_version)
         parts, begin = list[_Part](), 0
         for ask in asks:

@@ -112,6 +112,10 @@ class HttpClient:
         """The access token in use, valid or not, for telling whether it was renewed meanwhile."""
         return self._services.keeper.params.access_token
 
+    def worth_beginning(self, requests: int, under_way: int, seconds: float) -> int:
+        """How many of a caller's requests can be of use now, as `RestrictionManager.worth_beginning` says."""
+        return self._services.limits.worth_beginning(requests, under_way, seconds)
+
     def refusals(self) -> Refusals:
         """What waits until commands of a batch that the portal refused for now may be sent again."""
         return Refusals(self._services)

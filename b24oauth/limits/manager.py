@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -128,6 +129,19 @@ class RestrictionManager:
         if self._is_carefree(methods):
             return 0.0
         return max(self.operating.time_to_free(method, guess=0.0) for method in methods)
+
+    def worth_beginning(self, requests: int, under_way: int, seconds: float) -> int:
+        """How many of a caller's requests can be of use now: others would only stand in the line before other callers.
+
+        Args:
+            requests: How many he could begin.
+            under_way: How many of his are under way.
+            seconds: How long one of them takes.
+        """
+        room = self.rate.room(requests)
+        # One that waits is ready when the next place is given.
+        to_keep_pace = math.ceil(self.rate.drain_rate * seconds) + 1 - under_way
+        return room if room == requests else min(requests, max(room, to_keep_pace))
 
     async def wait(self, seconds: float) -> None:
         """Waits, and counts it."""

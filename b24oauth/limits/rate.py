@@ -84,6 +84,15 @@ class RateLimiter:
         """True when a call that came now would not be admitted at once."""
         return bool(self._line) or not self._bucket.has_capacity()
 
+    def room(self, calls: int) -> int:
+        """How many of so many calls would be admitted at once."""
+        if self._line:
+            return 0
+        room = min(calls, int(self._bucket.max_rate))
+        while room > 0 and not self._bucket.has_capacity(room):
+            room -= 1
+        return room
+
     async def acquire(self) -> Place:
         """Waits for a place in the bucket. Who is cancelled while waiting takes none.
 

@@ -399,6 +399,26 @@ async def test_what_is_asked_for_behind_the_last_page_may_fail(rows: int, concur
     assert len(seen) == rows
 
 
+async def test_l2_a_long_walk_leaves_others_their_turn_when_the_bucket_is_full() -> None:
+    portal = fake_portal(latency=0.05, command_latency=0.02, burst=50, drain=2)
+    portal.rows("crm.deal", ids=list(range(1, 250_001)))
+    waits: list[float] = []
+    async with connected(portal, restriction_params=ParamsFactory.get_default()) as b24:
+        walk = asyncio.create_task(rows_of(b24.actions.v2.fetch_list.make("crm.deal.list", {"select": ["ID"]})))
+        while not walk.done():
+            await asyncio.sleep(1)
+            begun = portal.clock.now()
+            await b24.actions.v2.call.make("crm.deal.get", {"id": 1})
+            waits.append(portal.clock.now() - begun)
+        assert len(await walk) == 250_000
+        others = len(waits)
+    assert portal.clock.elapsed >= 30  # the bucket was full for a while
+    assert max(waits) <= 2.0
+    # Nothing of the portal's rate is lost by that: all but the burst came at two a second.
+    assert len(portal.requests) - others >= 100
+    assert portal.clock.elapsed <= (len(portal.requests) - 50) / 2 * 1.05 + 3
+
+
 async def test_a_walk_goes_on_after_refusals_of_the_bucket() -> None:
     portal = fake_portal(latency=0.05, burst=8, drain=2)
     portal.rows("crm.deal", ids=SHAPES["sparse"])

@@ -171,7 +171,8 @@ def times_by_method(payload: Mapping[str, Any], commands: Sequence[Command]) -> 
 
 def _operating(time: Mapping[str, Any]) -> float:
     value = time.get("operating")
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    # Not made a float: a whole number may be too large for one.
+    return value if isinstance(value, (int, float)) else 0.0
 
 
 # --- sending ---------------------------------------------------------------------------------------------------------

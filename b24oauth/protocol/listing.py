@@ -255,7 +255,8 @@ class OffsetPager:
         self.total = whole_number(payload.get("total"))
         following = whole_number(payload.get("next"))
         self.done = following is None or not rows
-        if following is not None and following <= self.start and rows:
+        # What says that there is more, but not where, is no end either.
+        if (payload.get("next") if following is None else following <= self.start) and rows:
             raise stuck(self.method, "next")
         self.start = self.start if following is None else following
         return rows

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from operator import ge, itemgetter
-from typing import Any
+from typing import Any, Final
 
 from b24oauth.errors import BadResponseError, RequestInfo
 from b24oauth.narrowing import is_list, is_mapping
 
 __all__ = ["last_in_order", "rows_in", "stuck", "unreadable", "whole_number"]
+
+# Of a number of 64 bits. What is much longer Python refuses to read or to write, and no identifier is.
+_MOST_DIGITS: Final = 20
+_LARGEST: Final = 10**_MOST_DIGITS - 1
 
 
 def rows_in(payload: Mapping[str, Any], key: str | None, method: str) -> list[Any]:
@@ -44,10 +48,12 @@ def _names_in(result: Mapping[str, Any]) -> str:
 
 
 def whole_number(value: object) -> int | None:
-    """A whole number, which may be written as text; None for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
+    """A whole number of at most 20 digits, which may be written as text; None for anything else."""
+    if isinstance(value, str) and len(value) <= _MOST_DIGITS and value.isascii() and value.isdigit():
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST:
+        return value
+    return None
 
 
 def last_in_order(rows: Sequence[Any], key: str, after: int, method: str) -> int:

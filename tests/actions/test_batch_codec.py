@@ -55,6 +55,13 @@ def test_l4_times_of_other_commands_are_not_taken() -> None:
     assert times_by_method(answer, commands) == {"my.list": {"operating": 7.0}}
 
 
+@pytest.mark.parametrize("operating", [10**400, 1e308])
+def test_l4_a_time_that_no_float_holds_is_compared_all_the_same(operating: float) -> None:
+    answer = {"result": {"result_time": [{"operating": 7.0}, {"operating": operating}, {"operating": "x"}]}}
+    commands = parse_calls([("my.list",), ("my.list",), ("my.list",)])
+    assert times_by_method(answer, commands) == {"my.list": {"operating": operating}}
+
+
 @pytest.mark.parametrize(
     "answer", [["a", "b"], {"0": "a", "1": "b"}, {"one": "a", "two": "b"}, {"two": "b", "one": "a"}]
 )

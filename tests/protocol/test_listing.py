@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from b24oauth import InvalidParamsError
+from b24oauth import BadResponseError, InvalidParamsError
 from b24oauth.protocol.encoding import encode_query
-from b24oauth.protocol.listing import KeysetPager, listing_of
+from b24oauth.protocol.listing import KeysetPager, OffsetPager, V3KeysetPager, listing_of
 from b24oauth.testing.brackets import parse_query
 
 
+OPTIONS: tuple[Any, ...] = ("id_key", "cursor_id_key", "result_key", "paging")
+
+
 def pager(given_params: dict[str, Any], **options: Any) -> KeysetPager:
-    named = {"id_key": None, "cursor_id_key": None, "result_key": None, "paging": None, **options}
+    named = {**dict.fromkeys(OPTIONS), **options}
     return KeysetPager(method="my.list", given=given_params, listing=listing_of("my.list", **named))
 
 
@@ -68,8 +71,42 @@ def test_what_cannot_be_sent_is_refused_with_its_place() -> None:
 
 @pytest.mark.parametrize(
     ("own", "last", "can_be_cut"),
-    [({}, None, True), ({"<=ID": 9}, 9, True), ({"<=ID": "9"}, 9, True), ({"<=ID": "soon"}, None, False)],
+    [({}, None, True), ({"<=ID": "9" * 5000}, None, False), ({"<=ID": 9}, 9, True), ({"<=ID": "9"}, 9, True), ({"<=ID": "soon"}, None, False)],
 )
 def test_the_callers_own_end_is_the_end_of_the_walk(own: dict[str, Any], last: int | None, can_be_cut: bool) -> None:
     walk = pager({"filter": own})
     assert (walk.last, walk.can_be_cut) == (last, can_be_cut)
+
+
+# --- numbers that no list has -----------------------------------------------------------------------------------------
+
+HUGE = ["9" * 5000, 10**400]
+
+
+@pytest.mark.parametrize("huge", HUGE)
+def test_b1_an_identifier_too_large_to_be_one_ends_no_walk_in_silence(huge: Any) -> None:
+    with pytest.raises(BadResponseError, match="no usable `ID`"):
+        pager({}).identifier({"ID": huge})
+    v3 = V3KeysetPager(method="my.list", given={}, id_key="id", cursor_id_key="id", result_key="items", limit=50)
+    with pytest.raises(BadResponseError, match="no usable `id`"):
+        v3.read({"result": {"items": [{"id": huge}]}})
+
+
+@pytest.mark.parametrize("huge", HUGE)
+def test_a_bound_too_large_to_be_an_identifier_is_refused_with_its_place(huge: Any) -> None:
+    with pytest.raises(InvalidParamsError, match=r"filter\.>ID: must be a whole number"):
+        pager({"filter": {">ID": huge}})
+
+
+@pytest.mark.parametrize("following", [*HUGE, "soon", 50.5])
+def test_b1_a_next_page_that_cannot_be_asked_for_is_no_end(following: Any) -> None:
+    walk = OffsetPager(method="user.get", given={}, listing=listing_of("user.get", **dict.fromkeys(OPTIONS)))
+    with pytest.raises(BadResponseError, match="`next`"):
+        walk.read({"result": [{"ID": "1"}], "next": following})
+
+
+@pytest.mark.parametrize("total", HUGE)
+def test_a_total_too_large_to_be_one_is_unknown(total: Any) -> None:
+    walk = OffsetPager(method="user.get", given={}, listing=listing_of("user.get", **dict.fromkeys(OPTIONS)))
+    assert walk.read({"result": [{"ID": "1"}], "total": total}) == [{"ID": "1"}]
+    assert (walk.total, walk.done) == (None, True)

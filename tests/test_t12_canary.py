@@ -176,6 +176,12 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "percent-encoded in lower case": lambda secret: re.sub("%..", lambda pair: pair[0].lower(), quote(secret, safe="")),
     "as a form": quote_plus,
     "encoded twice": lambda secret: quote(quote(secret, safe=""), safe=""),
+    "encoded twice in lower case": lambda secret: re.sub(
+        "%25..", lambda pair: pair[0].lower(), quote(quote(secret, safe=""), safe="")
+    ),
+    "encoded three times": lambda secret: quote(quote(quote(secret, safe=""), safe=""), safe=""),
+    "all percent-encoded": lambda secret: "".join(f"%{byte:02X}" for byte in secret.encode()),
+    "in upper case": lambda secret: json.dumps(secret.upper())[1:-1],
     "slashes kept": quote,
 }
 ECHOES = {name: " ".join(map(spell, KNOWN)) for name, spell in SPELLINGS.items()}

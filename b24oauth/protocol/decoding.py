@@ -12,7 +12,7 @@ import attrs
 from b24oauth.error_codes import error_for
 from b24oauth.errors import AjaxError, BadResponseError, RequestInfo
 from b24oauth.narrowing import is_list, is_mapping
-from b24oauth.redaction import redact_validation, scrub
+from b24oauth.redaction import redact_validation, scrub, scrub_value
 from b24oauth.result import AjaxQuery, AjaxResult
 
 __all__ = ["ErrorText", "RawAnswer", "ajax_result", "decode", "decode_clean", "parse_json", "read_error"]
@@ -51,19 +51,7 @@ def decode(answer: RawAnswer, query: AjaxQuery) -> Mapping[str, Any] | AjaxError
     Returns:
         The decoded body of a success, or the error. An error inside of an HTTP 200 is an error with status 200.
     """
-    body = parse_json(answer.body)
-    ok = 200 <= answer.status < 300
-    if is_mapping(body):
-        fallback = "B24OAUTH_RESPONSE_ERROR" if ok else _transport_code(answer.status)
-        found = read_error(body, fallback)
-        if found is not None:
-            return _error(found, answer.status, query)
-        if ok:
-            return body
-    if ok:
-        return _bad_response(answer, query)
-    message = f"Request failed with status code {answer.status}"
-    return _error(ErrorText(_transport_code(answer.status), message), answer.status, query)
+    return decode_clean(answer, query, ())
 
 
 def decode_clean(answer: RawAnswer, query: AjaxQuery, secrets: Collection[str]) -> Mapping[str, Any] | AjaxError:
@@ -74,16 +62,19 @@ def decode_clean(answer: RawAnswer, query: AjaxQuery, secrets: Collection[str]) 
         query: What was asked for.
         secrets: What no error may repeat. The data of a success stay as they are.
     """
-    found = decode(answer, query)
-    if not isinstance(found, AjaxError):
-        return _with_clean_failures(found, secrets)
-    text, kind = _canonical(answer.body), answer.headers.get("content-type", "")
-    clean, clean_kind = scrub(text, secrets), scrub(kind, secrets)
-    if (clean, clean_kind) == (text, kind):
-        return found
-    body = clean.encode("utf-8", "surrogatepass")
-    again = decode(RawAnswer(answer.status, {"content-type": clean_kind}, body), query)
-    return again if isinstance(again, AjaxError) else found
+    body = parse_json(answer.body)
+    ok = 200 <= answer.status < 300
+    if is_mapping(body):
+        fallback = "B24OAUTH_RESPONSE_ERROR" if ok else _transport_code(answer.status)
+        found = read_error(body, fallback)
+        if found is not None:
+            return _error(_clean(found, secrets), answer.status, query)
+        if ok:
+            return _with_clean_failures(body, secrets)
+    if ok:
+        return _bad_response(answer, query, secrets)
+    message = f"Request failed with status code {answer.status}"
+    return _error(ErrorText(_transport_code(answer.status), message), answer.status, query)
 
 
 def read_error(body: Mapping[str, Any], fallback_code: str) -> ErrorText | None:
@@ -176,21 +167,13 @@ def _with_clean_failures(payload: Mapping[str, Any], secrets: Collection[str]) -
     result = payload.get("result")
     if not is_mapping(result) or not result.get("result_error"):
         return payload
-    failures = json.loads(scrub(_spelled(result["result_error"]), secrets))
-    return {**payload, "result": {**result, "result_error": failures}}
+    return {**payload, "result": {**result, "result_error": scrub_value(result["result_error"], secrets)}}
 
 
-def _canonical(body: bytes) -> str:
-    """JSON in one spelling, whatever escapes the server likes; any other text as it is."""
-    value = parse_json(body)
-    return body.decode("utf-8", "replace") if value is None else _spelled(value)
-
-
-def _spelled(value: object) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except RecursionError:
-        return "null"  # too deep to be searched, and no error of Bitrix24
+def _clean(found: ErrorText, secrets: Collection[str]) -> ErrorText:
+    # What was decoded, not the text it came in: no escape hides anything, and no mask can break the text.
+    code, message = scrub(found.code, secrets), scrub(found.message, secrets)
+    return ErrorText(code, message, scrub_value(found.validation, secrets))
 
 
 def _error(found: ErrorText, status: int, query: AjaxQuery) -> AjaxError:
@@ -202,8 +185,10 @@ def _transport_code(status: int) -> str:
     return "ERR_BAD_REQUEST" if status < 500 else "ERR_BAD_RESPONSE"
 
 
-def _bad_response(answer: RawAnswer, query: AjaxQuery) -> BadResponseError:
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip()[:40] or "no content type"
+def _bad_response(answer: RawAnswer, query: AjaxQuery, secrets: Collection[str]) -> BadResponseError:
+    # Cut last: half a secret is not found any more.
+    told = scrub(answer.headers.get("content-type", ""), secrets)
+    kind = told.partition(";")[0].strip()[:40] or "no content type"
     return BadResponseError(
         f"The portal answered {query.method} with {len(answer.body)} bytes of {kind} that are not a JSON object",
         code="B24OAUTH_BAD_RESPONSE",

@@ -19,7 +19,8 @@ from b24oauth import (
     ajax_result,
 )
 from b24oauth.error_codes import meaning_of
-from b24oauth.protocol.decoding import RawAnswer, decode, parse_json
+from b24oauth.protocol.decoding import RawAnswer, decode, decode_clean, parse_json
+from b24oauth.redaction import REDACTED
 from tests.support.builders import PLANTED, answer, query
 
 JSON = st.recursive(
@@ -230,6 +231,77 @@ def test_a_validation_row_too_deep_to_be_walked_is_still_an_error() -> None:
     error = decode(RawAnswer(400, {}, body), query())
     assert isinstance(error, AjaxError)
     assert error.code == "X"
+
+
+# --- errors that repeat what was sent ---------------------------------------------------------------------------------
+
+DIGITS = "12345678"
+SECRETS = (DIGITS, "tok/en-S3CR3T")
+
+
+def cleaned(body: Any, status: int = 200, **headers: str) -> Any:
+    return decode_clean(answer(body, status, **headers), query(), SECRETS)
+
+
+def shown(error: Any) -> str:
+    return f"{error} {error!r} {vars(error)} {error.to_dict()}"
+
+
+def test_t12_a_secret_of_digits_repeated_as_a_number_takes_no_code_and_no_message_with_it() -> None:
+    error = cleaned({"error": "ERROR_CORE", "error_description": "why it failed", "id": 12345678}, 400)
+    assert (error.code, error.message) == ("ERROR_CORE", "why it failed")
+    rows = [{"field": "id", "value": 12345678}, {"field": "x", DIGITS: [1, 12345678]}]
+    error = cleaned({"error": {"code": "C", "message": "bad", "validation": rows}}, 400)
+    assert (error.code, error.validation[0]["field"]) == ("C", "id")
+    assert DIGITS not in shown(error)
+
+
+def test_t12_a_code_that_is_a_secret_of_digits_is_masked() -> None:
+    error = cleaned({"error": 12345678, "error_description": "why"}, 400)
+    assert (DIGITS in shown(error), error.message) == (False, "why")
+
+
+def test_t12_a_failed_command_that_repeats_a_secret_of_digits_keeps_its_code_and_message() -> None:
+    failures = [{"error": "NO", "error_description": "x", "id": 12345678}, 12345678, {DIGITS: "12345678"}]
+    payload = cleaned({"result": {"result": [], "result_error": failures}})
+    assert payload["result"]["result_error"][0] == {"error": "NO", "error_description": "x", "id": REDACTED}
+    assert DIGITS not in str(payload)
+
+
+@pytest.mark.parametrize(
+    "spelled", ["tok/en-S3CR3T", "tok\\/en-S3CR3T", "\\u0074ok/en\\u002dS3CR3T", "tok%252Fen-S3CR3T", "TOK/EN-S3CR3T"]
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"error":"C","error_description":"bad %s!"}',
+        '{"error":"%s"}',
+        '{"error":{"code":"%s","message":"%s","validation":[{"message":"%s","%s":"%s"},{"%s":"%s"}]}}',
+        '{"result":{"result":[],"result_error":[{"error":"C","error_description":"%s","%s":{"%s":["%s"]}},"%s"]}}',
+    ],
+)
+def test_t12_no_spelling_of_a_secret_comes_through(body: str, spelled: str) -> None:
+    outcome = cleaned(body.replace("%s", spelled).encode())
+    text = shown(outcome) if isinstance(outcome, AjaxError) else str(outcome)
+    assert REDACTED in text
+    assert "s3cr3t" not in text.lower()
+
+
+def test_t12_a_failure_nested_too_deeply_to_be_searched_hides_no_other() -> None:
+    deep = b"[" * 400 + b'"tok/en-S3CR3T"' + b"]" * 400
+    payload = cleaned(b'{"result":{"result_error":{"a":{"error":"C"},"b":' + deep + b"}}}")
+    assert payload["result"]["result_error"]["a"] == {"error": "C"}
+    assert PLANTED not in str(payload)
+
+
+def test_t12_a_content_type_that_repeats_a_secret_is_masked() -> None:
+    error = cleaned(b"<html>", **{"content-type": f"text/{'x' * 30}tok/en-S3CR3T"})
+    assert "tok/en" not in shown(error)
+
+
+def test_t12_the_data_of_a_success_stay_as_they_are() -> None:
+    body = {"result": {"id": 12345678, "result_error": []}, "time": {}}
+    assert cleaned(body) == body
 
 
 # --- the extra that reads faster --------------------------------------------------------------------------------------

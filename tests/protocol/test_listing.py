@@ -13,7 +13,6 @@ from b24oauth.protocol.encoding import encode_query
 from b24oauth.protocol.listing import KeysetPager, OffsetPager, V3KeysetPager, listing_of
 from b24oauth.testing.brackets import parse_query
 
-
 OPTIONS: tuple[Any, ...] = ("id_key", "cursor_id_key", "result_key", "paging")
 
 
@@ -71,7 +70,13 @@ def test_what_cannot_be_sent_is_refused_with_its_place() -> None:
 
 @pytest.mark.parametrize(
     ("own", "last", "can_be_cut"),
-    [({}, None, True), ({"<=ID": "9" * 5000}, None, False), ({"<=ID": 9}, 9, True), ({"<=ID": "9"}, 9, True), ({"<=ID": "soon"}, None, False)],
+    [
+        ({}, None, True),
+        ({"<=ID": "9" * 5000}, None, False),
+        ({"<=ID": 9}, 9, True),
+        ({"<=ID": "9"}, 9, True),
+        ({"<=ID": "soon"}, None, False),
+    ],
 )
 def test_the_callers_own_end_is_the_end_of_the_walk(own: dict[str, Any], last: int | None, can_be_cut: bool) -> None:
     walk = pager({"filter": own})

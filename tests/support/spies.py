@@ -191,7 +191,11 @@ def leaks(exposed: str | bytes) -> set[str]:
     """The planted secrets of which a part can be read in something that people see."""
     raw = exposed.encode("utf-8", "replace") if isinstance(exposed, str) else exposed
     parts = {f"c4n4ry{name}{end}": name for name in SECRETS for end in ("head", "tail")}
-    return {name for part, name in parts.items() if any(form in raw for form in _forms(part))}
+    return {name for part, name in parts.items() if _shows(part, raw)}
+
+
+def _shows(part: str, raw: bytes) -> bool:
+    return part.encode() in raw.lower() or any(form in raw for form in _forms(part))
 
 
 def assert_error_is_clean(error: BaseException) -> None:

@@ -10,7 +10,7 @@ import attrs
 
 from b24oauth.converting import WHOLE_NUMBER, structure, unstructure
 from b24oauth.errors import InvalidDataError
-from b24oauth.narrowing import is_mapping
+from b24oauth.narrowing import is_mapping, is_sendable
 
 __all__ = [
     "ApiVersion",
@@ -94,6 +94,12 @@ def _is_filled(self_: object, field: attrs.Attribute[str], value: object) -> Non
         raise InvalidDataError(type(self_).__name__, [f"{field.name} must not be empty"])
 
 
+def _is_token(self_: object, field: attrs.Attribute[str], value: object) -> None:
+    _is_filled(self_, field, value)
+    if not is_sendable(value):
+        raise InvalidDataError(type(self_).__name__, [f"{field.name} must be Unicode text without lone surrogates"])
+
+
 def _is_whole(self_: object, field: attrs.Attribute[int], value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         problem = f"{field.name} must be a whole number, not {type(value).__name__}"
@@ -126,8 +132,8 @@ class B24OAuthParams:
     Source: https://apidocs.bitrix24.com/settings/oauth/index.html
     """
 
-    access_token: str = attrs.field(validator=_is_filled, repr=_hidden)
-    refresh_token: str = attrs.field(validator=_is_filled, repr=_hidden)
+    access_token: str = attrs.field(validator=_is_token, repr=_hidden)
+    refresh_token: str = attrs.field(validator=_is_token, repr=_hidden)
     expires: int = attrs.field(converter=_whole, validator=_is_whole)
     client_endpoint: str = attrs.field(validator=_is_filled)
     server_endpoint: str = attrs.field(default="https://oauth.bitrix.info/rest/", validator=_is_filled)
@@ -178,8 +184,8 @@ class B24OAuthSecret:
         client_secret: The application's `client_secret`; only ever sent to the OAuth server.
     """
 
-    client_id: str = attrs.field(validator=_is_filled)
-    client_secret: str = attrs.field(validator=_is_filled, repr=_hidden)
+    client_id: str = attrs.field(validator=_is_token)
+    client_secret: str = attrs.field(validator=_is_token, repr=_hidden)
 
     def __reduce__(self) -> NoReturn:
         raise _not_pickled(self)

@@ -1,11 +1,11 @@
-"""What JSON can hold, for type checkers: `isinstance` alone leaves the parts of a container unknown."""
+"""What a value is, for type checkers: `isinstance` alone leaves the parts of a container unknown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-__all__ = ["is_list", "is_mapping", "is_sequence"]
+__all__ = ["is_list", "is_mapping", "is_sendable", "is_sequence"]
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
@@ -21,3 +21,14 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
 def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
     """True for a list or the like, not for a text."""
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
+
+
+def is_sendable(value: object) -> TypeGuard[str]:
+    """True for a text that can be sent as UTF-8; one with lone surrogates cannot."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

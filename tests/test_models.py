@@ -137,6 +137,25 @@ def test_a_number_that_is_none_is_named_without_its_value(make: Any, name: str, 
     assert PLANTED not in str(caught.value)
 
 
+@pytest.mark.parametrize("make", [lambda cls, fields: cls(**fields), lambda cls, fields: cls.from_dict(fields)])
+@pytest.mark.parametrize(
+    ("cls", "fields", "name"),
+    [
+        (B24OAuthParams, FIELDS, "access_token"),
+        (B24OAuthParams, FIELDS, "refresh_token"),
+        (B24OAuthSecret, secret().to_dict(), "client_id"),
+        (B24OAuthSecret, secret().to_dict(), "client_secret"),
+    ],
+)
+def test_t12_a_token_that_cannot_be_sent_is_named_without_its_value(
+    make: Any, cls: Any, fields: dict[str, Any], name: str
+) -> None:
+    with pytest.raises(InvalidDataError, match=f"{name} must be Unicode text without lone surrogates$") as caught:
+        make(cls, fields | {name: f"{PLANTED}\ud800"})
+    assert PLANTED not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
 @pytest.mark.parametrize("data", [None, [1], "S3CR3T", 5])
 def test_what_is_no_mapping_is_refused_without_showing_it(data: Any) -> None:
     for cls in (B24OAuthParams, B24OAuthSecret):

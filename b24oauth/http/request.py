@@ -13,7 +13,7 @@ import attrs
 
 from b24oauth._version import __version__
 from b24oauth.errors import ConfigurationError, InvalidCallParamsError, InvalidParamsError, RequestInfo
-from b24oauth.narrowing import is_mapping, is_sequence
+from b24oauth.narrowing import is_mapping, is_sendable, is_sequence
 from b24oauth.protocol.dialects import Dialect, sends_telemetry
 from b24oauth.protocol.encoding import encode_json
 from b24oauth.result import AjaxQuery
@@ -83,20 +83,23 @@ def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None =
         idempotency_key: 1 to 255 printable ASCII characters; v3 only.
 
     Raises:
-        InvalidCallParamsError: The parameters cannot be encoded; names the place.
+        InvalidCallParamsError: The parameters, the method or the identifier cannot be sent; names the place.
         ConfigurationError: The key cannot be sent.
     """
     bearer = dialect.batch_auth == "bearer" and query.method == "batch"
     if idempotency_key is not None:
         _check_key(idempotency_key, dialect)
     try:
+        _check_texts(query)
         body = encode_json(query.params if bearer else _as_object(query.params))
     except InvalidParamsError as error:
         refusal = InvalidCallParamsError(
             error.message,
             code=error.code,
             status=error.status,
-            request_info=RequestInfo(method=query.method, params=query.params, request_id=query.request_id),
+            request_info=RequestInfo(
+                method=_printable(query.method), params=query.params, request_id=_printable(query.request_id)
+            ),
         )
     else:
         return PreparedRequest(
@@ -108,6 +111,17 @@ def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None =
             bearer=bearer,
         )
     raise refusal
+
+
+def _check_texts(query: AjaxQuery) -> None:
+    for name, value in (("method", query.method), ("request_id", query.request_id)):
+        if not is_sendable(value):
+            raise InvalidParamsError(f"{name}: must be Unicode text without lone surrogates")
+
+
+def _printable(text: object) -> str:
+    # Whoever prints the error must not stumble over what it is about.
+    return str(text).encode(errors="backslashreplace").decode()
 
 
 def _as_object(params: object) -> object:

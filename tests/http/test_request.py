@@ -4,6 +4,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,6 +88,17 @@ def test_parameters_that_cannot_be_sent_are_refused_with_their_place_and_no_secr
     assert error.request_info.params["auth"] != PLANTED
     assert PLANTED not in str(error)
     assert error.__context__ is None
+
+
+@pytest.mark.parametrize(("field", "value"), [("method", "crm\ud800.get"), ("request_id", "\ud800"), ("request_id", 5)])
+@pytest.mark.parametrize("version", ApiVersion)
+def test_what_cannot_stand_in_an_address_is_refused_by_its_name(version: ApiVersion, field: str, value: Any) -> None:
+    asked = attrs.evolve(query(), **{field: value})
+    with pytest.raises(InvalidCallParamsError, match=f" {field}: must be Unicode text") as caught:
+        prepare(asked, DIALECTS[version])
+    # A log or a terminal must be able to show it.
+    assert str(caught.value).encode()
+    assert caught.value.__context__ is None
 
 
 # --- where the token travels ------------------------------------------------------------------------------------------

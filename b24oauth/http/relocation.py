@@ -9,6 +9,7 @@ from b24oauth.models import B24OAuthParams
 from b24oauth.oauth.keeper import TokenKeeper
 from b24oauth.protocol.decoding import RawAnswer
 from b24oauth.protocol.endpoints import host_of
+from b24oauth.redaction import scrub
 from b24oauth.result import AjaxQuery
 
 __all__ = ["Relocation"]
@@ -60,8 +61,11 @@ class Relocation:
             if host_of(renewed.client_endpoint) == target:
                 return renewed
             self._unconfirmed |= {target}
+        # A portal may put what it was sent into the name of a host.
+        pairs = (sent_with, self._keeper.params)
+        shown = scrub(target, [token for pair in pairs for token in (pair.access_token, pair.refresh_token)])
         raise PortalMovedError(
-            f"The portal {before} redirects {query.method} to {target or 'no address'}, which the OAuth server "
+            f"The portal {before} redirects {query.method} to {shown or 'no address'}, which the OAuth server "
             "does not name as the portal's address; no token was sent there",
             code="B24OAUTH_PORTAL_MOVED",
             status=answer.status,

@@ -206,6 +206,25 @@ async def test_a_redirect_that_names_no_other_host_fails_without_a_renewal(locat
     assert not portal.token_requests
 
 
+@pytest.mark.parametrize("name", ["access_token", "refresh_token"])
+@pytest.mark.parametrize("spell", [str, str.upper])
+async def test_t12_a_redirect_to_a_host_that_is_named_by_a_token_shows_none(name: str, spell: Any) -> None:
+    portal = fake_portal()
+    async with watched(portal) as client:
+        before = getattr(client.pairs[0], name)
+        portal.inject(redirect(302, f"https://{spell(before)}.evil.example/rest/profile"), on="profile")
+        with pytest.raises(
+            PortalMovedError, match=r"redirects profile to \*\*\*REDACTED\*\*\*\.evil\.example"
+        ) as caught:
+            await client.b24.actions.v2.call.make("profile")
+        after = getattr(client.b24.auth.get_params(), name)
+        assert after != before
+        portal.inject(redirect(302, f"https://{spell(after)}.evil.example/rest/profile"), on="profile")
+        with pytest.raises(PortalMovedError, match=r"redirects profile to \*\*\*REDACTED\*\*\*\.evil\.example"):
+            await client.b24.actions.v2.call.make("profile")
+    assert before.lower() not in f"{caught.value!r} {vars(caught.value)}".lower()
+
+
 async def test_an_answer_304_is_no_redirect() -> None:
     portal = fake_portal()
     portal.inject(redirect(304, f"{EVIL}/rest/profile"), on="profile")

@@ -162,8 +162,16 @@ def _moment(value: datetime, place: str) -> str:
         raise _refused(place, "a datetime without a time zone is ambiguous; give it one (tzinfo=...)")
     if offset % _MINUTE:
         # Historical zones count seconds, which the format has no room for: the same moment on the minute before.
-        value = value.astimezone(timezone(offset - offset % _MINUTE))
+        value = _with_offset(value, timezone(offset - offset % _MINUTE), place)
     return value.isoformat(timespec="seconds")
+
+
+def _with_offset(value: datetime, zone: timezone, place: str) -> datetime:
+    try:
+        return value.astimezone(zone)
+    except OverflowError:
+        pass
+    raise _refused(place, "a datetime so near to the first or last one needs an offset of whole minutes")
 
 
 def _date(value: date, _place: str) -> str:

@@ -168,6 +168,29 @@ def test_seconds_in_an_offset_keep_the_moment():
     assert datetime.fromisoformat(written["at"]) == moment
 
 
+EDGE = "so near to the first or last one"
+
+
+@pytest.mark.parametrize("encode", [encode_json, encode_query])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=2, seconds=30))),
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-2, seconds=-30))),
+    ],
+)
+def test_a_moment_that_has_no_minute_to_move_to_is_named_by_its_place(encode: Any, moment: datetime):
+    with pytest.raises(InvalidParamsError, match=f"fields.AT: a datetime {EDGE}") as refused:
+        encode({"fields": {"AT": moment}})
+    assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize("at", [datetime.min, datetime.max])
+def test_the_first_and_last_moments_are_written_with_offsets_of_whole_minutes(at: datetime):
+    moment = at.replace(tzinfo=timezone(timedelta(hours=2)))
+    assert to_json({"at": moment}) == {"at": moment.isoformat(timespec="seconds")}
+
+
 @pytest.mark.parametrize(
     ("value", "place", "reason"),
     [

@@ -27,6 +27,7 @@ _PLAIN_URL: Final = re.compile(
     r"https?://([A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[A-Za-z0-9._~\-/%]*)?", re.ASCII
 )
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+_IPV4: Final = re.compile(r"[0-9]+(\.[0-9]+){3}", re.ASCII)
 
 
 def oauth_token_url(server_endpoint: str, trusted_hosts: Collection[str]) -> str:
@@ -97,6 +98,8 @@ def _parsed(url: str, what: str) -> SplitResult:
         raise _refusal(what, parts, "must not carry user information")
     if not _PLAIN_URL.fullmatch(url.strip()):
         raise _refusal(what, parts, "must be a plain ASCII address without query and fragment")
+    if not _is_host(host):
+        raise _refusal(what, parts, "is no name of a host")
     return parts
 
 
@@ -107,6 +110,35 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts
+
+
+def _is_host(name: str) -> bool:
+    """False for what resolvers and HTTP clients stumble over instead of not finding it."""
+    if ":" in name or _IPV4.fullmatch(name):
+        return _address(name) is not None
+    labels = name.removesuffix(".").split(".")
+    if len(name) > 253 or not all(0 < len(label) <= 63 for label in labels):
+        return False
+    # A name that begins so is read as a whole, as httpx does it.
+    encoded = [name] if name.startswith("xn--") else [label for label in labels if label.startswith("xn--")]
+    return all(map(_is_decodable, encoded))
+
+
+def _is_decodable(name: str) -> bool:
+    import idna  # noqa: PLC0415 - it comes with httpx, and few names need it
+
+    try:
+        idna.decode(name)
+    except (ValueError, IndexError):
+        return False
+    return True
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 def _is_listed(parts: SplitResult, trusted_hosts: Collection[str]) -> bool:
@@ -121,12 +153,8 @@ def _is_listed(parts: SplitResult, trusted_hosts: Collection[str]) -> bool:
 
 def _is_loopback(parts: SplitResult) -> bool:
     host = parts.hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
 
 
 def _refusal(what: str, parts: SplitResult, why: str) -> UntrustedHostError:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -209,6 +210,69 @@ def test_t11_a_client_endpoint_that_would_show_the_token_is_refused(endpoint: st
     with pytest.raises(UntrustedHostError, match="client_endpoint ") as caught:
         rest_root(endpoint, NOBODY)
     assert "S3CR3T" not in str(caught.value)
+
+
+NO_HOSTS = [
+    "a..b",
+    "..x",
+    ".x",
+    ".",
+    "x..",
+    f"{'a' * 64}.example",
+    ".".join(["a" * 63] * 4),
+    "xn--",
+    "xn--a",
+    "xn--zz-.example",
+    "xn--ls8h.example",
+    "portal.xn--a",
+    "XN--A.example",
+    "999.1.1.1",
+    "1.2.3.04",
+    "[::1.2.3]",
+]
+
+
+@pytest.mark.parametrize("host", NO_HOSTS)
+def test_a_name_that_no_host_has_is_refused_at_once(host: str) -> None:
+    with pytest.raises(UntrustedHostError, match="client_endpoint "):
+        rest_root(f"https://{host}/rest/", NOBODY)
+    with pytest.raises(UntrustedHostError, match="server_endpoint "):
+        oauth_token_url(f"https://{host}/rest/", {host.lower()})
+
+
+HOSTS = [
+    "portal.bitrix24.com",
+    "portal.bitrix24.com.",
+    "localhost",
+    "x_y.example",
+    "-x-.example",
+    f"{'a' * 63}.example",
+    "xn--mller-kva.example",
+    "portal.xn--e1afmkfd",
+    "x_y.xn--e1afmkfd",
+    "192.168.0.5",
+    "[::1]",
+    "[::ffff:93.184.216.34]",
+]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_name_that_a_host_may_have_is_taken_and_so_it_is_by_httpx(host: str) -> None:
+    root = rest_root(f"https://{host}/rest/", NOBODY)
+    assert root == f"https://{host}/rest/"
+    assert httpx.URL(root).host
+
+
+@given(
+    st.lists(st.sampled_from(["xn--", "a", "e1afmkfd", "ls8h", "-", ".", "1", "_", "a" * 40]), max_size=9).map("".join)
+)
+def test_whatever_is_taken_can_be_looked_up(host: str) -> None:
+    try:
+        root = rest_root(f"https://{host}/rest/", NOBODY)
+    except UntrustedHostError:
+        return
+    assert httpx.URL(root).host
+    assert host.encode("idna")
 
 
 def test_the_portals_origin_is_its_root_without_rest() -> None:

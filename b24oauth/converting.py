@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from dataclasses import is_dataclass
@@ -16,14 +17,15 @@ import cattrs
 import cattrs.cols
 from cattrs.preconf.json import make_converter
 
-from b24oauth.errors import InvalidDataError
+from b24oauth.errors import ConfigurationError, InvalidDataError
 from b24oauth.narrowing import is_list, is_mapping
 
-__all__ = ["WHOLE_NUMBER", "structure", "structure_row", "structure_rows", "unstructure"]
+__all__ = ["WHOLE_NUMBER", "check_row_type", "structure", "structure_row", "structure_rows", "unstructure"]
 
 # Narrower than `int()`, which also takes underscores and digits of other scripts.
 WHOLE_NUMBER: Final = re.compile(r"\s*-?[0-9]{1,18}\s*", re.ASCII)
 _NUMBER: Final = re.compile(r"\s*-?[0-9]{1,40}(\.[0-9]{0,40})?([eE][-+]?[0-9]{1,3})?\s*", re.ASCII)
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _KEY: Final = re.compile(r"""\[(['"]).*\1\]""")
 _FLAGS: Final[Mapping[str, bool]] = {"Y": True, "1": True, "true": True, "N": False, "0": False, "false": False}
 _MOST_PROBLEMS: Final = 5
@@ -99,6 +101,31 @@ def _placed(line: str) -> str:
     return f"{_KEY.sub('[*]', path).removeprefix('.')} {problem}".lstrip()
 
 
+def check_row_type(type_: Any) -> None:
+    """Refuses a type that nothing can be built as, before anything is asked for.
+
+    Args:
+        type_: As `row_type` of `structure_rows`.
+
+    Raises:
+        ConfigurationError: Naming the type.
+    """
+    unknown = type_
+    try:
+        _row_converter.get_structure_hook(type_)
+    except cattrs.StructureHandlerNotFoundError as error:
+        unknown = error.type_
+    except Exception:  # noqa: BLE001, S110 - a type that is looked into may fail in any way
+        pass
+    else:
+        return
+    inside = "" if unknown is type_ else f" because of {_name(unknown)}"
+    raise ConfigurationError(
+        f"Nothing can be built as {_name(type_)}{inside}: take an attrs class, a dataclass, a TypedDict, "
+        "a number, text, flag, date or datetime, or a container of such"
+    )
+
+
 def structure_rows(rows: Sequence[object], row_type: type[T], *, method: str) -> list[T]:
     """Builds objects from the rows of a list.
 
@@ -121,7 +148,7 @@ def structure_rows(rows: Sequence[object], row_type: type[T], *, method: str) ->
         except cattrs.BaseValidationError as error:
             lines = cattrs.transform_error(error, format_exception=_without_value)
             problems += [f"row {position}: {_placed(line)}" for line in lines]
-        except (TypeError, ValueError, KeyError, AttributeError):
+        except Exception:  # noqa: BLE001 - whatever people's types raise would repeat the value
             problems.append(f"row {position}: must be of another shape")
         if len(problems) >= _MOST_PROBLEMS:
             break
@@ -143,6 +170,13 @@ def _number(value: object) -> Decimal:
     # Infinities and NaN, which Python's JSON reads, do not look like numbers.
     if not isinstance(value, bool) and isinstance(value, (str, int, float)) and _NUMBER.fullmatch(text := str(value)):
         return Decimal(text)
+    raise TypeError
+
+
+def _float(value: object) -> float:
+    number = float(_number(value))
+    if math.isfinite(number):
+        return number
     raise TypeError
 
 
@@ -177,9 +211,10 @@ def _moment(value: object) -> datetime:
 
 
 def _day(value: object) -> date:
-    if isinstance(value, str) and len(value) == len("2026-01-31"):
-        return date.fromisoformat(value)
-    return _moment(value).date()
+    # `fromisoformat` takes more than days of months, such as days of weeks.
+    if not isinstance(value, str) or not _DAY.match(value):
+        raise TypeError
+    return date.fromisoformat(value) if _DAY.fullmatch(value) else _moment(value).date()
 
 
 def _php_map(value: object) -> Mapping[str, Any]:
@@ -260,7 +295,7 @@ def _simple(kind: type, read: Callable[[object], object]) -> _Hook:
 
 _SIMPLE: Final[Mapping[type, Callable[[object], object]]] = {
     int: _integer,
-    float: lambda value: float(_number(value)),
+    float: _float,
     Decimal: _decimal,
     bool: _flag,
     str: _any_text,
@@ -280,12 +315,14 @@ def _for_rows() -> cattrs.Converter:
 
     def of_optional(type_: Any) -> _Hook:
         inner: Any = Union[tuple(arg for arg in get_args(type_) if arg is not NoneType)]  # noqa: UP007  # of a tuple
-        return lambda value, _: None if value is None or value == "" else converter.structure(value, inner)
+        build = factories.get_structure_hook(inner)
+        return lambda value, _: None if value is None or value == "" else build(value, inner)
 
     def of_items(type_: Any) -> _Hook:
         made: Any = get_origin(type_)
         items: Any = GenericAlias(list, get_args(type_)[:1])
-        return lambda value, _: made(converter.structure(value, items))
+        build = factories.get_structure_hook(items)
+        return lambda value, _: made(build(value, items))
 
     def on_containers(kinds: tuple[type, ...], prepare: Callable[[object], object], factory: Any) -> None:
         on(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Any, Literal, NewType, Optional, TypedDict
+from typing import Any, Literal, NewType, Optional, Self, TypedDict
 
 import attrs
 import pytest
 
-from b24oauth import InvalidDataError
-from b24oauth.converting import structure_row, structure_rows
+from b24oauth import ConfigurationError, InvalidDataError
+from b24oauth.converting import check_row_type, structure_row, structure_rows
 
 
 class Stage(enum.Enum):
@@ -151,12 +151,19 @@ def test_a_value_is_read_as_its_field_wants_it(type_: Any, given: Any, value: An
         (int, True),
         (float, "nan"),
         (float, float("inf")),
+        (float, "1e999"),
+        (float, "-1e999"),
+        (float, "9" * 40 + "e300"),
         (Decimal, "Infinity"),
         (bool, "yes"),
         (str, True),
         (datetime, "2026-01-31T23:59:59"),
         (date, "2026-01-31T23:59:59"),
         (date, "31.01.2026"),
+        (date, "2026-W01-1"),
+        (date, "2026-W01-1T00:00:00+03:00"),
+        (date, "20260131"),
+        (date, "2026-01-٣١"),
         (Size, "2"),
         (Kind, "SECRET"),
         (Literal[1], True),
@@ -229,3 +236,97 @@ def test_rows_are_counted_and_the_problems_are_bounded() -> None:
     with pytest.raises(InvalidDataError, match="row 1") as caught:
         structure_rows(rows, Deal, method="crm.deal.list")
     assert len(caught.value.problems) <= 5
+
+
+# --- types that nothing can be built as -------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Tree:
+    id: int
+    above: Tree | None = None
+    below: list[Tree] = attrs.field(factory=list)
+    named: dict[str, Tree] | None = None
+
+
+@dataclass
+class Opened:
+    id: int
+    at: time | None = None
+
+
+@attrs.frozen
+class Unresolved:
+    id: Nowhere  # type: ignore[name-defined]  # noqa: F821
+
+
+class Plain:
+    pass
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [Deal, PlainDeal, DealDict, Tree, list[Deal], Deal | None, dict[str, int | None], set[int], int, Any, Kind, Code],
+)
+def test_a_type_that_rows_can_be_built_as_is_taken(type_: Any) -> None:
+    check_row_type(type_)
+
+
+@pytest.mark.parametrize(
+    ("type_", "named"),
+    [
+        (time, "time:"),
+        (object, "object:"),
+        (Plain, "Plain:"),
+        (type(None), "NoneType:"),
+        ("Deal", "Deal:"),
+        (5, "5:"),
+        (list[object], r"list\[object\] because of object:"),
+        (time | None, r"datetime\.time \| None because of time:"),
+        (set[time], r"set\[datetime.time\] because of time:"),
+        (dict[str, list[Plain]], "because of Plain:"),
+        (Opened, "Opened because of time:"),
+        (list[Opened | None], "because of time:"),
+        (Unresolved, "Unresolved:"),
+    ],
+)
+def test_a_type_that_nothing_can_be_built_as_is_refused_by_its_name(type_: Any, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"Nothing can be built as .*{named} take an attrs class") as caught:
+        check_row_type(type_)
+    assert caught.value.__context__ is None
+    # Whoever does not ask beforehand gets an error of ours all the same.
+    with pytest.raises(InvalidDataError, match="row 0") as late:
+        structure_row({"id": 1, "at": "12:00"}, type_, method="m")
+    assert late.value.__context__ is None
+
+
+class Moody(str):
+    def __new__(cls, value: str) -> Self:
+        raise ZeroDivisionError(value)
+
+
+@attrs.frozen
+class Strict:
+    id: int
+
+    def __attrs_post_init__(self) -> None:
+        raise ZeroDivisionError("SECRET")
+
+
+@pytest.mark.parametrize(("type_", "value"), [(Strict, {"id": 1}), (list[Strict], [{"id": 1}]), (Moody, "SECRET")])
+def test_whatever_a_type_raises_is_an_error_of_the_row_without_its_value(type_: Any, value: Any) -> None:
+    with pytest.raises(InvalidDataError, match="row 0") as caught:
+        structure_row(value, type_, method="m")
+    assert "SECRET" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_rows_nested_in_each_other_are_built_to_any_depth_or_refused() -> None:
+    row: dict[str, Any] = {"id": 1}
+    for _ in range(100):
+        row = {"id": 1, "above": row, "below": [{"id": 2}]}
+    assert structure_row(row, Tree, method="m").below == [Tree(2)]
+    for _ in range(5000):
+        row = {"id": 1, "above": row}
+    with pytest.raises(InvalidDataError, match="row 0"):
+        structure_row(row, Tree, method="m")

@@ -90,7 +90,8 @@ def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None =
     if idempotency_key is not None:
         _check_key(idempotency_key, dialect)
     try:
-        _check_texts(query)
+        if not f"{query.method}{query.request_id}".isascii():
+            _check_texts(query)
         body = encode_json(query.params if bearer else _as_object(query.params))
     except InvalidParamsError as error:
         refusal = InvalidCallParamsError(

@@ -90,7 +90,7 @@ def test_parameters_that_cannot_be_sent_are_refused_with_their_place_and_no_secr
     assert error.__context__ is None
 
 
-@pytest.mark.parametrize(("field", "value"), [("method", "crm\ud800.get"), ("request_id", "\ud800"), ("request_id", 5)])
+@pytest.mark.parametrize(("field", "value"), [("method", "crm\ud800.get"), ("request_id", "\ud800")])
 @pytest.mark.parametrize("version", ApiVersion)
 def test_what_cannot_stand_in_an_address_is_refused_by_its_name(version: ApiVersion, field: str, value: Any) -> None:
     asked = attrs.evolve(query(), **{field: value})

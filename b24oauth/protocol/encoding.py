@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeAlias, cast
 from urllib.parse import quote
 
 from b24oauth.errors import InvalidParamsError
@@ -21,11 +22,14 @@ __all__ = ["encode_json", "encode_query", "to_json"]
 
 _Container: TypeAlias = Mapping[object, object] | list[object] | tuple[object, ...]
 _Conversion: TypeAlias = Callable[[Any, str], object]
-_Text = TypeVar("_Text", list[str], bytes)
 
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 _LEAVES: Final = frozenset({str, int, bool, type(None)})
 _MINUTE: Final = timedelta(minutes=1)
+# Names that PHP cuts, changes or drops: the first of a bracketed name, and those inside of its brackets.
+# Source: https://www.php.net/manual/en/language.variables.external.php
+_MISREAD_NAME: Final = re.compile(r"\0|\A(?:[ \[]|\Z)|\[[^\]]*\Z")
+_MISREAD_KEY: Final = re.compile(r"[\]\0]|\A[ \t-\r]?\Z")
 
 
 def encode_query(params: Mapping[str, object]) -> str:
@@ -41,7 +45,7 @@ def encode_query(params: Mapping[str, object]) -> str:
         The query string, brackets percent-encoded and keys in the given order.
 
     Raises:
-        InvalidParamsError: A value cannot be sent; the message names its place.
+        InvalidParamsError: A value cannot be sent, or PHP would read its name otherwise; the message names its place.
 
     Source: https://dev.1c-bitrix.ru/rest_help/general/batch.php
     """
@@ -49,7 +53,17 @@ def encode_query(params: Mapping[str, object]) -> str:
     if not isinstance(plain, dict):
         raise InvalidParamsError("The parameters of a command must be a mapping of names to values")
     names = cast("dict[str, object]", plain)
-    return "&".join(_written(lambda: _query_pairs(names), names))
+    try:
+        return "&".join(_query_pairs(names))
+    except ValueError:
+        misread = next(_misread_places(names, "", _MISREAD_NAME), None)
+    if misread is None:
+        raise _unwritable(names)
+    raise _refused(
+        misread,
+        "PHP would read another name in the command of a batch; nest a mapping instead, for example "
+        "{'filter': {'>ID': 1}}, or call the method outside of the batch",
+    )
 
 
 def encode_json(body: object) -> bytes:
@@ -65,7 +79,11 @@ def encode_json(body: object) -> bytes:
         InvalidParamsError: A value cannot be sent; the message names its place.
     """
     plain = to_json(body)
-    return _written(lambda: _JSON.encode(plain).encode(), plain)
+    try:
+        return _JSON.encode(plain).encode()
+    except ValueError:
+        pass
+    raise _unwritable(plain)
 
 
 def to_json(params: object) -> object:
@@ -209,6 +227,8 @@ _CONVERSIONS: Final[tuple[tuple[type, _Conversion], ...]] = (
 def _query_pairs(plain: Mapping[str, object]) -> list[str]:
     pairs: list[str] = []
     for name, value in plain.items():
+        if _MISREAD_NAME.search(name):
+            raise ValueError
         _add_pairs(pairs, quote(name, safe=""), value)
     return pairs
 
@@ -221,6 +241,8 @@ def _add_pairs(pairs: list[str], key: str, value: object) -> None:
     if not container:
         pairs.append(f"{key}%5B%5D=")
     for name, item in _items(container):
+        if _MISREAD_KEY.search(name):
+            raise ValueError
         _add_pairs(pairs, f"{key}%5B{quote(name, safe='')}%5D", item)
 
 
@@ -242,14 +264,21 @@ def _text(value: object) -> str:
     return cast("str", value)
 
 
-def _written(write: Callable[[], _Text], plain: object) -> _Text:
-    try:
-        return write()
-    except ValueError:
-        pass
+def _misread_places(plain: object, place: str, misread: re.Pattern[str]) -> Iterator[str]:
+    if isinstance(plain, dict):
+        for name, item in cast("dict[str, object]", plain).items():
+            if misread.search(name):
+                yield _inside(place, name if name.strip() and name.isprintable() else "<unreadable key>")
+            yield from _misread_places(item, _inside(place, name), _MISREAD_KEY)
+    elif isinstance(plain, list):
+        for index, item in enumerate(cast("list[object]", plain)):
+            yield from _misread_places(item, f"{place}[{index}]", _MISREAD_KEY)
+
+
+def _unwritable(plain: object) -> InvalidParamsError:
     # Found by looking again: checking every text beforehand would cost each call what only a mistake should.
     place = next(_unwritable_places(plain, ""), "")
-    raise _refused(place, "text must be Unicode without lone surrogates, and numbers must have fewer than 4300 digits")
+    return _refused(place, "text must be Unicode without lone surrogates, and numbers must have fewer than 4300 digits")
 
 
 def _unwritable_places(plain: object, place: str) -> Iterator[str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 import shutil
 import subprocess
 from collections import OrderedDict
@@ -9,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -70,7 +72,7 @@ def as_php(value: Any) -> Any:
 
 
 def php_key(key: str) -> str | int:
-    return int(key) if key.isascii() and key.isdigit() and str(int(key)) == key else key
+    return int(key) if re.fullmatch("0|-?[1-9][0-9]*", key, re.ASCII) else key
 
 
 @settings(max_examples=150, deadline=None)
@@ -89,7 +91,7 @@ def test_the_json_body_is_the_plain_value(value: Any):
 
 @pytest.mark.skipif(shutil.which("php") is None, reason="no php binary on PATH to compare with")
 def test_real_php_reads_a_command_like_our_reader():
-    queries = [encode_query(params) for params in SAMPLES]
+    queries = [*map(encode_query, SAMPLES), *(f"{quote(name, safe='')}=1" for name in ODD_NAMES + ODD_NAMES_INSIDE)]
     script = (
         "foreach (json_decode(stream_get_contents(STDIN)) as $q) { parse_str($q, $o); $all[] = $o; }"
         "echo json_encode($all, JSON_FORCE_OBJECT);"
@@ -112,10 +114,45 @@ SAMPLES: list[dict[str, Any]] = [
     {"a": 1, "b": None, "c": True, "d": False, "e": 1.5, "f": "x y+z&=é%"},
     {"filter": {">ID": 5, "@STATUS": ["a", "b"], "deep": {"x": [{"z": 1}, {"z": 2}]}}},
     {"empty": [], "map": {}, "nested": {"empty": []}},
-    {"a b": 1, "x.y": 2, "x[y]": 3, "open[": 4},
     {"list": [[1, 2], [3]], "5": "five", "-3": "minus"},
     {"newline": "a\nb", "nul": "a\0b", "quote": "'\"\\", "emoji": "😀"},
 ]
+
+
+ODD_NAMES = [" a", "a[", "[a]", "[a", "a\0b", "\0", "", " "]
+ODD_NAMES_INSIDE = [
+    f"f[{key}]" for key in ("a]b", "a]", "[a]", "a[b]", "a\0b", "\0", "", " ", "\t", "\n", "\v", "\f", "\r")
+]
+# Filters have such names, and PHP reads them as they are.
+NAMES = [">ID", "<=ID", "!STAGE", "%TITLE", "=%TITLE", "@ID", "?X", "0", "01", "-1", "a]", "]", "a\tb", "é", "a+b&c=d%"]
+NAMES_INSIDE = [*NAMES[:-7], "a.b", ".", "a b", " a", "a ", "[a", "a[b", "\x1c", "\u00a0", "__x"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("value", [1, {"x": 1}, []])
+def test_a_name_that_php_reads_otherwise_is_refused_with_its_place_and_a_remedy(name: str, value: Any):
+    shown = name if name.strip() and name.isprintable() else "<unreadable key>"
+    with pytest.raises(InvalidParamsError, match=f"^.* {re.escape(shown)}: PHP would .* nest a mapping") as refused:
+        encode_query({"id": 1, name: value})
+    assert refused.value.__context__ is None
+    assert json.loads(encode_json({name: value})) == {name: value}
+
+
+@pytest.mark.parametrize("name", ODD_NAMES_INSIDE)
+@pytest.mark.parametrize("value", [1, {"x": 1}, []])
+def test_a_name_inside_of_brackets_that_php_reads_otherwise_is_refused_too(name: str, value: Any):
+    key = name.removeprefix("f[").removesuffix("]")
+    shown = key if key.strip() and key.isprintable() else "<unreadable key>"
+    with pytest.raises(InvalidParamsError, match=rf" filter\.rows\[1\]\.{re.escape(shown)}: PHP would"):
+        encode_query({"filter": {"rows": [{}, {key: value}]}})
+    assert json.loads(encode_json({"filter": {key: value}})) == {"filter": {key: value}}
+
+
+@pytest.mark.parametrize(
+    "params", [*({name: "1"} for name in NAMES), *({"PARAMS": {name: "1", "x": {name: "1"}}} for name in NAMES_INSIDE)]
+)
+def test_a_name_that_php_reads_as_it_is_stays_allowed(params: dict[str, Any]):
+    assert parse_str(encode_query(params)) == as_php(params)
 
 
 @pytest.mark.parametrize(

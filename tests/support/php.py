@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 PhpArray: TypeAlias = "dict[str | int, str | PhpArray]"
 
+_NO_KEY = re.compile(r"[ \t\n\v\f\r]?\Z")
 _WHOLE_NUMBER = re.compile(r"(0|-?[1-9][0-9]*)\Z")
 
 
@@ -28,6 +29,7 @@ def _decoded(text: str) -> str:
 
 def _keys(name: str) -> list[str | None]:
     """The variable's name and the keys behind it; None stands for `[]`, which appends."""
+    name = name.partition("\0")[0]
     variable, bracket, rest = name.partition("[")
     variable = variable.replace(" ", "_").replace(".", "_")
     if not variable:
@@ -38,7 +40,7 @@ def _keys(name: str) -> list[str | None]:
         if not closed:
             # An unclosed bracket is no index but an odd character in the name.
             return [f"{variable}_{key}"] if len(keys) == 1 else keys
-        keys.append(key or None)
+        keys.append(None if _NO_KEY.match(key) else key)
         bracket, rest = rest[:1] if rest.startswith("[") else "", rest[1:]
     return keys
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any, NoReturn, Self, TypedDict
+from typing import Any, Final, NoReturn, Self, TypedDict
 
 import attrs
 
@@ -21,6 +21,9 @@ __all__ = [
     "HandlerRefreshAuth",
     "RefreshedAuth",
 ]
+
+
+_TOO_LARGE: Final = 10**18
 
 
 class ApiVersion(enum.StrEnum):
@@ -104,6 +107,9 @@ def _is_whole(self_: object, field: attrs.Attribute[int], value: object) -> None
     if not isinstance(value, int) or isinstance(value, bool):
         problem = f"{field.name} must be a whole number, not {type(value).__name__}"
         raise InvalidDataError(type(self_).__name__, [problem])
+    # As in text; one with thousands of digits could not even be shown.
+    if abs(value) >= _TOO_LARGE:
+        raise InvalidDataError(type(self_).__name__, [f"{field.name} must have at most 18 digits"])
 
 
 def _not_pickled(value: object) -> TypeError:

@@ -156,6 +156,15 @@ def test_t12_a_token_that_cannot_be_sent_is_named_without_its_value(
     assert caught.value.__context__ is None
 
 
+@pytest.mark.parametrize("name", ["expires", "user_id", "expires_in"])
+@pytest.mark.parametrize("value", [10**18, -(10**18), 10**400])
+@pytest.mark.parametrize("make", [lambda fields: B24OAuthParams(**fields), B24OAuthParams.from_dict])
+def test_a_number_of_more_digits_than_text_may_have_is_refused(make: Any, name: str, value: int) -> None:
+    with pytest.raises(InvalidDataError, match=f"{name} must have at most 18 digits"):
+        make(FIELDS | {name: value})
+    assert getattr(make(FIELDS | {name: 10**18 - 1}), name) == 10**18 - 1
+
+
 @pytest.mark.parametrize("data", [None, [1], "S3CR3T", 5])
 def test_what_is_no_mapping_is_refused_without_showing_it(data: Any) -> None:
     for cls in (B24OAuthParams, B24OAuthSecret):

@@ -6,7 +6,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -38,6 +38,9 @@ from b24oauth.result import AjaxQuery, AjaxResult
 from b24oauth.wire import NoAnswer
 
 __all__ = ["HttpClient", "TimesOf"]
+
+# How often a call waits for execution time that others use up before it, lest it wait for ever on a clock that stands.
+_MOST_WINDOWS: Final = 20
 
 TimesOf = Callable[[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]
 
@@ -282,7 +285,7 @@ class HttpClient:
         if services.keeper.is_inside():
             # A callback of the renewal must not wait behind those who wait for the renewal.
             return await self._send_admitted(call)
-        while True:
+        for _ in range(_MOST_WINDOWS):
             async with services.gate:
                 seconds = services.limits.time_to_reset(call.methods)
                 if seconds <= 0:
@@ -290,6 +293,8 @@ class HttpClient:
             # Others have used the time up while this call waited for its turn.
             call.records.blocked(seconds)
             await services.limits.wait(seconds)
+        async with services.gate:
+            return await self._send_admitted(call)
 
     async def _token(self, call: _Call) -> B24OAuthParams:
         keeper = self._services.keeper

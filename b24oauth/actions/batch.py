@@ -24,7 +24,7 @@ from b24oauth.actions.batch_codec import (
     times_by_method,
 )
 from b24oauth.actions.options import BatchOptions, ChunkOptions, checked
-from b24oauth.converting import structure_row
+from b24oauth.converting import check_row_type, structure_row
 from b24oauth.errors import AjaxError, IncompleteBatchError, InvalidDataError, SdkError
 from b24oauth.http.client import HttpClient
 from b24oauth.http.records import batch_completed, batch_starting
@@ -211,6 +211,8 @@ def _raise_what_kept_all_from_running(rows: Sequence[Row | None]) -> None:
 
 
 def _rules(http: HttpClient, options: Mapping[str, Any], row_type: Any) -> _Options:
+    if row_type is not None:
+        check_row_type(row_type)
     loop, timeout = http.enter_loop(), options.get("timeout")
     return _Options(
         halt=options.get("is_halt_on_error", True),

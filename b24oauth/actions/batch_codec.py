@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -81,7 +81,7 @@ class Row:
     built: tuple[Any] | None = None
 
 
-def parse_calls(calls: Calls) -> tuple[Command, ...]:
+def parse_calls(calls: object) -> tuple[Command, ...]:
     """Understands the caller's commands.
 
     Args:
@@ -93,7 +93,7 @@ def parse_calls(calls: Calls) -> tuple[Command, ...]:
     """
     if is_mapping(calls):
         commands = tuple(_command(_name(key), row, named=True) for key, row in calls.items())
-    elif not isinstance(calls, (str, bytes)):
+    elif isinstance(calls, Iterable) and not isinstance(calls, (str, bytes)):
         commands = tuple(_command(position, row, named=False) for position, row in enumerate(calls))
         _check_aliases([command.alias for command in commands])
     else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
 from b24oauth.actions.options import CallOptions, checked
-from b24oauth.converting import structure_row
+from b24oauth.converting import check_row_type, structure_row
 from b24oauth.http.client import HttpClient
 from b24oauth.result import AjaxResult
 
@@ -50,6 +50,7 @@ class Call:
 
         Raises:
             AjaxError: The call failed; the class tells why.
+            ConfigurationError: Nothing can be built as `result_type`; nothing was sent.
             InvalidDataError: The result does not fit `result_type`; names the field.
             RefreshTokenError: The token pair could not be renewed.
             TokenPersistenceError: The renewed pair could not be saved.
@@ -57,6 +58,8 @@ class Call:
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/general-principles.html
         """
+        if result_type is not None:
+            check_row_type(result_type)
         answer = await self._http.call(method, params, **checked(options, CallOptions, "call.make"))
         if result_type is None or not answer.is_success:
             return answer

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
 from b24oauth.actions.options import ListOptions, checked
-from b24oauth.actions.reading import Pages, Reading, read_all, read_pages, walk_options, warn_about_order
+from b24oauth.actions.reading import Pages, Reading, named_params, read_all, read_pages, walk_options, warn_about_order
 from b24oauth.errors import ConfigurationError
 from b24oauth.http.client import HttpClient
 from b24oauth.protocol.listing import KeysetPager, NavPager, OffsetPager, Pager, listing_of
@@ -118,9 +118,7 @@ def _pager(
     )
     if listing.paging == "nav":
         return NavPager(method=method, given=params or {}, listing=listing)
-    if params is not None and not isinstance(params, Mapping):
-        raise ConfigurationError(f"{method}: its params must be a mapping, not a list")
-    given = dict(params or {})
+    given = named_params(method, params)
     if listing.paging == "offset":
         return OffsetPager(method=method, given=given, listing=listing)
     _check_concurrency(options.get("concurrency"))

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any, TypeVar, Unpack, overload
 
 from b24oauth.actions.options import TailOptions, V3ListOptions, checked
-from b24oauth.actions.reading import Pages, Reading, read_all, read_pages, walk_options, warn_about_order
+from b24oauth.actions.reading import Pages, Reading, named_params, read_all, read_pages, walk_options, warn_about_order
 from b24oauth.errors import SdkError
 from b24oauth.http.client import HttpClient
 from b24oauth.narrowing import is_list
@@ -191,7 +191,7 @@ class FetchTail:
 
 
 def _list_pager(http: HttpClient, action: str, method: str, params: Params, options: Mapping[str, Any]) -> Pager:
-    given = dict(params or {})
+    given = named_params(method, params)
     check_v3_filter(given, action)
     warn_about_order(http, action, given)
     id_key = options.get("id_key", "id")
@@ -207,7 +207,7 @@ def _list_pager(http: HttpClient, action: str, method: str, params: Params, opti
 
 
 def _tail_pager(http: HttpClient, action: str, method: str, params: Params, options: Mapping[str, Any]) -> Pager:
-    given = dict(params or {})
+    given = named_params(method, params)
     field, order = options.get("cursor_field", "id"), options.get("order", "ASC")
     value = options.get("initial_value")
     if order.upper() == "DESC" and value is None:

@@ -11,13 +11,14 @@ from typing import Any, TypeAlias, TypeVar
 import attrs
 
 from b24oauth.actions.walk import SoftError, WalkOptions, walk
-from b24oauth.converting import structure_rows
-from b24oauth.errors import RequestInfo, RequestTimeoutError, SdkError
+from b24oauth.converting import check_row_type, structure_rows
+from b24oauth.errors import ConfigurationError, RequestInfo, RequestTimeoutError, SdkError
 from b24oauth.http.client import HttpClient
+from b24oauth.narrowing import is_mapping
 from b24oauth.protocol.listing import KeysetPager, Pager
 from b24oauth.result import Result
 
-__all__ = ["Pages", "Reading", "read_all", "read_pages", "walk_options", "warn_about_order"]
+__all__ = ["Pages", "Reading", "named_params", "read_all", "read_pages", "walk_options", "warn_about_order"]
 
 T = TypeVar("T")
 Pages: TypeAlias = AsyncGenerator[list[T], None]
@@ -39,6 +40,10 @@ class Reading:
     options: WalkOptions
     row_type: Any = None
 
+    def __attrs_post_init__(self) -> None:
+        if self.row_type is not None:
+            check_row_type(self.row_type)
+
     async def pages(self) -> Pages[Any]:
         """The pages, with their rows built."""
         async with aclosing(walk(self.http, self.pager, self.options)) as pages:
@@ -47,6 +52,18 @@ class Reading:
                     yield page
                 else:
                     yield structure_rows(page, self.row_type, method=self.pager.method)
+
+
+def named_params(method: str, params: object) -> dict[str, Any]:
+    """A copy of a list's parameters, which have names.
+
+    Raises:
+        ConfigurationError: They are something else.
+    """
+    given = {} if params is None else params
+    if not is_mapping(given):
+        raise ConfigurationError(f"{method}: its params must be a mapping, not {type(params).__name__}")
+    return dict(given)
 
 
 def warn_about_order(http: HttpClient, action: str, given: Mapping[str, Any]) -> None:

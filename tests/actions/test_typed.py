@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from datetime import time
 from decimal import Decimal
 from typing import Any
 
 import attrs
 import pytest
 
-from b24oauth import InvalidDataError
+from b24oauth import ConfigurationError, InvalidDataError
 from tests.support.clients import connected, fake_portal
 from tests.support.lists import rows_of
 
@@ -21,6 +22,10 @@ class Deal:
     id: int
     title: str
     opportunity: Decimal | None = None
+
+
+class Odd:
+    """Tells nothing about its fields."""
 
 
 @attrs.frozen
@@ -66,3 +71,36 @@ async def test_an_unknown_option_is_refused_as_python_does() -> None:
         for make in (b24.actions.v2.call.make, b24.actions.v2.call_list.make, b24.actions.v3.fetch_tail.make):
             with pytest.raises(TypeError, match="unexpected keyword argument 'nope'"):
                 await make("profile", nope=1)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("odd", [object, time, Odd])
+async def test_a_type_that_nothing_can_be_built_as_is_refused_before_anything_is_sent(odd: Any) -> None:
+    portal = fake_portal(rows={"crm.deal": 5})
+    async with connected(portal) as b24:
+        v2, v3 = b24.actions.v2, b24.actions.v3
+        for ask in (
+            lambda: v2.call.make("crm.deal.get", {"id": 1}, result_type=odd),
+            lambda: v3.call.make("crm.deal.get", {"id": 1}, result_type=odd),
+            lambda: v2.batch.make([("crm.deal.get", {"id": 1})], result_type=odd),
+            lambda: v2.batch_by_chunk.make([("crm.deal.get", {"id": 1})], result_type=odd),
+            lambda: v2.call_list.make("crm.deal.list", result_type=odd),
+            lambda: v3.call_list.make("tasks.task.list", result_type=odd),
+            lambda: v3.call_tail.make("main.eventlog.tail", result_type=odd),
+        ):
+            with pytest.raises(ConfigurationError, match="Nothing can be built as"):
+                await ask()
+        for stream in (v2.fetch_list, v3.fetch_list, v3.fetch_tail):
+            with pytest.raises(ConfigurationError, match="Nothing can be built as"):
+                await anext(stream.make("crm.deal.list", result_type=odd))
+    assert not portal.requests
+
+
+@pytest.mark.parametrize("params", ["x", [1], 5])
+async def test_params_of_lists_that_have_no_names_are_refused_before_anything_is_sent(params: Any) -> None:
+    portal = fake_portal()
+    async with connected(portal) as b24:
+        v2, v3 = b24.actions.v2, b24.actions.v3
+        for lists in (v2.call_list, v3.call_list, v3.call_tail):
+            with pytest.raises(ConfigurationError, match="must be a mapping"):
+                await lists.make("my.list", params)
+    assert not portal.requests

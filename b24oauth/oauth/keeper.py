@@ -19,10 +19,11 @@ from b24oauth.errors import ClientStateError, RefreshTokenError, TokenPersistenc
 from b24oauth.models import B24OAuthParams, RefreshedAuth
 from b24oauth.oauth.exchange import Refusal
 from b24oauth.oauth.pair import HeldPair, UnsavedPair, auth_data_of
-from b24oauth.oauth.renewal import Renewer, outcome_of, safe_cause, what_happened
+from b24oauth.oauth.renewal import Renewer, ends_the_task, outcome_of, safe_cause, what_happened
 from b24oauth.oauth.stores import TokenStore
 from b24oauth.observing import Log
 from b24oauth.protocol.endpoints import oauth_token_url, rest_root
+from b24oauth.redaction import scrub
 
 __all__ = ["CallbackRefreshAuth", "TokenKeeper"]
 
@@ -167,8 +168,8 @@ class TokenKeeper:
                     cancelled = error
         if cancelled is not None:
             raise cancelled
-        if self._unsaved is not None and self._last_failure is not None:
-            raise self._last_failure.error()
+        if self._unsaved is not None:
+            raise (self._last_failure or _NotSaved("Saving the renewed token pair was cancelled", None)).error()
 
     # --- the shared task -----------------------------------------------------------------------------------------
 
@@ -214,7 +215,9 @@ class TokenKeeper:
             try:
                 async with self._store.lock(self._held.params.member_id):
                     return await self._adopted() or await self._renew()
-            except Exception as error:  # noqa: BLE001 - whatever a store raises reaches every waiter
+            except BaseException as error:  # whatever a store raises reaches every waiter
+                if ends_the_task(error):
+                    raise
                 return self._failure("The token store failed", error, self._held.params)
 
     async def _renew(self) -> _Outcome:
@@ -245,10 +248,11 @@ class TokenKeeper:
                 params = unsaved.held.params
                 await outcome_of(self.callback(RefreshedAuth(auth_data=auth_data_of(params), b24_oauth_params=params)))
                 unsaved.told = True
-        except Exception as error:  # noqa: BLE001 - whatever people's code raises reaches every waiter
+        except BaseException as error:  # whatever people's code raises reaches every waiter
+            if ends_the_task(error):
+                raise
             what = "The renewed token pair could not be saved; it is kept and saved again before the next call"
-            self._last_failure = self._failure(what, error, unsaved.held.params)
-            return self._last_failure
+            return self._failure(what, error, unsaved.held.params)
         finally:
             self._saving = False
         if self._unsaved is unsaved:
@@ -271,13 +275,16 @@ class TokenKeeper:
             try:
                 judge(getattr(received, name), trusted)
             except UntrustedHostError as error:
-                self._log.warning(f"renewal keeps the old {name}", host=error.host)
+                host = scrub(error.host, self._renewer.secrets_of(received, before))
+                self._log.warning(f"renewal keeps the old {name}", host=host)
                 received = attrs.evolve(received, **{name: getattr(before, name)})
         return received
 
-    def _failure(self, what: str, error: Exception, pair: B24OAuthParams) -> _NotSaved:
+    def _failure(self, what: str, error: BaseException, pair: B24OAuthParams) -> _NotSaved:
         secrets = self._renewer.secrets_of(pair, self._held.params)
-        return _NotSaved(f"{what}: {what_happened(error, secrets)}", safe_cause(error, secrets))
+        failure = _NotSaved(f"{what}: {what_happened(error, secrets)}", safe_cause(error, secrets))
+        self._last_failure = failure
+        return failure
 
     # --- called from inside of the renewal -------------------------------------------------------------------------
 

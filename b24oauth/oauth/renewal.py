@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import attrs
 
@@ -15,15 +16,19 @@ from b24oauth.errors import RefreshTokenError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret, HandlerRefreshAuth
 from b24oauth.oauth.exchange import Refusal, lost_answer, read_pair, read_renewal, refresh_form
 from b24oauth.protocol.endpoints import oauth_token_url
-from b24oauth.redaction import scrub
+from b24oauth.redaction import REDACTED, SENSITIVE_KEYS, redact_text, scrub
 from b24oauth.wire import NoAnswer, Wire
 
-__all__ = ["CustomRefreshAuth", "Renewer", "outcome_of", "safe_cause", "what_happened"]
+__all__ = ["CustomRefreshAuth", "Renewer", "ends_the_task", "outcome_of", "safe_cause", "what_happened"]
 
 CustomRefreshAuth = Callable[[], Awaitable[HandlerRefreshAuth | None] | HandlerRefreshAuth | None]
 
 FORM_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _PAUSE: Final = 0.5
+# People's texts name tokens in the midst of a sentence, and as Python writes arguments.
+_NAMED: Final = re.compile(
+    rf"""(?<![a-z])((?:{"|".join(SENSITIVE_KEYS)})\s*=\s*['"]?)[^\s'",;&)\]}}]+""", re.IGNORECASE
+)
 
 
 @attrs.define(eq=False)
@@ -87,29 +92,32 @@ class Renewer:
     async def _ask_custom(self, custom: CustomRefreshAuth, current: B24OAuthParams) -> B24OAuthParams | Refusal:
         try:
             data: Mapping[str, Any] | None = await outcome_of(custom())
+            return read_pair(data, current, now=self.wall_clock())
         except RefreshTokenError as error:
             cause = safe_cause(error, self.secrets_of(current))
             refusal = Refusal(
                 code=error.code, status=error.status, message=error.message, final=error.needs_reauth, cause=cause
             )
             return self._clean(refusal, current)
-        except Exception as error:  # noqa: BLE001 - whatever people's code raises reaches every waiter
+        except BaseException as error:  # whatever people's code raises reaches every waiter
+            if ends_the_task(error):
+                raise
             secrets = self.secrets_of(current)
             return Refusal(
                 code="B24OAUTH_CUSTOM_REFRESH_FAILED",
                 message=f"The custom refresh failed: {what_happened(error, secrets)}",
                 cause=safe_cause(error, secrets),
             )
-        return read_pair(data, current, now=self.wall_clock())
 
     def secrets_of(self, *pairs: B24OAuthParams) -> tuple[str, ...]:
-        """What no message may repeat: the client secret and all tokens of some pairs."""
+        """What no message may repeat: the client secret and all tokens of some pairs, as they are and as hosts."""
         tokens = [(pair.access_token, pair.refresh_token, pair.application_token) for pair in pairs]
-        return (self.secret.client_secret, *chain.from_iterable(tokens))
+        secrets = (self.secret.client_secret, *chain.from_iterable(tokens))
+        return (*secrets, *(secret.lower() for secret in secrets))
 
     def _clean(self, refusal: Refusal, current: B24OAuthParams) -> Refusal:
         secrets = self.secrets_of(current)
-        return attrs.evolve(refusal, code=scrub(refusal.code, secrets), message=scrub(refusal.message, secrets))
+        return attrs.evolve(refusal, code=_masked(refusal.code, secrets), message=_masked(refusal.message, secrets))
 
 
 async def outcome_of(value: Any) -> Any:
@@ -117,12 +125,55 @@ async def outcome_of(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
+def ends_the_task(error: BaseException) -> bool:
+    """True when the current task is to end; anything else is people's, also a cancellation of what they wait for."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit))
+
+
 def what_happened(error: BaseException, secrets: Iterable[str]) -> str:
     """The kind and text of people's own error, without the secrets it may repeat."""
-    return f"{type(error).__name__}: {scrub(str(error), secrets)}"
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - people's __str__ may raise anything
+        text = "its text cannot be read"
+    return f"{type(error).__name__}: {_masked(text, secrets)}"
 
 
 def safe_cause(error: BaseException, secrets: Iterable[str]) -> BaseException | None:
-    """The error as a cause to show, or None when its traceback would print a secret."""
-    text = "".join(traceback.format_exception(error))
-    return error if scrub(text, secrets) == text else None
+    """The error as a cause to show, or None when it, or its traceback, would print a secret or cannot be printed."""
+    try:
+        printed = "".join(traceback.format_exception(error))
+        said = "\n".join(text for part in _chained(error) for text in _texts(part))
+    except Exception:  # noqa: BLE001 - people's __str__ and __repr__ may raise anything
+        return None
+    # Masked by known values only: the traceback's lines of code name tokens without showing any.
+    return error if scrub(printed, secrets) == printed and _masked(said, secrets) == said else None
+
+
+def _masked(text: str, secrets: Iterable[str]) -> str:
+    """The text without known secrets, and without new ones that stand under their names."""
+    return _NAMED.sub(rf"\1{REDACTED}", redact_text(scrub(text, secrets)))
+
+
+def _texts(error: BaseException) -> Iterator[str]:
+    yield from (str(error), repr(error), repr(error.args))
+    # As they are: repr escapes what they hold.
+    yield from map(str, error.args)
+
+
+def _chained(error: BaseException) -> Iterator[BaseException]:
+    """The error and everything that is printed with it, each once."""
+    known: set[int] = set()
+    queue: list[BaseException | None] = [error]
+    while queue:
+        part = queue.pop()
+        if part is None or id(part) in known:
+            continue
+        known.add(id(part))
+        yield part
+        queue += [part.__cause__, part.__context__]
+        if isinstance(part, BaseExceptionGroup):
+            queue += cast("tuple[BaseException, ...]", part.exceptions)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 from b24oauth import (
@@ -407,6 +409,52 @@ async def test_t10_a_callback_may_call_the_api_with_the_pair_it_is_to_save() -> 
     assert len(portal.token_requests) == 1
 
 
+async def cancelled_helper(_: RefreshedAuth) -> None:
+    """Waits for a task that somebody cancels."""
+    helper = asyncio.create_task(asyncio.Event().wait())
+    helper.cancel()
+    await helper
+
+
+async def test_t10_a_cancellation_inside_of_the_callback_is_its_failure() -> None:
+    portal = fake_portal()
+    seen: list[RefreshedAuth] = []
+    async with connected(portal, portal.issue(expired=True)) as b24:
+        b24.set_callback_refresh_auth(cancelled_helper)
+        with pytest.raises(TokenPersistenceError, match="CancelledError"):
+            await b24.actions.v2.call.make("profile")
+        with pytest.raises(TokenPersistenceError, match="CancelledError"):
+            await b24.aclose()
+        b24.set_callback_refresh_auth(seen.append)
+    assert len(seen) == 1
+    assert len(portal.token_requests) == 1
+
+
+async def test_t10_closing_says_so_when_the_saving_task_itself_is_cancelled() -> None:
+    portal = fake_portal()
+    stops, seen = Stops("callback"), list[RefreshedAuth]()
+
+    async def callback(refreshed: RefreshedAuth) -> None:
+        await stops.here("callback")
+        seen.append(refreshed)
+
+    async with connected(portal, portal.issue(expired=True)) as b24:
+        b24.set_callback_refresh_auth(callback)
+        call = asyncio.create_task(b24.actions.v2.call.make("profile"))
+        await stops.reached.wait()
+        closing = asyncio.create_task(b24.aclose())
+        await asyncio.sleep(0)
+        for task in others():
+            task.cancel()  # as the end of the event loop does
+        with pytest.raises(RefreshTokenError) as caught:
+            await call
+        assert caught.value.code == "B24OAUTH_RENEWAL_CANCELLED"
+        with pytest.raises(TokenPersistenceError, match="cancelled"):
+            await closing
+        stops.go_on.set()
+    assert len(seen) == 1
+
+
 @pytest.mark.parametrize("deed", ["refresh_auth", "aclose"])
 async def test_t10_a_callback_that_would_wait_for_itself_gets_an_error(deed: str) -> None:
     portal = fake_portal()
@@ -633,6 +681,89 @@ async def test_a_custom_refresh_that_says_the_pair_is_dead_is_believed() -> None
                 await b24.actions.v2.call.make("profile")
             assert caught.value.needs_reauth
     assert len(asked) == 1
+
+
+class NoTextError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("failure", [NoTextError(), asyncio.CancelledError(), StopIteration()])
+async def test_t6_each_waiter_of_a_failed_custom_refresh_gets_its_own_error(failure: BaseException) -> None:
+    portal = fake_portal()
+
+    async def custom() -> Any:
+        await asyncio.sleep(0.2)
+        raise failure
+
+    async with connected(portal, portal.issue(expired=True)) as b24:
+        b24.set_custom_refresh_auth(custom)
+        errors = await storm(b24, 10)
+    assert {error.code for error in errors} == {"B24OAUTH_CUSTOM_REFRESH_FAILED"}
+    assert len({id(error) for error in errors}) == 10
+
+
+async def test_t6_a_custom_refresh_whose_data_cannot_be_read_is_an_error_of_each_waiter() -> None:
+    class Unreadable(dict[str, Any]):
+        def get(self, *_: Any) -> Any:
+            raise KeyError("no such thing")
+
+    portal = fake_portal()
+    async with connected(portal, portal.issue(expired=True)) as b24:
+        b24.set_custom_refresh_auth(Unreadable)  # type: ignore[arg-type]
+        errors = await storm(b24, 10)
+    assert {error.code for error in errors} == {"B24OAUTH_CUSTOM_REFRESH_FAILED"}
+    assert len({id(error) for error in errors}) == 10
+
+
+async def test_t10_a_callback_whose_error_has_no_text_is_asked_again() -> None:
+    portal = fake_portal()
+    fails = [True, True, False]
+
+    def callback(_: RefreshedAuth) -> None:
+        if fails.pop(0):
+            raise NoTextError
+
+    async with connected(portal, portal.issue(expired=True)) as b24:
+        b24.set_callback_refresh_auth(callback)
+        for _ in range(2):
+            with pytest.raises(TokenPersistenceError, match="NoTextError"):
+                await b24.actions.v2.call.make("profile")
+        assert (await b24.actions.v2.call.make("profile")).is_success
+    assert len(portal.token_requests) == 1
+
+
+@pytest.mark.parametrize("text", ["access_token=n3w-t0ken", "{'access_token': 'n3w-t0ken'}"])
+@pytest.mark.parametrize("custom", [True, False])
+async def test_t12_a_refusal_repeats_no_new_token_that_stands_under_its_name(text: str, custom: bool) -> None:
+    portal = fake_portal()
+
+    def refuse() -> None:
+        raise RefreshTokenError(f"the broker has {text}", code="broker_says_no")
+
+    portal.inject(faults.status(400, error="broker_says_no", description=f"the broker has {text}"), on="oauth/token")
+    async with connected(portal, portal.issue(expired=True)) as b24:
+        if custom:
+            b24.set_custom_refresh_auth(refuse)
+        with pytest.raises(RefreshTokenError, match="the broker has") as caught:
+            await b24.actions.v2.call.make("profile")
+    assert caught.value.code == "broker_says_no"
+    assert "n3w-t0ken" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_t12_the_warning_of_a_forged_endpoint_shows_no_token_in_its_host(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    portal = fake_portal()
+    before = attrs.evolve(portal.issue(expired=True), application_token="Appl1cation-Token")
+    async with connected(portal, before) as b24:
+        after = {"access_token": "N3w-Access", "refresh_token": "N3w-Refresh"}
+        forged = f"https://{after['refresh_token']}.{before.application_token}.evil.example/rest/"
+        b24.set_custom_refresh_auth(lambda: {**after, "server_endpoint": forged})  # type: ignore[typeddict-unknown-key]
+        await b24.auth.refresh_auth()
+    shown = repr([vars(record) for record in caplog.records]).lower()
+    assert "evil.example" in shown
+    assert not any(token.lower() in shown for token in (*after.values(), before.application_token))
 
 
 async def test_callers_contexts_do_not_reach_the_callback() -> None:

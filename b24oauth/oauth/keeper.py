@@ -3,6 +3,10 @@
 The renewal is a task that the keeper owns: waiters watch it and may be cancelled, it goes on. It returns an outcome
 instead of raising, so that each waiter raises an error of its own. A renewed pair becomes visible only after the store
 and the callback have seen it.
+
+Between our pair and another one in the store, no clock decides. The other one is newer than a pair that we had from
+there or put there, and older than one from `set_params`. A pair from the constructor may be of a new authorization or
+from an old file: the store's is used first, for that asks for nothing. A pair refused for good yields to the other.
 """
 
 from __future__ import annotations
@@ -72,8 +76,11 @@ class TokenKeeper:
         self._log = log
         self._lock = asyncio.Lock()
         self._held = HeldPair(params)
+        self._held_wins = False
+        self._spare: HeldPair | None = None
         self._unsaved: UnsavedPair | None = None
-        self._refused: tuple[str, Refusal] | None = None
+        self._refused: dict[str, Refusal] = {}
+        self._in_store: str | None = None
         self._task: asyncio.Task[_Outcome] | None = None
         self._work: object | None = None
         self._saving = False
@@ -93,14 +100,14 @@ class TokenKeeper:
         for name, judge in _JUDGES:
             judge(getattr(params, name), self._renewer.trusted_hosts)
         self._held = HeldPair(params)
+        self._held_wins = True
+        self._spare = None
         self._unsaved = None
-        self._refused = None
+        self._refused = {}
 
     def fresh(self) -> B24OAuthParams | None:
         """The pair in use, or None when its access token has expired."""
-        loop_time = self._renewer.wire.loop_time()
-        fresh = self._held.is_fresh(wall_clock=self._renewer.wall_clock(), loop_time=loop_time)
-        return self._held.params if fresh else None
+        return self._held.params if self._is_fresh(self._held) else None
 
     def ready(self) -> B24OAuthParams | None:
         """The pair in use when nothing has to be waited for: it is valid and saved, and no renewal is under way."""
@@ -125,10 +132,10 @@ class TokenKeeper:
         pair = self.ready()
         if pair is not None and pair.access_token != refused:
             return pair
-        return await self._watch(self._task or self._start())
+        return await self._settled()
 
     async def renew(self) -> B24OAuthParams:
-        """A renewed and saved pair, even when the one in use is still valid.
+        """A renewed and saved pair, even when the one in use is still valid; another process may have renewed it.
 
         Raises:
             RefreshTokenError: The pair could not be renewed.
@@ -137,7 +144,13 @@ class TokenKeeper:
         """
         self.check_outside()
         self._renewer.wire.enter_loop()
-        return await self._watch(self._task or self._start())
+        pair = await self._settled()
+        return await self._settled() if self.is_doubtful(pair) else pair
+
+    def is_doubtful(self, pair: B24OAuthParams) -> bool:
+        """True for a pair of the store in use that has expired by the wall clock, if that clock is right."""
+        held = self._held
+        return held.was_found and pair is held.params and self._renewer.wall_clock() >= pair.expires
 
     def check_outside(self) -> None:
         """Refuses what would wait for the renewal from inside of it.
@@ -173,6 +186,9 @@ class TokenKeeper:
 
     # --- the shared task -----------------------------------------------------------------------------------------
 
+    async def _settled(self) -> B24OAuthParams:
+        return await self._watch(self._task or self._start())
+
     def _start(self) -> asyncio.Task[_Outcome]:
         # An empty context: the first caller's context variables must not reach everybody's save callback.
         task = asyncio.get_running_loop().create_task(
@@ -205,37 +221,79 @@ class TokenKeeper:
 
     async def _settle(self) -> _Outcome:
         """Saves what is not saved yet, else renews and saves."""
-        self._work = object()
+        ours, self._work = self._held, object()
         _work_of_this_context.set(self._work)
         async with self._lock:
-            if self._unsaved is not None:
+            if self._unsaved is not None and (self._store is None or self._unsaved.stored):
                 return await self._save(self._unsaved)
             if self._store is None:
-                return await self._renew()
+                return await self._renew(ours)
             try:
-                async with self._store.lock(self._held.params.member_id):
-                    return await self._adopted() or await self._renew()
+                async with self._store.lock(ours.params.member_id):
+                    return await self._settle_locked(ours)
             except BaseException as error:  # whatever a store raises reaches every waiter
                 if ends_the_task(error):
                     raise
-                return self._failure("The token store failed", error, self._held.params)
+                return self._failure("The token store failed", error, ours.params)
 
-    async def _renew(self) -> _Outcome:
-        pair = self._held.params
-        if self._refused is not None and self._refused[0] == pair.refresh_token:
-            return self._refused[1]
-        outcome = await self._renewer.renew(pair)
-        if self._held.params is not pair:
+    async def _settle_locked(self, ours: HeldPair) -> _Outcome:
+        found = await self._found()
+        if self._held is not ours:
             return self._held.params  # set_params came in between: what people set wins
-        if isinstance(outcome, Refusal):
-            if outcome.lost and outcome.final and (adopted := await self._adopted()):
-                return adopted
-            self._refused = (pair.refresh_token, outcome) if outcome.final else None
-            return outcome
+        if self._unsaved is not None:
+            if found is None or self._unsaved.may_replace(found):
+                return await self._save(self._unsaved)
+            # Nobody can have renewed what nobody else has seen: the pair found is of a later authorization.
+            self._spare, self._unsaved = self._unsaved.held, None
+            return self._adopt(found)
+        if found is not None and not self._held_wins:
+            return self._adopt(found)
+        return await self._renew(ours)
+
+    async def _found(self) -> B24OAuthParams | None:
+        """The store's pair when it is another one than ours and has not been refused."""
+        if self._store is None:
+            return None
+        stored = await self._store.load(self._held.params.member_id)
+        self._in_store = None if stored is None else stored.refresh_token
+        ours = self._held.params
+        if stored is None or stored.refresh_token == ours.refresh_token or stored.refresh_token in self._refused:
+            return None
+        return self._with_trusted_endpoints(stored, ours)
+
+    def _adopt(self, found: B24OAuthParams) -> B24OAuthParams:
+        if self._held.was_given:
+            self._spare = self._spare or self._held
+        wall_clock, loop_time = self._renewer.wall_clock(), asyncio.get_running_loop().time()
+        self._held, self._held_wins = HeldPair.found(found, wall_clock=wall_clock, loop_time=loop_time), False
+        return found
+
+    async def _renew(self, pair: HeldPair) -> _Outcome:
+        ours, token = self._held, pair.params.refresh_token
+        refusal = self._refused.get(token)
+        if refusal is None:
+            outcome = await self._renewer.renew(pair.params)
+            if self._held is not ours:
+                return self._held.params
+            if isinstance(outcome, B24OAuthParams):
+                return await self._receive(outcome, pair.params)
+            if not outcome.final:
+                return outcome
+            refusal = self._refused[token] = outcome
+        found = await self._found()
+        if self._held is not ours:
+            return self._held.params
+        if found is not None:
+            return self._adopt(found)
+        spare, self._spare = self._spare, None
+        return refusal if spare is None else await self._renew(spare)
+
+    async def _receive(self, answer: B24OAuthParams, before: B24OAuthParams) -> _Outcome:
         self.renewals += 1
-        received = self._with_trusted_endpoints(outcome, pair)
+        received = self._with_trusted_endpoints(answer, before)
         arrival = asyncio.get_running_loop().time()
-        self._unsaved = UnsavedPair(HeldPair(received, fresh_until=arrival + received.expires_in))
+        held = HeldPair(received, fresh_until=arrival + received.expires_in)
+        self._unsaved, self._held_wins = UnsavedPair(held, replaces=self._in_store), False
         return await self._save(self._unsaved)
 
     async def _save(self, unsaved: UnsavedPair) -> _Outcome:
@@ -257,16 +315,8 @@ class TokenKeeper:
             self._saving = False
         if self._unsaved is unsaved:
             self._held, self._unsaved = unsaved.held, None
+            self._spare, self._refused = None, {}
         return self._held.params
-
-    async def _adopted(self) -> B24OAuthParams | None:
-        """The store's pair when it is valid and another one than ours; one that has expired becomes ours to renew."""
-        stored = await self._store.load(self._held.params.member_id) if self._store is not None else None
-        ours = self._held.params
-        if stored is None or stored.refresh_token == ours.refresh_token or stored.expires < ours.expires:
-            return None
-        self._held = HeldPair(self._with_trusted_endpoints(stored, ours))
-        return self.fresh()
 
     def _with_trusted_endpoints(self, received: B24OAuthParams, before: B24OAuthParams) -> B24OAuthParams:
         """The pair, with the old address wherever the new one must not see a secret."""
@@ -285,6 +335,9 @@ class TokenKeeper:
         failure = _NotSaved(f"{what}: {what_happened(error, secrets)}", safe_cause(error, secrets))
         self._last_failure = failure
         return failure
+
+    def _is_fresh(self, held: HeldPair) -> bool:
+        return held.is_fresh(wall_clock=self._renewer.wall_clock(), loop_time=self._renewer.wire.loop_time())
 
     # --- called from inside of the renewal -------------------------------------------------------------------------
 

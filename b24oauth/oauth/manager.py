@@ -45,6 +45,8 @@ class AuthOAuthManager:
     def set_params(self, params: B24OAuthParams) -> None:
         """Uses another token pair from now on, for example after the application was authorized anew.
 
+        It goes before what the token store holds, unless it is refused for good.
+
         Raises:
             UntrustedHostError: An endpoint of it must not see a secret; the old pair stays.
         """
@@ -70,7 +72,11 @@ class AuthOAuthManager:
             TokenPersistenceError: The renewed pair could not be saved; it is kept.
         """
         self._renewer.wire.enter_loop()
-        return (await self._keeper.get()).access_token
+        pair = await self._keeper.get()
+        if self._keeper.is_doubtful(pair):
+            # A call of ours would learn from the portal's refusal; requests of others cannot.
+            pair = await self._keeper.renew()
+        return pair.access_token
 
     def set_callback_refresh_auth(self, callback: CallbackRefreshAuth) -> None:
         """Calls a function with each renewed pair before anything uses it, exactly once a pair.

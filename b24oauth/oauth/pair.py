@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import attrs
 
 from b24oauth.models import AuthData, B24OAuthParams
@@ -16,12 +18,35 @@ class HeldPair:
 
     Attributes:
         params: The pair.
-        fresh_until: Loop time at which a pair that we received expires, seconds; None for a pair that was given
-            to us: only its own `expires` tells, by the wall clock.
+        fresh_until: Loop time at which a pair that we received or found expires, seconds; None for a pair that was
+            given to us: only its own `expires` tells, by the wall clock.
+        was_found: True for a pair that somebody else has put into the store.
     """
 
     params: B24OAuthParams
     fresh_until: float | None = None
+    was_found: bool = False
+
+    @classmethod
+    def found(cls, params: B24OAuthParams, *, wall_clock: float, loop_time: float) -> Self:
+        """A pair that somebody else has stored.
+
+        One that has expired by the wall clock is used all the same: another process may have renewed it just now, and
+        the clock be wrong. The portal's refusal tells.
+
+        Args:
+            params: The pair.
+            wall_clock: Unix timestamp, seconds.
+            loop_time: Clock of the client's event loop, seconds.
+        """
+        left = params.expires - wall_clock
+        lifetime = min(left, params.expires_in) if left > 0 else params.expires_in
+        return cls(params, fresh_until=loop_time + lifetime, was_found=True)
+
+    @property
+    def was_given(self) -> bool:
+        """True for a pair that people gave to us."""
+        return self.fresh_until is None
 
     def is_fresh(self, *, wall_clock: float, loop_time: float | None) -> bool:
         """True while the access token may be used.
@@ -37,11 +62,23 @@ class HeldPair:
 
 @attrs.define
 class UnsavedPair:
-    """A renewed pair on its way to the store and the callback, each of which is to see it exactly once."""
+    """A renewed pair on its way to the store and the callback, each of which is to see it exactly once.
+
+    Attributes:
+        held: The pair.
+        replaces: Refresh token of the pair that was in the store when this one was renewed.
+        stored: True once the store has it.
+        told: True once the callback has seen it.
+    """
 
     held: HeldPair
+    replaces: str | None = attrs.field(default=None, repr=False)
     stored: bool = False
     told: bool = False
+
+    def may_replace(self, stored: B24OAuthParams) -> bool:
+        """False for a pair that somebody else has stored since this one was renewed."""
+        return stored.refresh_token in (self.replaces, self.held.params.refresh_token)
 
 
 def auth_data_of(params: B24OAuthParams) -> AuthData:

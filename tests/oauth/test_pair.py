@@ -27,13 +27,41 @@ def test_before_there_is_a_loop_only_the_wall_clock_tells(wall_clock: float, fre
     assert HeldPair(params(expires=1000), 50.0).is_fresh(wall_clock=wall_clock, loop_time=None) is fresh
 
 
+@pytest.mark.parametrize(
+    ("expires", "lifetime"),
+    [
+        (1900, 900),  # what is left of its time
+        (9000, 3600),  # a clock that is late must not make it live longer
+        (1000, 3600),  # a clock that is ahead must not make it dead
+        (0, 3600),
+    ],
+)
+def test_t8_a_pair_found_in_the_store_is_used_for_its_lifetime_at_most(expires: int, lifetime: int) -> None:
+    held = HeldPair.found(params(expires=expires), wall_clock=1000.0, loop_time=50.0)
+    assert held.fresh_until == 50.0 + lifetime
+    assert held.was_found
+    assert not held.was_given
+
+
+def test_a_pair_without_a_clock_of_its_own_was_given() -> None:
+    assert HeldPair(params()).was_given
+    assert not HeldPair(params(), 50.0).was_given
+
+
+@pytest.mark.parametrize(("stored", "may"), [("before", True), ("renewed", True), ("other", False)])
+def test_t9_a_renewed_pair_may_replace_itself_and_what_was_there_when_it_was_renewed(stored: str, may: bool) -> None:
+    unsaved = UnsavedPair(HeldPair(params(refresh_token="renewed")), replaces="before")
+    assert unsaved.may_replace(params(refresh_token=stored)) is may
+
+
 def test_t3_a_new_pair_is_neither_stored_nor_told() -> None:
     unsaved = UnsavedPair(HeldPair(params()))
     assert (unsaved.stored, unsaved.told) == (False, False)
 
 
 def test_t12_a_held_pair_hides_its_tokens() -> None:
-    assert PLANTED not in repr(UnsavedPair(HeldPair(params())))
+    found = HeldPair.found(params(), wall_clock=0.0, loop_time=0.0)
+    assert PLANTED not in repr(UnsavedPair(found, replaces=PLANTED))
 
 
 def test_auth_data_is_the_part_that_requests_need_with_a_plain_domain() -> None:

@@ -47,11 +47,18 @@ class _NotSaved:
         return error
 
 
+@attrs.define(eq=False)
+class _Work:
+    """One run of the task, as code that it calls can recognize it; `locked` is the store it holds, and for whom."""
+
+    locked: tuple[TokenStore, str] | None = None
+
+
 _JUDGES: Final = (("server_endpoint", oauth_token_url), ("client_endpoint", rest_root))
 _Outcome: TypeAlias = B24OAuthParams | Refusal | _NotSaved
 
 # Which piece of work the current code runs in, to tell a callback that calls the API from everybody else.
-_work_of_this_context: Final[contextvars.ContextVar[object]] = contextvars.ContextVar("b24oauth_renewal")
+_work_of_this_context: Final[contextvars.ContextVar[_Work]] = contextvars.ContextVar("b24oauth_renewal")
 
 
 class TokenKeeper:
@@ -82,7 +89,7 @@ class TokenKeeper:
         self._refused: dict[str, Refusal] = {}
         self._in_store: str | None = None
         self._task: asyncio.Task[_Outcome] | None = None
-        self._work: object | None = None
+        self._work: _Work | None = None
         self._saving = False
         self._last_failure: _NotSaved | None = None
 
@@ -158,7 +165,8 @@ class TokenKeeper:
         Raises:
             ClientStateError: Asked from inside of the renewal, which would wait for itself.
         """
-        if self.is_inside():
+        unsettled = self._task is not None or self._unsaved is not None
+        if self.is_inside() or (unsettled and self._is_locked_out()):
             raise _would_wait_for_itself()
 
     async def aclose(self) -> None:
@@ -187,6 +195,8 @@ class TokenKeeper:
     # --- the shared task -----------------------------------------------------------------------------------------
 
     async def _settled(self) -> B24OAuthParams:
+        if self._is_locked_out():
+            raise _would_wait_for_itself()
         return await self._watch(self._task or self._start())
 
     def _start(self) -> asyncio.Task[_Outcome]:
@@ -200,6 +210,9 @@ class TokenKeeper:
 
     def _forget(self, task: asyncio.Task[_Outcome]) -> None:
         self._task = None
+        if self._work is not None:
+            # Code that a callback started lives on and may wait for the lock.
+            self._work.locked = None
         self._work = None
         if not task.cancelled():
             # Marks an exception as seen; there is none but KeyboardInterrupt and the like, which the loop raises.
@@ -221,8 +234,9 @@ class TokenKeeper:
 
     async def _settle(self) -> _Outcome:
         """Saves what is not saved yet, else renews and saves."""
-        ours, self._work = self._held, object()
-        _work_of_this_context.set(self._work)
+        work, ours = _Work(), self._held
+        self._work = work
+        _work_of_this_context.set(work)
         async with self._lock:
             if self._unsaved is not None and (self._store is None or self._unsaved.stored):
                 return await self._save(self._unsaved)
@@ -230,6 +244,7 @@ class TokenKeeper:
                 return await self._renew(ours)
             try:
                 async with self._store.lock(ours.params.member_id):
+                    work.locked = self._store, ours.params.member_id
                     return await self._settle_locked(ours)
             except BaseException as error:  # whatever a store raises reaches every waiter
                 if ends_the_task(error):
@@ -344,6 +359,14 @@ class TokenKeeper:
     def is_inside(self) -> bool:
         """True for a callback of the renewal under way, and for whatever it calls."""
         return self._work is not None and _work_of_this_context.get(None) is self._work
+
+    def _is_locked_out(self) -> bool:
+        """True inside of another client's renewal that holds the lock which one of ours would wait for."""
+        work = _work_of_this_context.get(None)
+        if work is None or work.locked is None:
+            return False
+        store, member_id = work.locked
+        return store is self._store and member_id == self._held.params.member_id
 
     def _pair_inside(self, refused: str | None) -> B24OAuthParams:
         """The pair for a callback that calls the API itself: the one it is to save."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextvars
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 from b24oauth import (
     B24OAuth,
     B24OAuthParams,
+    ClientStateError,
     MemoryTokenStore,
+    RefreshedAuth,
     RefreshTokenError,
     TokenPersistenceError,
 )
@@ -405,6 +408,69 @@ async def test_t10_a_cancellation_inside_of_the_store_is_its_failure(where: str)
         store.broken = False
     assert (await store.load(portal.member_id) is not None) is (where == "save")
     assert len(portal.token_requests) == (where == "save")
+
+
+# --- T10: two clients, one lock ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [lambda b24: b24.actions.v2.call.make("profile"), lambda b24: b24.auth.refresh_auth(), lambda b24: b24.aclose()],
+    ids=["call", "refresh_auth", "aclose"],
+)
+async def test_t10_a_callback_that_waits_for_its_own_lock_through_another_client_gets_an_error(
+    deed: Callable[[B24OAuth], Awaitable[Any]],
+) -> None:
+    portal = fake_portal()
+    waiting: list[asyncio.Task[None]] = []
+    async with several(portal, portal.issue(expired=True), 2, token_store=MemoryTokenStore()) as (first, second):
+
+        async def callback(_: RefreshedAuth) -> None:
+            # Somebody else's call, which may wait for the lock.
+            waiting.append(asyncio.create_task(call(second), context=contextvars.Context()))
+            await asyncio.sleep(0.1)
+            with pytest.raises(ClientStateError, match="wait for itself"):
+                await deed(second)
+
+        first.set_callback_refresh_auth(callback)
+        await call(first)
+        await waiting[0]
+    assert len(portal.token_requests) == 1
+
+
+async def test_t10_a_callback_may_use_another_client_whose_pair_is_valid_or_of_another_store() -> None:
+    portal = fake_portal()
+    done: list[str] = []
+    store = MemoryTokenStore()
+    async with (
+        connected(portal, portal.issue(expired=True), token_store=store) as b24,
+        connected(portal, portal.issue(), token_store=store) as valid,
+        connected(portal, portal.issue(expired=True), token_store=MemoryTokenStore()) as elsewhere,
+    ):
+
+        async def callback(_: RefreshedAuth) -> None:
+            for other in (valid, elsewhere):
+                await call(other)
+                done.append("called")
+
+        b24.set_callback_refresh_auth(callback)
+        await call(b24)
+    assert done == ["called"] * 2
+
+
+async def test_t10_a_task_that_the_callback_started_may_use_another_client_afterwards() -> None:
+    portal = fake_portal()
+    tasks: list[asyncio.Task[None]] = []
+    async with several(portal, portal.issue(expired=True), 2, token_store=MemoryTokenStore()) as (first, second):
+
+        async def later() -> None:
+            await asyncio.sleep(1)
+            await call(second)
+
+        first.set_callback_refresh_auth(lambda _: tasks.append(asyncio.create_task(later())))
+        await call(first)
+        await tasks[0]
+    assert len(portal.token_requests) == 1
 
 
 # --- set_params in between --------------------------------------------------------------------------------------------

@@ -111,7 +111,6 @@ class B24OAuth:
             limits=self._limits,
             relocation=Relocation(self._keeper),
             log=self._log,
-            secret=oauth_secret,
             trusted_hosts=trusted,
         )
         self._http = {version: HttpClient(dialect, services) for version, dialect in DIALECTS.items()}

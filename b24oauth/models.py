@@ -97,10 +97,15 @@ def _is_filled(self_: object, field: attrs.Attribute[str], value: object) -> Non
         raise InvalidDataError(type(self_).__name__, [f"{field.name} must not be empty"])
 
 
-def _is_token(self_: object, field: attrs.Attribute[str], value: object) -> None:
-    _is_filled(self_, field, value)
+def _can_be_sent(self_: object, field: attrs.Attribute[str], value: object) -> None:
+    _is_text(self_, field, value)
     if not is_sendable(value):
         raise InvalidDataError(type(self_).__name__, [f"{field.name} must be Unicode text without lone surrogates"])
+
+
+def _is_token(self_: object, field: attrs.Attribute[str], value: object) -> None:
+    _is_filled(self_, field, value)
+    _can_be_sent(self_, field, value)
 
 
 def _is_whole(self_: object, field: attrs.Attribute[int], value: object) -> None:
@@ -145,7 +150,7 @@ class B24OAuthParams:
     server_endpoint: str = attrs.field(default="https://oauth.bitrix.info/rest/", validator=_is_filled)
     domain: str = attrs.field(default="", validator=_is_text)
     member_id: str = attrs.field(default="", validator=_is_text)
-    application_token: str = attrs.field(default="", validator=_is_text, repr=_hidden)
+    application_token: str = attrs.field(default="", validator=_can_be_sent, repr=_hidden)
     user_id: int = attrs.field(default=0, converter=_whole, validator=_is_whole)
     expires_in: int = attrs.field(default=3600, converter=_whole, validator=_is_whole)
     scope: str = attrs.field(default="", validator=_is_text)

@@ -243,6 +243,18 @@ async def test_t12_an_error_that_repeats_the_tokens_in_one_spelling(
         assert_error_is_clean(await failure_of(b24))
 
 
+async def test_t12_an_error_that_repeats_the_tokens_of_the_pair_before_or_of_the_application() -> None:
+    told = f"{ACCESS} {REFRESH} {PARAMS.application_token}"
+    pair = {"access_token": "new-access-token", "refresh_token": "new-refresh-token", "expires_in": 3600}
+    rest = answering(400, {"error": "ERROR_CORE", "error_description": told})
+    async with client(rest, answering(200, pair)) as b24:
+        await b24.auth.refresh_auth()
+        error = await failure_of(b24)
+        assert_error_is_clean(error)
+        assert "ERROR_CORE" in str(error)
+        assert PARAMS.application_token not in str(error)
+
+
 def _page(echo: str) -> str:
     return f"<html>{echo}</html>"
 

@@ -87,6 +87,7 @@ class HttpClient:
         self._services = services
         self._counter = CallCounter()
         self._known_root = ("", "")
+        self._known_secrets: tuple[B24OAuthParams | None, tuple[str, ...]] = (None, ())
 
     @property
     def api_version(self) -> ApiVersion:
@@ -374,4 +375,6 @@ class HttpClient:
     # --- errors ------------------------------------------------------------------------------------------------------
 
     def _secrets(self, pair: B24OAuthParams) -> tuple[str, ...]:
-        return (pair.access_token, pair.refresh_token, self._services.secret.client_secret)
+        if self._known_secrets[0] is not pair:
+            self._known_secrets = (pair, self._services.keeper.secrets(pair))
+        return self._known_secrets[1]

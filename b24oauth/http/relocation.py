@@ -62,8 +62,7 @@ class Relocation:
                 return renewed
             self._unconfirmed |= {target}
         # A portal may put what it was sent into the name of a host.
-        pairs = (sent_with, self._keeper.params)
-        shown = scrub(target, [token for pair in pairs for token in (pair.access_token, pair.refresh_token)])
+        shown = scrub(target, self._keeper.secrets(sent_with))
         raise PortalMovedError(
             f"The portal {before} redirects {query.method} to {shown or 'no address'}, which the OAuth server "
             "does not name as the portal's address; no token was sent there",

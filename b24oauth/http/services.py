@@ -8,7 +8,6 @@ import attrs
 
 from b24oauth.http.relocation import Relocation
 from b24oauth.limits.manager import RestrictionManager
-from b24oauth.models import B24OAuthSecret
 from b24oauth.oauth.keeper import TokenKeeper
 from b24oauth.observing import Log
 from b24oauth.wire import Wire
@@ -27,7 +26,6 @@ class Services:
         limits: What the portal allows.
         relocation: Follows a renamed portal.
         log: The logger.
-        secret: Masked wherever an answer repeats it.
         trusted_hosts: Hosts that may be reached over plain http.
     """
 
@@ -37,5 +35,4 @@ class Services:
     limits: RestrictionManager
     relocation: Relocation
     log: Log
-    secret: B24OAuthSecret
     trusted_hosts: frozenset[str]

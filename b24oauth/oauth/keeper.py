@@ -83,6 +83,7 @@ class TokenKeeper:
         self._log = log
         self._lock = asyncio.Lock()
         self._held = HeldPair(params)
+        self._former = params
         self._held_wins = False
         self._spare: HeldPair | None = None
         self._unsaved: UnsavedPair | None = None
@@ -106,11 +107,18 @@ class TokenKeeper:
         """
         for name, judge in _JUDGES:
             judge(getattr(params, name), self._renewer.trusted_hosts)
-        self._held = HeldPair(params)
+        self._hold(HeldPair(params))
         self._held_wins = True
         self._spare = None
         self._unsaved = None
         self._refused = {}
+
+    def _hold(self, held: HeldPair) -> None:
+        self._former, self._held = self._held.params, held
+
+    def secrets(self, pair: B24OAuthParams) -> tuple[str, ...]:
+        """What no message may repeat when a pair was sent: its tokens, those of the one before, the client secret."""
+        return self._renewer.secrets_of(pair, self._held.params, self._former)
 
     def fresh(self) -> B24OAuthParams | None:
         """The pair in use, or None when its access token has expired."""
@@ -280,7 +288,8 @@ class TokenKeeper:
         if self._held.was_given:
             self._spare = self._spare or self._held
         wall_clock, loop_time = self._renewer.wall_clock(), asyncio.get_running_loop().time()
-        self._held, self._held_wins = HeldPair.found(found, wall_clock=wall_clock, loop_time=loop_time), False
+        self._hold(HeldPair.found(found, wall_clock=wall_clock, loop_time=loop_time))
+        self._held_wins = False
         return found
 
     async def _renew(self, pair: HeldPair) -> _Outcome:
@@ -329,8 +338,9 @@ class TokenKeeper:
         finally:
             self._saving = False
         if self._unsaved is unsaved:
-            self._held, self._unsaved = unsaved.held, None
-            self._spare, self._refused = None, {}
+            self._hold(unsaved.held)
+            self._unsaved = self._spare = None
+            self._refused = {}
         return self._held.params
 
     def _with_trusted_endpoints(self, received: B24OAuthParams, before: B24OAuthParams) -> B24OAuthParams:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
-__all__ = ["is_list", "is_mapping", "is_sendable", "is_sequence"]
+__all__ = ["is_items", "is_list", "is_mapping", "is_sendable", "is_sequence"]
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
@@ -21,6 +21,11 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
 def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
     """True for a list or the like, not for a text."""
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
+
+
+def is_items(value: object) -> TypeGuard[Iterable[Any]]:
+    """True for anything that gives one item after another, not for a text."""
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray))
 
 
 def is_sendable(value: object) -> TypeGuard[str]:

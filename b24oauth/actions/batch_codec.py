@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -11,7 +11,7 @@ import attrs
 from b24oauth.error_codes import error_for
 from b24oauth.errors import AjaxError, InvalidCallParamsError, RequestInfo, SdkError
 from b24oauth.models import ApiVersion
-from b24oauth.narrowing import is_list, is_mapping, is_sequence
+from b24oauth.narrowing import is_items, is_list, is_mapping, is_sequence
 from b24oauth.protocol.decoding import read_error
 from b24oauth.protocol.encoding import encode_query
 from b24oauth.result import AjaxQuery
@@ -93,7 +93,7 @@ def parse_calls(calls: object) -> tuple[Command, ...]:
     """
     if is_mapping(calls):
         commands = tuple(_command(_name(key), row, named=True) for key, row in calls.items())
-    elif isinstance(calls, Iterable) and not isinstance(calls, (str, bytes)):
+    elif is_items(calls):
         commands = tuple(_command(position, row, named=False) for position, row in enumerate(calls))
         _check_aliases([command.alias for command in commands])
     else:

@@ -60,10 +60,11 @@ def named_params(method: str, params: object) -> dict[str, Any]:
     Raises:
         ConfigurationError: They are something else.
     """
-    given = {} if params is None else params
-    if not is_mapping(given):
+    if params is None:
+        return {}
+    if not is_mapping(params):
         raise ConfigurationError(f"{method}: its params must be a mapping, not {type(params).__name__}")
-    return dict(given)
+    return dict(params)
 
 
 def warn_about_order(http: HttpClient, action: str, given: Mapping[str, Any]) -> None:

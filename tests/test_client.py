@@ -429,3 +429,12 @@ async def test_a1_a_call_under_way_when_the_client_closes_ends_and_leaves_no_con
         with pytest.raises(error):
             await under_way
         assert b24._wire._clients._made == []
+
+
+@pytest.mark.parametrize("params", [{}, None, "pair"])
+async def test_another_pair_must_be_one(params: Any) -> None:
+    portal = fake_portal()
+    async with connected(portal) as b24:
+        with pytest.raises(ConfigurationError, match=r"B24OAuthParams\.from_dict"):
+            b24.auth.set_params(params)
+        assert (await b24.actions.v2.call.make("profile")).is_success

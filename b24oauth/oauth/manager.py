@@ -48,9 +48,10 @@ class AuthOAuthManager:
         It goes before what the token store holds, unless it is refused for good.
 
         Raises:
+            ConfigurationError: It is no `B24OAuthParams`.
             UntrustedHostError: An endpoint of it must not see a secret; the old pair stays.
         """
-        self._keeper.set_params(params)
+        self._keeper.set_params(_pair(params))
 
     async def refresh_auth(self) -> AuthData:
         """Renews the token pair now; calls that wait for a renewal under way share it.
@@ -154,6 +155,12 @@ class AuthOAuthManager:
             raise SdkError(messages, code="B24OAUTH_OAUTH_PROFILE_FAILED")
         profile = response.result
         self._is_admin = is_mapping(profile) and bool(profile.get("ADMIN"))
+
+
+def _pair(params: object) -> B24OAuthParams:
+    if not isinstance(params, B24OAuthParams):
+        raise ConfigurationError("set_params takes B24OAuthParams; use B24OAuthParams.from_dict() for a mapping")
+    return params
 
 
 def _callable(function: Any, where: str) -> Any:

@@ -10,7 +10,7 @@ __all__ = ["is_items", "is_list", "is_mapping", "is_sendable", "is_sequence"]
 
 def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
     """True for a map."""
-    return isinstance(value, Mapping)
+    return isinstance(value, (dict, Mapping))  # an abstract class is slow to tell
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:

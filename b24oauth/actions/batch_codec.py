@@ -154,7 +154,12 @@ def read_rows(payload: Mapping[str, Any], commands: Sequence[Command], version: 
     if version is ApiVersion.V3:
         return _v3_rows(answer, commands)
     parts: Mapping[str, Any] = answer if is_mapping(answer) else {}
-    return [_v2_row(parts, position, command) for position, command in enumerate(commands)]
+    beside = [(part, entries) for part in ("time", "total", "next") if (entries := parts.get(f"result_{part}"))]
+    failures, results = parts.get("result_error"), parts.get("result")
+    return [
+        _v2_row(results, failures, beside, command, _name_in_answer(position, command))
+        for position, command in enumerate(commands)
+    ]
 
 
 def times_by_method(payload: Mapping[str, Any], commands: Sequence[Command]) -> dict[str, Mapping[str, Any]]:
@@ -227,17 +232,18 @@ def _v3_command(command: Command, *, halt: bool) -> dict[str, Any]:
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-def _v2_row(parts: Mapping[str, Any], position: int, command: Command) -> Row | None:
-    name = _name_in_answer(position, command)
-    _, failure = _entry(parts.get("result_error"), name)
+def _v2_row(
+    results: object, failures: object, beside: Sequence[tuple[str, object]], command: Command, name: str
+) -> Row | None:
+    _, failure = _entry(failures, name) if failures else (False, None)
     if failure:
         return Row(error=_row_error(failure, command))
-    found, result = _entry(parts.get("result"), name)
+    found, result = _entry(results, name)
     if not found:
         return None
     payload: dict[str, Any] = {"result": result}
-    for part in ("time", "total", "next"):
-        known, value = _entry(parts.get(f"result_{part}"), name)
+    for part, entries in beside:
+        known, value = _entry(entries, name)
         if known:
             payload[part] = value
     return Row(payload=payload)

@@ -330,7 +330,7 @@ class Plan:
         for position, page in enumerate(pages):
             if segment.done:
                 self._known.wasted += 1
-            elif position and page and max(map(self._id_of, (page[0], page[-1]))) <= segment.cursor:
+            elif position and page and self._id_of(page[-1]) <= segment.cursor:
                 # The reference to the page before was empty, which selects from the start: asked anew from here.
                 self.go_plainly()
                 return

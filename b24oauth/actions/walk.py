@@ -84,7 +84,8 @@ async def walk(http: HttpClient, pager: Pager | KeysetPager, options: WalkOption
         async for page in pages:
             rows = page if options.max_items is None else page[: options.max_items - given]
             given += len(rows)
-            await _tell(options, given, getattr(pager, "total", None))
+            if options.on_progress is not None:
+                await _tell(options.on_progress, given, getattr(pager, "total", None))
             if rows:
                 yield rows
             if options.max_items is not None and given >= options.max_items:
@@ -124,11 +125,10 @@ async def _page(http: HttpClient, method: str, params: Any, options: WalkOptions
     return answer
 
 
-async def _tell(options: WalkOptions, done: int, total: int | None) -> None:
-    if options.on_progress is not None:
-        told = options.on_progress(done, total)
-        if inspect.isawaitable(told):
-            await told
+async def _tell(on_progress: Progress, done: int, total: int | None) -> None:
+    told = on_progress(done, total)
+    if inspect.isawaitable(told):
+        await told
 
 
 def _duration(time: object, otherwise: float) -> float:
@@ -162,11 +162,14 @@ class _Fetcher:
         self._plan = plan
         self._refusals = http.refusals()
         self._lasts = _USUAL_REQUEST
+        self._ended = False
 
     def begin(self, concurrency: int) -> None:
         """Sends as much as may be under way."""
-        # Several may have ended in the same turn of the loop: what is left is spread over all of them.
-        self.under_way = {task for task in self.under_way if not task.done()}
+        if self._ended:
+            # Several may have ended in the same turn of the loop: what is left is spread over all of them.
+            self.under_way = {task for task in self.under_way if not task.done()}
+            self._ended = False
         under_way = len(self.under_way)
         if under_way >= concurrency:
             return
@@ -196,6 +199,8 @@ class _Fetcher:
             for ask in asks:
                 if ask.segment.asked:
                     self._plan.failed(ask, error)
+        finally:
+            self._ended = True
 
     async def _batch(self, asks: Sequence[Ask]) -> None:
         method, token = self._pager.method, self._http.current_token()

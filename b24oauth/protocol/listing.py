@@ -6,6 +6,7 @@ Pure: a pager holds the place of a walk, others send.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import quote
 
@@ -128,8 +129,13 @@ class KeysetPager:
     cursor: int = 0
     last: int | None = None
     _ascending: str | None = attrs.field(init=False, default=None, repr=False)
+    _after_key: str = attrs.field(init=False, repr=False)
+    _until_key: str = attrs.field(init=False, repr=False)
+    _references: dict[str, str] = attrs.field(init=False, factory=dict[str, str], repr=False)
 
     def __attrs_post_init__(self) -> None:
+        name = quote(self._field, safe="")
+        self._after_key, self._until_key = f"&filter%5B%3E{name}%5D=", f"&filter%5B%3C%3D{name}%5D="
         own = self._filter()
         if own.get(f">{self._field}") is not None:
             self.cursor = max(self.cursor, _number(own[f">{self._field}"], f"filter.>{self._field}"))
@@ -168,16 +174,13 @@ class KeysetPager:
         """
         if self._ascending is None:
             self._ascending = self._encoded("ASC", _WITHOUT_COUNT)
-        common = self._ascending if skip is None else self._encoded("ASC", skip)
-        key = f"filter%5B%3E{quote(self._field, safe='')}%5D"
-        bounds = f"&{key}={after if isinstance(after, int) else quote(after, safe='')}"
-        if until is not None:
-            bounds += f"&filter%5B%3C%3D{quote(self._field, safe='')}%5D={until}"
-        return common + bounds
+        query = self._ascending if skip is None else self._encoded("ASC", skip)
+        query += self._after_key + (str(after) if isinstance(after, int) else _quoted(after))
+        return query if until is None else f"{query}{self._until_key}{until}"
 
     def query_of_greatest(self) -> str:
         """The query string of the command for the greatest identifier, and for the number of rows."""
-        return f"{self._encoded('DESC', 0)}&filter%5B%3E{quote(self._field, safe='')}%5D={self.cursor}"
+        return f"{self._encoded('DESC', 0)}{self._after_key}{self.cursor}"
 
     def _encoded(self, direction: str, start: int) -> str:
         own = {name: value for name, value in self._filter().items() if name != f">{self._field}"}
@@ -190,8 +193,12 @@ class KeysetPager:
 
     def reference(self, alias: str) -> str:
         """Stands for the last identifier of another command's full page."""
-        path = [self.listing.result_key] if self.listing.result_key else []
-        return "$result" + "".join(f"[{part}]" for part in (alias, *path, PAGE_SIZE - 1, self.listing.id_key))
+        known = self._references.get(alias)
+        if known is None:
+            path = [self.listing.result_key] if self.listing.result_key else []
+            parts = (alias, *path, PAGE_SIZE - 1, self.listing.id_key)
+            known = self._references[alias] = "$result" + "".join(f"[{part}]" for part in parts)
+        return known
 
     def rows(self, payload: Mapping[str, Any]) -> list[Any]:
         """The rows of a page."""
@@ -375,6 +382,12 @@ def check_v3_filter(given: Mapping[str, Any], action: str) -> None:
             code="B24OAUTH_ACTION_V3_LIST_FILTER_NOT_ARRAY",
             status=500,
         )
+
+
+# References between the pages of a request are the same in each request.
+@lru_cache(maxsize=256)
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
 
 
 def _number(value: object, place: str) -> int:

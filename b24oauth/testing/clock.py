@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -112,7 +113,15 @@ def _anyio_jobs() -> float:
     # anyio's workers answer from their own threads; its limiter is the public sign that one is at work.
     if threading.active_count() == 1:
         return 0
-    return anyio.to_thread.current_default_thread_limiter().borrowed_tokens
+    sniffio = sys.modules.get("sniffio")
+    if sniffio is None:
+        return anyio.to_thread.current_default_thread_limiter().borrowed_tokens
+    # Where it is installed, anyio asks it what runs here, and it knows only inside of tasks.
+    told = sniffio.current_async_library_cvar.set("asyncio")
+    try:
+        return anyio.to_thread.current_default_thread_limiter().borrowed_tokens
+    finally:
+        sniffio.current_async_library_cvar.reset(told)
 
 
 def _deadlock_message() -> str:

@@ -58,8 +58,9 @@ class Wire:
         self._clients = Clients(client, transport, timeout=self._timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self._under_way: set[asyncio.Task[Any] | None] = set()
-        self._ended: set[asyncio.Task[Any] | None] = set()
+        # An application may hold thousands of clients: an empty map and a shared set are the smallest.
+        self._under_way: dict[asyncio.Task[Any] | None, None] = {}
+        self._ended: frozenset[asyncio.Task[Any] | None] = frozenset()
         self._all_ended: asyncio.Future[None] | None = None
 
     def enter_loop(self) -> asyncio.AbstractEventLoop:
@@ -125,7 +126,7 @@ class Wire:
         self, url: str, body: bytes | None, headers: Mapping[str, str], timeout: httpx.Timeout
     ) -> RawAnswer:
         client, task = self._clients.take(), asyncio.current_task()
-        self._under_way.add(task)
+        self._under_way[task] = None
         try:
             request = self._clients.request(client, url, body, headers, timeout)
             # A redirect would carry the token to whoever it names; `auth=None` keeps .netrc out.
@@ -140,7 +141,7 @@ class Wire:
         raise NoAnswer(sent=True, timed_out=False, reason="the client was closed")
 
     def _no_longer_under_way(self, task: asyncio.Task[Any] | None) -> None:
-        self._under_way.discard(task)
+        self._under_way.pop(task, None)
         if self._all_ended is not None and not self._under_way and not self._all_ended.done():
             self._all_ended.set_result(None)
 
@@ -150,13 +151,25 @@ class Wire:
         A client that was given stays open.
         """
         self._closed = True
-        loop = asyncio.get_running_loop()
-        if self._under_way and loop is self._loop:
-            self._all_ended = self._all_ended or loop.create_future()
-            # Some transports would go on with a connection that is just being made, and send the request.
-            for task in self._under_way - self._ended:
-                if task is not None:
-                    self._ended.add(task)
-                    task.cancel()
-            await asyncio.wait([self._all_ended])
+        cancelled = await self._end_all()
         await self._clients.aclose()
+        if cancelled is not None:
+            raise cancelled
+
+    async def _end_all(self) -> asyncio.CancelledError | None:
+        """Ends what is under way. A cancellation is given back, since connections must be closed before it counts."""
+        loop, cancelled = asyncio.get_running_loop(), None
+        if not self._under_way or loop is not self._loop:
+            return None
+        self._all_ended = self._all_ended or loop.create_future()
+        # Some transports would go on with a connection that is just being made, and send the request.
+        ending = [task for task in self._under_way if task is not None and task not in self._ended]
+        self._ended = self._ended.union(ending)
+        for task in ending:
+            task.cancel()
+        while not self._all_ended.done():
+            try:
+                await asyncio.wait([self._all_ended])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        return cancelled

@@ -307,6 +307,22 @@ async def test_a1_a_caller_that_is_cancelled_while_the_client_closes_stays_cance
             await sending
 
 
+async def test_a1_a_close_that_is_cancelled_closes_all_the_same() -> None:
+    async with server(hear_all) as url:
+        made = Wire(None, timeout=5)
+        sending = asyncio.create_task(made.send(url, b"{}", {}))
+        await asyncio.sleep(0.01)
+        (own,) = made._clients._made
+        closing = asyncio.create_task(made.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert own.is_closed
+        with pytest.raises(NoAnswer):
+            await sending
+
+
 async def test_a1_a_timeout_of_the_caller_is_his_also_while_the_client_closes() -> None:
     async with server(hear_all) as url:
         made = Wire(None, timeout=5)

@@ -438,3 +438,18 @@ async def test_another_pair_must_be_one(params: Any) -> None:
         with pytest.raises(ConfigurationError, match=r"B24OAuthParams\.from_dict"):
             b24.auth.set_params(params)
         assert (await b24.actions.v2.call.make("profile")).is_success
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+async def test_a1_a_write_that_is_ended_by_a_close_says_that_it_may_have_been_executed(version: str) -> None:
+    portal = fake_portal(latency=60)
+    async with connected(portal) as b24:
+        add = getattr(b24.actions, version).call.make("crm.deal.add", {"fields": {"TITLE": "x"}})
+        call = asyncio.create_task(add)
+        await asyncio.sleep(1)
+        await b24.aclose()
+        with pytest.raises((AmbiguousResultError, ClientStateError)) as caught:
+            await call
+    told = f"{caught.value} {getattr(caught.value, '__notes__', '')}"
+    assert "may have been executed" in told
+    assert len(portal.requests) == 1

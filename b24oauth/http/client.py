@@ -10,7 +10,13 @@ from typing import Any, Final
 
 import attrs
 
-from b24oauth.errors import AjaxError, RefreshTokenError, RequestTimeoutError, TokenPersistenceError
+from b24oauth.errors import (
+    AjaxError,
+    ClientStateError,
+    RefreshTokenError,
+    RequestTimeoutError,
+    TokenPersistenceError,
+)
 from b24oauth.http.failures import nothing_sent, out_of_time, without_answer
 from b24oauth.http.records import CallRecords
 from b24oauth.http.refusals import Refusals
@@ -216,7 +222,7 @@ class HttpClient:
                 result = await self._send_with_token(call)
             except AjaxError as raised:
                 error = raised
-            except (RefreshTokenError, TokenPersistenceError) as raised:
+            except (RefreshTokenError, TokenPersistenceError, ClientStateError) as raised:
                 if call.maybe_run and not call.rule.harmless:
                     raised.add_note(f"An earlier attempt of {method} may have been executed: look before you repeat it")
                 raise

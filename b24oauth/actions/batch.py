@@ -235,7 +235,7 @@ async def _run(http: HttpClient, commands: Sequence[Command], options: _Options)
         try:
             answer = await _send(http, sent, options)
             if not answer.is_success:
-                if attempt == 0:
+                if len(pending) == len(commands):
                     return answer
                 answer.raise_for_error()
             for position, row in zip(pending, read_rows(answer.payload, sent, http.api_version), strict=True):
@@ -248,9 +248,9 @@ async def _run(http: HttpClient, commands: Sequence[Command], options: _Options)
             if not await refusals.wait(errors, attempt=attempt, token=token, timeout=options.time_left()):
                 break
         except SdkError as error:
-            if attempt == 0 and not any(rows):
+            if len(pending) == len(commands):
                 raise
-            # What the others brought must not be lost with the repeat of these.
+            # What became of the others must not be lost with the repeat of these.
             for position in pending:
                 rows[position] = Row(error=error)
             break

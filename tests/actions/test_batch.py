@@ -283,6 +283,26 @@ async def test_b3_a_pair_that_cannot_be_renewed_for_a_repeat_hides_no_result() -
     assert isinstance(result.errors["c"], RefreshTokenError)
 
 
+async def test_a_pair_that_cannot_be_renewed_is_raised_when_all_commands_wait_for_it() -> None:
+    portal = fake_portal()
+    added = adding(portal, {name: ["expired_token"] for name in ADDS})
+    portal.inject(faults.status(400, error="invalid_grant"), on="oauth/token", times=None)
+    async with connected(portal) as b24:
+        with pytest.raises(RefreshTokenError):
+            await b24.actions.v2.batch.make(ADDS, is_halt_on_error=False)
+    assert not added
+
+
+@pytest.mark.parametrize("halt", [True, False])
+async def test_l5_a_batch_whose_repeat_is_lost_is_ambiguous_as_a_whole_when_nothing_else_is_known(halt: bool) -> None:
+    portal = fake_portal()
+    adding(portal, {name: ["QUERY_LIMIT_EXCEEDED"] for name in ADDS})
+    portal.inject(faults.drop_after(), on="batch", after=1, times=None)
+    async with connected(portal) as b24:
+        with pytest.raises(AmbiguousResultError):
+            await b24.actions.v2.batch.make(ADDS, is_halt_on_error=halt)
+
+
 async def test_a2_a_timeout_covers_the_wait_for_refused_commands() -> None:
     portal = fake_portal()
     adding(portal, {"c": ["OPERATION_TIME_LIMIT", "OPERATION_TIME_LIMIT"]})

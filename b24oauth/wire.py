@@ -133,7 +133,7 @@ class Wire:
             answer = await client.send(request, auth=None, follow_redirects=False)
             return RawAnswer(answer.status_code, answer.headers, answer.content)
         except asyncio.CancelledError:
-            if task is None or task not in self._ended or task.uncancel() > 0:
+            if task is None or task not in self._ended or task.cancelling() > 1:
                 raise  # by the caller
         finally:
             self._clients.give_back(client)
@@ -142,6 +142,9 @@ class Wire:
 
     def _no_longer_under_way(self, task: asyncio.Task[Any] | None) -> None:
         self._under_way.pop(task, None)
+        if task is not None and task in self._ended:
+            # However it ended: what was asked of it by the close alone must not be left to the caller.
+            task.uncancel()
         if self._all_ended is not None and not self._under_way and not self._all_ended.done():
             self._all_ended.set_result(None)
 

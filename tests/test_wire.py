@@ -307,6 +307,36 @@ async def test_a1_a_caller_that_is_cancelled_while_the_client_closes_stays_cance
             await sending
 
 
+async def test_a1_a_request_that_is_answered_in_spite_of_the_close_leaves_its_caller_uncancelled() -> None:
+    async def stubborn(request: httpx.Request) -> httpx.Response:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return httpx.Response(200, content=BODY)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(stubborn)) as client:
+        made = Wire(client, timeout=5)
+        sending = asyncio.create_task(made.send("https://portal.example/rest/profile", b"{}", {}))
+        await asyncio.sleep(0.01)
+        await made.aclose()
+        assert (await sending).body == BODY
+        assert sending.cancelling() == 0
+
+
+async def test_an_answer_that_comes_before_a_large_body_is_read_is_taken() -> None:
+    early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(early)
+        await writer.drain()
+        while await reader.read(2**20):
+            pass
+
+    async with server(refuse) as url, wire(timeout=5) as made, asyncio.timeout(20):
+        for _ in range(3):
+            assert (await made.send(url, b"x" * 20_000_000, {})).status == 413
+
+
 async def test_a1_a_close_that_is_cancelled_closes_all_the_same() -> None:
     async with server(hear_all) as url:
         made = Wire(None, timeout=5)

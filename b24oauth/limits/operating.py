@@ -131,10 +131,9 @@ class OperatingLimiter:
             return
         use, now = self._uses.setdefault(method, OperatingUse()), self._wall_clock()
         reset_at = _number(time.get("operating_reset_at"))
+        in_window = now < use.reset_at <= now + self.config.window + _AFTER_RESET
         # The use only grows until its reset: a smaller one is told by an answer that was overtaken by others.
-        overtaken = (
-            operating < use.operating and reset_at is not None and now < use.reset_at and reset_at <= use.reset_at
-        )
+        overtaken = operating < use.operating and in_window and reset_at is not None and reset_at <= use.reset_at
         if not overtaken:
             use.operating = operating
             use.reset_at = use.reset_at if reset_at is None else reset_at

@@ -116,6 +116,13 @@ def test_a_senseless_reset_makes_nobody_wait_for_ever(reset_at: Any) -> None:
     assert limits.time_to_free(METHOD) == 5.0
 
 
+def test_a_reset_that_no_window_reaches_is_corrected_by_the_next_answer() -> None:
+    limits = limiter()
+    limits.observe(METHOD, spent(480, 1e10))
+    limits.observe(METHOD, spent(3, 100))
+    assert limits.time_to_free(METHOD) == 0.0
+
+
 def test_a_refused_method_waits_until_its_reset() -> None:
     limits = limiter()
     limits.observe(METHOD, spent(480))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         InvalidCallParamsError,
         InvalidDataError,
         InvalidParamsError,
+        ListChangedError,
         NetworkError,
         NotFoundError,
         OperatingLimitError,
@@ -109,6 +110,7 @@ __all__ = [
     "InvalidCallParamsError",
     "InvalidDataError",
     "InvalidParamsError",
+    "ListChangedError",
     "LoggerLike",
     "MemoryTokenStore",
     "MethodStats",
@@ -154,7 +156,7 @@ _NAMES = {
     "errors": (
         "AccessDeniedError AjaxError AmbiguousResultError AuthRefusedError BadResponseError ClientStateError "
         "ConfigurationError ExpiredTokenError IncompleteBatchError InvalidCallParamsError InvalidDataError "
-        "InvalidParamsError NetworkError NotFoundError OperatingLimitError PortalBlockedError "
+        "InvalidParamsError ListChangedError NetworkError NotFoundError OperatingLimitError PortalBlockedError "
         "PortalMovedError RateLimitError RefreshTokenError RequestInfo RequestTimeoutError SdkError "
         "TokenPersistenceError UntrustedHostError ValidationError"
     ),

@@ -9,6 +9,7 @@ SdkError                          anything raised by this library
 ├── RefreshTokenError             the token pair could not be renewed
 ├── TokenPersistenceError         the renewed pair could not be saved; it is kept and saved again
 ├── IncompleteBatchError          a batch was answered without one of its commands; holds the results of the others
+├── ListChangedError              rows were added or deleted while a list was read by position
 └── AjaxError                     a REST call failed
     ├── InvalidCallParamsError    … before it was sent (also an InvalidParamsError)
     ├── AuthRefusedError          401: the portal does not accept the application or user
@@ -50,6 +51,7 @@ __all__ = [
     "InvalidCallParamsError",
     "InvalidDataError",
     "InvalidParamsError",
+    "ListChangedError",
     "NetworkError",
     "NotFoundError",
     "OperatingLimitError",
@@ -212,6 +214,27 @@ class IncompleteBatchError(SdkError):
         # The results hold the caller's parameters as they were sent, credentials included.
         restore, (cls, args, state) = super().__reduce__()
         return restore, (cls, args, state | {"result": None})
+
+
+class ListChangedError(SdkError):
+    """Rows were added or deleted while a list was read by position, so rows may be missing or repeated.
+
+    Lists that are read by identifier do not have this problem. ``allow_changes=True`` accepts it.
+
+    Attributes:
+        method: REST method of the list.
+        rows: The rows that `call_list` read before; empty for `fetch_list`, which has given them already. Left out when
+            the error is pickled.
+    """
+
+    def __init__(self, message: str, *, method: str, code: str = "B24OAUTH_LIST_CHANGED") -> None:
+        super().__init__(message, code=code)
+        self.method = method
+        self.rows: list[Any] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        restore, (cls, args, state) = super().__reduce__()
+        return restore, (cls, args, state | {"rows": []})
 
 
 class AjaxError(SdkError):

@@ -214,14 +214,19 @@ class AjaxResult(_Outcome, Generic[T_co]):
         query: What was asked for.
         status: HTTP status of the answer.
         error: What went wrong, if anything did.
+
+    Attributes:
+        elapsed: Time from sending the request to its response, seconds; None for a result that did not come over the
+            wire by itself, such as a row of a batch.
     """
 
-    __slots__ = ("_built", "_payload", "_query", "_status")
+    __slots__ = ("_built", "_payload", "_query", "_status", "elapsed")
 
     def __init__(
         self, payload: Mapping[str, Any], *, query: AjaxQuery, status: int = 200, error: SdkError | None = None
     ) -> None:
         super().__init__()
+        self.elapsed: float | None = None
         self._payload = payload
         self._query = query
         self._status = status
@@ -268,7 +273,7 @@ class AjaxResult(_Outcome, Generic[T_co]):
     def with_result(self, result: T) -> AjaxResult[T]:
         """The same answer, whose `result` was built into something of another type."""
         other: AjaxResult[T] = AjaxResult(self._payload, query=self._query, status=self._status)
-        other._errors, other._built = dict(self._errors), (result,)
+        other._errors, other._built, other.elapsed = dict(self._errors), (result,), self.elapsed
         return other
 
     def is_more(self) -> bool:

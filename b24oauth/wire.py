@@ -81,6 +81,11 @@ class Wire:
             )
         return loop
 
+    @property
+    def response_timeout(self) -> float | None:
+        """How long a request waits for a response, seconds; None: without a limit."""
+        return self._timeout.read
+
     def loop_time(self) -> float | None:
         """The clock of the loop this client lives in, seconds; None before its first use."""
         return None if self._loop is None else self._loop.time()

@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 
 from b24oauth.actions.segments import Ask, Density, Segment
-from b24oauth.protocol.listing import PAGE_SIZE
+from b24oauth.lists.paging import PAGE_SIZE
 
 __all__ = ["Mark", "Marks", "Survey", "are_alike", "in_requests", "spread"]
 

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from b24oauth.actions.segments import Density, Segment
-from b24oauth.protocol.listing import PAGE_SIZE
+from b24oauth.lists.paging import PAGE_SIZE
 
 __all__ = ["Estimates"]
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
 from b24oauth.actions.options import ListOptions, checked
-from b24oauth.actions.reading import Pages, Reading, named_params, read_all, read_pages, walk_options, warn_about_order
-from b24oauth.errors import ConfigurationError
+from b24oauth.actions.reading import Pages, Reading, read_all, read_pages, walk_options
 from b24oauth.http.client import HttpClient
-from b24oauth.protocol.listing import KeysetPager, NavPager, OffsetPager, Pager, listing_of
+from b24oauth.lists.choosing import check_list_options, choose_v2
 from b24oauth.result import Result
 
 __all__ = ["CallList", "FetchList"]
@@ -39,11 +38,12 @@ class CallList:
     async def make(
         self, method: str, params: Params = None, *, result_type: Any = None, **options: Unpack[ListOptions]
     ) -> Result[list[Any]]:
-        """All rows of a list, in the order of their identifiers.
+        """All rows of a list: in the order of their identifiers, or in the order that `params` asks for.
 
         Args:
             method: List method, for example "crm.deal.list".
-            params: Its parameters; `order` and `start` belong to the walk.
+            params: Its parameters. An order by another field than the identifier, a `start` and a filter that cannot be
+                combined with a cursor make the list be read by position.
             result_type: An attrs class, dataclass or TypedDict to build the rows as.
             options: How the list is read; see `ListOptions`. `timeout` covers the whole list.
 
@@ -52,13 +52,16 @@ class CallList:
 
         Raises:
             AjaxError: A request failed, or the walk cannot go on.
+            ConfigurationError: An option that this list cannot honour; nothing was sent.
             InvalidDataError: A row does not fit `result_type`; names row and field.
+            InvalidParamsError: A parameter is given twice in different spellings, or cannot be read; nothing was sent.
+            ListChangedError: Rows were added or deleted while the list was read by position; `rows` has what was read.
             RequestTimeoutError: Not done in time.
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/list-methods-pecularities.html
         """
-        pager = _pager(self._http, "callList.make", method, params, checked(options, ListOptions, "call_list.make"))
-        reading = Reading(self._http, pager, walk_options(options, eager=True), result_type)
+        known = checked(options, ListOptions, "call_list.make")
+        reading = _reading(self._http, "call_list.make", method, params, known, row_type=result_type, eager=True)
         return await read_all(reading, options.get("timeout"), "callFastListMethod")
 
 
@@ -87,7 +90,7 @@ class FetchList:
 
         Args:
             method: List method, for example "crm.deal.list".
-            params: Its parameters; `order` and `start` belong to the walk.
+            params: Its parameters, as for `call_list`.
             result_type: An attrs class, dataclass or TypedDict to build the rows as.
             options: How the list is read; see `ListOptions`. `timeout` covers each request.
 
@@ -97,35 +100,29 @@ class FetchList:
 
         Raises:
             AjaxError: A request failed, or the walk cannot go on; the pages before it were given.
+            ConfigurationError: An option that this list cannot honour; nothing was sent.
             InvalidDataError: A row does not fit `result_type`; names row and field.
+            InvalidParamsError: A parameter is given twice in different spellings, or cannot be read; nothing was sent.
+            ListChangedError: Rows were added or deleted while the list was read by position.
             SdkError: A request failed with a soft error, which is the cause.
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/list-methods-pecularities.html
         """
-        pager = _pager(self._http, "fetchList.make", method, params, checked(options, ListOptions, "fetch_list.make"))
-        return read_pages(Reading(self._http, pager, walk_options(options), result_type), "FETCH_LIST")
+        known = checked(options, ListOptions, "fetch_list.make")
+        return read_pages(
+            _reading(self._http, "fetch_list.make", method, params, known, row_type=result_type), "FETCH_LIST"
+        )
 
 
-def _pager(
-    http: HttpClient, action: str, method: str, params: Params, options: Mapping[str, Any]
-) -> Pager | KeysetPager:
-    listing = listing_of(
-        method,
-        id_key=options.get("id_key"),
-        cursor_id_key=options.get("cursor_id_key"),
-        result_key=options.get("custom_key_for_result"),
-        paging=options.get("paging"),
-    )
-    if listing.paging == "nav":
-        return NavPager(method=method, given=params or {}, listing=listing)
-    given = named_params(method, params)
-    if listing.paging == "offset":
-        return OffsetPager(method=method, given=given, listing=listing)
-    _check_concurrency(options.get("concurrency"))
-    warn_about_order(http, action, given)
-    return KeysetPager(method=method, given=given, listing=listing, cursor=options.get("start_after", 0))
-
-
-def _check_concurrency(value: object) -> None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise ConfigurationError("concurrency must be a whole number of at least 1, or None")
+def _reading(
+    http: HttpClient,
+    action: str,
+    method: str,
+    params: Params,
+    options: Mapping[str, Any],
+    *,
+    row_type: Any,
+    eager: bool = False,
+) -> Reading:
+    check_list_options(action, options)
+    return Reading(http, choose_v2(action, method, params, options), walk_options(options, eager=eager), row_type)

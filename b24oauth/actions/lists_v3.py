@@ -7,11 +7,10 @@ from contextlib import aclosing
 from typing import Any, TypeVar, Unpack, overload
 
 from b24oauth.actions.options import TailOptions, V3ListOptions, checked
-from b24oauth.actions.reading import Pages, Reading, named_params, read_all, read_pages, walk_options, warn_about_order
-from b24oauth.errors import SdkError
+from b24oauth.actions.reading import Pages, Reading, read_all, read_pages, walk_options
 from b24oauth.http.client import HttpClient
+from b24oauth.lists.choosing import check_list_options, choose_tail, choose_v3
 from b24oauth.narrowing import is_list
-from b24oauth.protocol.listing import Pager, TailPager, V3KeysetPager, check_v3_filter
 from b24oauth.result import Result
 
 __all__ = ["CallListV3", "CallTail", "FetchListV3", "FetchTail"]
@@ -45,7 +44,8 @@ class CallListV3:
 
         Args:
             method: List method, for example "tasks.task.list".
-            params: Its parameters; `order` and `pagination` belong to the walk, `filter` is a list of conditions.
+            params: Its parameters; `filter` is a list of conditions. An order by another field than the identifier,
+                and a `pagination` with a page or an offset, make the list be read by position.
             result_type: An attrs class, dataclass or TypedDict to build the rows as.
             options: How the list is read; see `V3ListOptions`. `timeout` covers the whole list.
 
@@ -59,10 +59,8 @@ class CallListV3:
 
         Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
         """
-        pager = _list_pager(
-            self._http, "callList.make", method, params, checked(options, V3ListOptions, "call_list.make")
-        )
-        reading = Reading(self._http, pager, walk_options(options, eager=True), result_type)
+        known = checked(options, V3ListOptions, "call_list.make")
+        reading = _list_reading(self._http, "call_list.make", method, params, known, row_type=result_type, eager=True)
         return await read_all(reading, options.get("timeout"), "callFastListMethod")
 
 
@@ -97,8 +95,9 @@ class FetchListV3:
         Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
         """
         known = checked(options, V3ListOptions, "fetch_list.make")
-        pager = _list_pager(self._http, "fetchList.make", method, params, known)
-        return read_pages(Reading(self._http, pager, walk_options(options), result_type), "FETCH_LIST")
+        return read_pages(
+            _list_reading(self._http, "fetch_list.make", method, params, known, row_type=result_type), "FETCH_LIST"
+        )
 
 
 class CallTail:
@@ -140,10 +139,8 @@ class CallTail:
 
         Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
         """
-        pager = _tail_pager(
-            self._http, "callTail.make", method, params, checked(options, TailOptions, "call_tail.make")
-        )
-        reading = Reading(self._http, pager, walk_options(options, eager=True), result_type)
+        known = checked(options, TailOptions, "call_tail.make")
+        reading = _tail_reading(self._http, "call_tail.make", method, params, known, row_type=result_type, eager=True)
         return await read_all(reading, options.get("timeout"), "callTailMethod")
 
 
@@ -181,8 +178,7 @@ class FetchTail:
 
         async def pages() -> Pages[Any]:
             # Refused at the first page, as every other error of a stream.
-            pager = _tail_pager(self._http, "fetchTail.make", method, params, known)
-            reading = Reading(self._http, pager, walk_options(known), result_type)
+            reading = _tail_reading(self._http, "fetch_tail.make", method, params, known, row_type=result_type)
             async with aclosing(read_pages(reading, "FETCH_TAIL")) as found:
                 async for page in found:
                     yield page
@@ -190,43 +186,34 @@ class FetchTail:
         return pages()
 
 
-def _list_pager(http: HttpClient, action: str, method: str, params: Params, options: Mapping[str, Any]) -> Pager:
-    given = named_params(method, params)
-    check_v3_filter(given, action)
-    warn_about_order(http, action, given)
-    id_key = options.get("id_key", "id")
-    return V3KeysetPager(
-        method=method,
-        given=given,
-        id_key=id_key,
-        cursor_id_key=options.get("cursor_id_key") or id_key,
-        result_key=options.get("custom_key_for_result", "items"),
-        limit=options.get("limit", 50),
-        cursor=options.get("start_after", 0),
-    )
+def _list_reading(
+    http: HttpClient,
+    action: str,
+    method: str,
+    params: Params,
+    options: Mapping[str, Any],
+    *,
+    row_type: Any,
+    eager: bool = False,
+) -> Reading:
+    check_list_options(action, options)
+    return Reading(http, choose_v3(action, method, params, options), walk_options(options, eager=eager), row_type)
 
 
-def _tail_pager(http: HttpClient, action: str, method: str, params: Params, options: Mapping[str, Any]) -> Pager:
-    given = named_params(method, params)
-    field, order = options.get("cursor_field", "id"), options.get("order", "ASC")
-    value = options.get("initial_value")
-    if order.upper() == "DESC" and value is None:
-        name = "CALL_TAIL" if action.startswith("call") else "FETCH_TAIL"
-        raise SdkError(
-            f'{action}: order "DESC" needs an `initial_value` to go down from: the newest or the highest value',
-            code=f"B24OAUTH_CORE_B24_{name}_DESC_REQUIRES_INITIAL_VALUE",
-            status=500,
-        )
-    _warn_about_cursor(http, action, field, given)
-    return TailPager(
-        method=method,
-        given=given,
-        field=field,
-        order=order,
-        value=0 if value is None else value,
-        result_key=options.get("custom_key_for_result", "items"),
-        limit=options.get("limit", 50),
-    )
+def _tail_reading(
+    http: HttpClient,
+    action: str,
+    method: str,
+    params: Params,
+    options: Mapping[str, Any],
+    *,
+    row_type: Any,
+    eager: bool = False,
+) -> Reading:
+    check_list_options(action, options)
+    pager = choose_tail(action, method, params, options)
+    _warn_about_cursor(http, action, pager.field, pager.params)
+    return Reading(http, pager, walk_options(options, eager=eager), row_type)
 
 
 def _warn_about_cursor(http: HttpClient, action: str, field: str, given: Mapping[str, Any]) -> None:

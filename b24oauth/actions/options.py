@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypedDict
 
-from b24oauth.protocol.listing import Paging
+from b24oauth.lists.choosing import Paging
 
 __all__ = [
     "BatchOptions",
@@ -87,12 +87,17 @@ class ListOptions(WalkKeywords, total=False):
     """Options of a v2 list.
 
     Attributes:
-        id_key: Field of a row that identifies it; "ID", or what the method is known to use.
-        cursor_id_key: The same field as filter and order want it named; by default as in the row.
-        custom_key_for_result: Where the rows are inside of `result`, for example "tasks".
-        paging: "keyset" by identifiers, "offset" for methods that cannot sort by one; by default as known.
-        start_after: Only rows with greater identifiers, to go on where an earlier walk ended.
-        pages_per_request: Pages in one request at most; by default more and more, up to 50, as the list proves long.
+        id_key: Field of a row that identifies it; by default as documented for the method.
+        cursor_id_key: The same field as `filter` and `order` name it; by default as documented, else as in the row.
+        custom_key_for_result: Where the rows are inside `result`, for example "tasks"; by default as documented, else
+            the only list of mappings.
+        paging: "keyset" reads by identifier only, "offset" by position only; by default the walk chooses, and reads by
+            position where the portal does not follow identifiers.
+        start_after: Only rows after this identifier, to continue where an earlier walk ended.
+        descending: The greatest identifier comes first.
+        allow_changes: A list that is read by position may change meanwhile: rows may be missing or repeated.
+        pages_per_request: Pages in one request at most; by default more and more, up to 50, as the list proves long and
+            as the time of a page allows.
         concurrency: Requests under way at once, at most, when the list proves long; 10 by default, 1 for one after
             another. Up to 100 pages for each of them may wait in memory.
     """
@@ -101,7 +106,9 @@ class ListOptions(WalkKeywords, total=False):
     cursor_id_key: str | None
     custom_key_for_result: str | None
     paging: Paging | None
-    start_after: int
+    start_after: int | str
+    descending: bool
+    allow_changes: bool
     pages_per_request: int | None
     concurrency: int | None
 
@@ -114,14 +121,18 @@ class V3ListOptions(WalkKeywords, total=False):
         cursor_id_key: The same field as filter and order want it named; by default as in the row.
         custom_key_for_result: Where the rows are inside of `result`, "items" by default.
         limit: Rows of a page, 50 by default and at most 1000; methods may give fewer.
-        start_after: Only rows with greater identifiers, to go on where an earlier walk ended.
+        start_after: Only rows after this identifier, to continue where an earlier walk ended.
+        descending: The greatest identifier comes first.
+        allow_changes: A list that is read by position may change meanwhile: rows may be missing or repeated.
     """
 
     id_key: str
     cursor_id_key: str | None
     custom_key_for_result: str
     limit: int
-    start_after: int
+    start_after: int | str
+    descending: bool
+    allow_changes: bool
 
 
 class TailOptions(WalkKeywords, total=False):

@@ -15,7 +15,8 @@ from typing import Any, Final
 from b24oauth.actions.cuts import Mark, Marks, Survey, are_alike, in_requests, spread
 from b24oauth.actions.estimates import Estimates
 from b24oauth.actions.segments import Ask, Segment, Segments
-from b24oauth.protocol.listing import PAGE_SIZE, KeysetPager
+from b24oauth.lists.keyset import KeysetPager
+from b24oauth.lists.paging import PAGE_SIZE
 
 __all__ = ["Plan"]
 
@@ -49,10 +50,11 @@ class Plan:
         self._wanted = wanted
         self._pager = pager
         self._id_of = pager.identifier
-        self._segments = Segments(Segment(cursor=pager.cursor, end=pager.last))
+        begin = pager.cursor or 0
+        self._segments = Segments(Segment(cursor=begin, end=pager.last))
         self._known = Estimates()
         self._wants_greatest = most > 1
-        self._surveyed_to = pager.cursor
+        self._surveyed_to = begin
         self._survey: Survey | None = None
         self._uneven = False
         self._marks: Marks | None = None
@@ -77,6 +79,11 @@ class Plan:
         """True when every page was given on."""
         front = self._segments.front
         return front.done and not (front.asked or front.pages) and len(self._segments) == 1
+
+    @property
+    def total(self) -> int | None:
+        """How many rows the list has, as the portal counted them; None when it did not."""
+        return self._known.total
 
     @property
     def error(self) -> Exception | None:
@@ -362,6 +369,17 @@ class Plan:
         if ask.probe and self._survey is not None:
             self._survey.note(ask.segment, [])
         self._judge()
+
+    def limit(self, most: int) -> None:
+        """Bounds the pages of each request from now on.
+
+        Args:
+            most: Pages in one request at most.
+        """
+        if most == 1:
+            self.go_plainly()
+        elif self._most > 1:
+            self._most = most
 
     def go_plainly(self) -> None:
         """From now on each request asks for one page, as a call of its own."""

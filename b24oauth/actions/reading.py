@@ -10,15 +10,16 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
-from b24oauth.actions.walk import SoftError, WalkOptions, walk
+from b24oauth.actions.page_requests import SoftError
+from b24oauth.actions.walk import WalkOptions, walk
 from b24oauth.converting import check_row_type, structure_rows
-from b24oauth.errors import ConfigurationError, RequestInfo, RequestTimeoutError, SdkError
+from b24oauth.errors import ListChangedError, RequestInfo, RequestTimeoutError, SdkError
 from b24oauth.http.client import HttpClient
-from b24oauth.narrowing import is_mapping
-from b24oauth.protocol.listing import KeysetPager, Pager
+from b24oauth.lists.choosing import ByIdentifier
+from b24oauth.lists.paging import Pager
 from b24oauth.result import Result
 
-__all__ = ["Pages", "Reading", "named_params", "read_all", "read_pages", "walk_options", "warn_about_order"]
+__all__ = ["Pages", "Reading", "read_all", "read_pages", "walk_options"]
 
 T = TypeVar("T")
 Pages: TypeAlias = AsyncGenerator[list[T], None]
@@ -30,13 +31,13 @@ class Reading:
 
     Attributes:
         http: Makes REST calls.
-        pager: The place of the walk.
+        way: How the list is read.
         options: How it is made.
         row_type: What rows are built as; None leaves them as they came.
     """
 
     http: HttpClient
-    pager: Pager | KeysetPager
+    way: ByIdentifier | Pager
     options: WalkOptions
     row_type: Any = None
 
@@ -44,37 +45,19 @@ class Reading:
         if self.row_type is not None:
             check_row_type(self.row_type)
 
+    @property
+    def method(self) -> str:
+        """REST method of the list."""
+        return self.way.pager.method if isinstance(self.way, ByIdentifier) else self.way.method
+
     async def pages(self) -> Pages[Any]:
         """The pages, with their rows built."""
-        async with aclosing(walk(self.http, self.pager, self.options)) as pages:
+        async with aclosing(walk(self.http, self.way, self.options)) as pages:
             async for page in pages:
                 if self.row_type is None:
                     yield page
                 else:
-                    yield structure_rows(page, self.row_type, method=self.pager.method)
-
-
-def named_params(method: str, params: object) -> dict[str, Any]:
-    """A copy of a list's parameters, which have names.
-
-    Raises:
-        ConfigurationError: They are something else.
-    """
-    if params is None:
-        return {}
-    if not is_mapping(params):
-        raise ConfigurationError(f"{method}: its params must be a mapping, not {type(params).__name__}")
-    return dict(params)
-
-
-def warn_about_order(http: HttpClient, action: str, given: Mapping[str, Any]) -> None:
-    """Tells that the order belongs to the walk."""
-    if "order" in given:
-        message = (
-            f"{action}: user-provided `order` parameter is ignored because cursor-based pagination requires ordering "
-            "by cursorIdKey. Use `filter` to narrow results instead."
-        )
-        http.log.warning(message)
+                    yield structure_rows(page, self.row_type, method=self.method)
 
 
 def walk_options(options: Mapping[str, Any], *, eager: bool = False) -> WalkOptions:
@@ -88,7 +71,7 @@ async def read_all(reading: Reading, timeout: float | None, told_as: str) -> Res
     """All rows, or those before a soft error together with it."""
     rows: list[Any] = []
     result = Result(rows)
-    method, request_id = reading.pager.method, reading.options.request_id
+    method, request_id = reading.method, reading.options.request_id
     deadline = asyncio.timeout(timeout)
     try:
         async with deadline, aclosing(reading.pages()) as pages:
@@ -96,6 +79,9 @@ async def read_all(reading: Reading, timeout: float | None, told_as: str) -> Res
                 rows.extend(page)
     except SoftError as soft:
         result.add_error(soft.error, "base-error")
+    except ListChangedError as changed:
+        changed.rows = rows
+        raise
     except TimeoutError as error:
         if isinstance(error, RequestTimeoutError) or not deadline.expired():
             raise

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from b24oauth.protocol.listing import PAGE_SIZE
+from b24oauth.lists.paging import PAGE_SIZE
 
 __all__ = ["Ask", "Density", "Segment", "Segments"]
 

@@ -1,6 +1,6 @@
-"""Walks a list: by identifiers in several requests at once, or page by page, with the next request on its way.
+"""Walks a list: by identifier in several requests at once, or page by page, several pages in one request.
 
-A walk yields every row once, in order, or raises. Nothing here decides what is asked for; plans and pagers do.
+A walk yields every row once, in order, or raises. Nothing here decides what is requested; plans and pagers do.
 """
 
 from __future__ import annotations
@@ -14,35 +14,26 @@ from typing import Any, Final
 import anyio
 import attrs
 
-from b24oauth.actions.batch_codec import MAX_COMMANDS, Command, Row, batch_params, read_rows, times_by_method
+from b24oauth.actions.batch_codec import MAX_COMMANDS, Command, Row
 from b24oauth.actions.options import Progress
+from b24oauth.actions.page_requests import NOT_IN_BATCH, PageRequests
 from b24oauth.actions.plan import Plan
 from b24oauth.actions.segments import Ask
-from b24oauth.errors import AjaxError, BadResponseError, RequestInfo
+from b24oauth.errors import AjaxError, BadResponseError, RequestTimeoutError
 from b24oauth.http.client import HttpClient
-from b24oauth.http.retry import is_refused_command
-from b24oauth.narrowing import is_mapping
-from b24oauth.protocol.listing import PAGE_SIZE, KeysetPager, Pager
-from b24oauth.protocol.pages import whole_number
-from b24oauth.result import AjaxResult
+from b24oauth.lists.choosing import ByIdentifier
+from b24oauth.lists.keyset import KeysetChain, KeysetPager
+from b24oauth.lists.pages import UnorderedRowsError, walk_error, whole_number
+from b24oauth.lists.paging import PAGE_SIZE, Pager
 
-__all__ = ["SoftError", "WalkOptions", "walk"]
+__all__ = ["WalkOptions", "walk"]
 
-# Unless the caller says otherwise; the gate of the client lets no more through by default.
+# Requests under way at once by default; the client's gate admits no more by default either.
 _CONCURRENCY: Final = 10
-# How long a request lasts at the portal as long as it does not say so, seconds.
+# Assumed duration of a request until one has been measured, seconds.
 _USUAL_REQUEST: Final = 1.0
-# The portal ends what takes longer, seconds.
-_LONGEST_REQUEST: Final = 60.0
-_NOT_IN_BATCH: Final = "ERROR_BATCH_METHOD_NOT_ALLOWED"
 
-
-class SoftError(Exception):
-    """A soft error in the middle of a walk."""
-
-    def __init__(self, error: AjaxError) -> None:
-        super().__init__(error.code)
-        self.error = error
+Pages = AsyncGenerator[list[Any], None]
 
 
 @attrs.frozen(kw_only=True)
@@ -52,10 +43,10 @@ class WalkOptions:
     Attributes:
         request_id: Shown in the portal's log, the same for all requests.
         timeout: For each request, with its waiting and repeats, seconds.
-        max_items: Rows to give at most.
-        on_progress: Called after each page with the rows so far and, where known, of all.
-        pages_per_request: Pages in one batch at most; None finds it out.
-        concurrency: Requests under way at once; None finds it out, 1 is a plain chain.
+        max_items: Rows to yield at most.
+        on_progress: Called after each page with the number of rows so far and, where known, of all.
+        pages_per_request: Pages in one batch at most; None: as many as are worth it.
+        concurrency: Requests under way at once; None: the default, 1: one after another.
     """
 
     request_id: str
@@ -66,79 +57,149 @@ class WalkOptions:
     concurrency: int | None = None
 
 
-async def walk(http: HttpClient, pager: Pager | KeysetPager, options: WalkOptions) -> AsyncGenerator[list[Any], None]:
+async def walk(http: HttpClient, way: ByIdentifier | Pager, options: WalkOptions) -> Pages:
     """The pages of a list, none of them empty.
 
     Args:
         http: Makes REST calls of the API version that the pager speaks.
-        pager: Knows the list.
-        options: How it is made.
+        way: How the list is read.
+        options: How the walk is made.
 
     Raises:
-        AjaxError: A request failed, or the walk cannot go on; pages before it were given.
+        AjaxError: A request failed, or the walk cannot go on; pages before it were yielded.
+        ListChangedError: Rows were added or deleted while the list was read by position.
         SoftError: A request failed with a soft error.
     """
-    given = 0
-    source = _in_segments(http, pager, options) if isinstance(pager, KeysetPager) else _in_turn(http, pager, options)
+    if options.max_items == 0:
+        return
+    count, walker = 0, _Walker(http, way, options)
+    source = walker.by_identifier(way) if isinstance(way, ByIdentifier) else walker.in_turn(way)
     async with aclosing(source) as pages:
         async for page in pages:
-            rows = page if options.max_items is None else page[: options.max_items - given]
-            given += len(rows)
+            rows = page if options.max_items is None else page[: options.max_items - count]
+            if count:
+                # Pages may be ready without a wait: other tasks get their turn, and a cancellation takes effect here.
+                await asyncio.sleep(0)
+            count += len(rows)
             if options.on_progress is not None:
-                await _tell(options.on_progress, given, getattr(pager, "total", None))
-            if rows:
-                yield rows
-            if options.max_items is not None and given >= options.max_items:
+                outcome = options.on_progress(count, walker.total)
+                if inspect.isawaitable(outcome):
+                    await outcome
+            yield rows
+            if options.max_items is not None and count >= options.max_items:
                 return
 
 
-async def _in_turn(http: HttpClient, pager: Pager, options: WalkOptions) -> AsyncGenerator[list[Any], None]:
-    while not pager.done:
-        answer = await _page(http, pager.method, pager.params(), options)
-        if rows := pager.read(answer.payload):
-            yield rows
+class _Walker:
+    """One walk.
 
+    Attributes:
+        total: How many rows the list has, as far as it is known.
+    """
 
-async def _in_segments(http: HttpClient, pager: KeysetPager, options: WalkOptions) -> AsyncGenerator[list[Any], None]:
-    most = min(options.pages_per_request or MAX_COMMANDS, MAX_COMMANDS)
-    concurrency = (options.concurrency or _CONCURRENCY) if most > 1 and pager.can_be_cut else 1
-    plan = Plan(pager, most=most, concurrency=concurrency, wanted=options.max_items)
-    fetcher = _Fetcher(http, pager, options, plan)
-    try:
-        while not plan.finished:
-            fetcher.begin(concurrency)
-            await asyncio.wait(fetcher.under_way, return_when=asyncio.FIRST_COMPLETED)
-            for page in plan.pages():
-                if most > 1:
-                    # On its way while the caller works on what came.
-                    fetcher.begin(concurrency)
+    def __init__(self, http: HttpClient, way: ByIdentifier | Pager, options: WalkOptions) -> None:
+        self.total: int | None = None
+        self._http = http
+        self._options = options
+        self._most = options.pages_per_request or MAX_COMMANDS
+        method = way.pager.method if isinstance(way, ByIdentifier) else way.method
+        self._requests = PageRequests(
+            http, method, request_id=options.request_id, timeout=options.timeout, most=self._most
+        )
+
+    async def by_identifier(self, way: ByIdentifier) -> Pages:
+        """The pages by identifier; by position where the portal turns out not to follow identifiers."""
+        count, first = 0, list[Any]()
+        try:
+            async with aclosing(self._follow_identifiers(way)) as pages:
+                async for page in pages:
+                    count, first = count + 1, first or page
+                    yield page
+        except UnorderedRowsError:
+            if way.otherwise is None or count > 1:
+                raise
+            pager = way.otherwise()
+        else:
+            return
+        if count:
+            pager.resume(first)
+        async with aclosing(self.in_turn(pager)) as pages:
+            async for page in pages:
                 yield page
-            if plan.error is not None:
-                raise plan.error
-    finally:
-        await fetcher.stop()
 
+    async def in_turn(self, pager: Pager) -> Pages:
+        """The pages that a pager requests, one request after another."""
+        refused, requests = 0, self._requests
+        while wanted := pager.requests(requests.most):
+            commands = [
+                Command(key=f"p{number}", alias=f"p{number}", method=pager.method, params=one.params, query=one.query)
+                for number, one in enumerate(wanted)
+            ]
+            token = self._http.current_token()
+            try:
+                rows = await requests.send(commands)
+            except RequestTimeoutError:
+                if not requests.sizing.timed_out(len(wanted)):
+                    raise
+                continue
+            for number, (one, row) in enumerate(zip(wanted, rows, strict=True)):
+                if pager.done:
+                    break  # pages after the last one need no response
+                if row is None or row.error is not None:
+                    error = _incomplete(pager.method) if row is None else row.error
+                    refused = 1 if number else refused + 1
+                    if error is not None and not await requests.may_repeat(error, refused, token):
+                        raise error
+                    break
+                page = pager.read(one, row.payload or {})
+                self.total = pager.total if self.total is None else self.total
+                if page:
+                    yield page
 
-async def _page(http: HttpClient, method: str, params: Any, options: WalkOptions) -> AjaxResult[Any]:
-    answer = await http.call(method, params, request_id=options.request_id, timeout=options.timeout, idempotent=True)
-    _raise_soft(answer)
-    return answer
+    async def _follow_identifiers(self, way: ByIdentifier) -> Pages:
+        pager, begin = way.pager, way.pager.cursor
+        chain = KeysetChain(pager=pager, page_size=way.page_size)
+        [request] = chain.requests(1)
+        [row] = await self._requests.send([Command(key=0, alias=None, method=pager.method, params=request.params)])
+        payload = (row.payload if row is not None else None) or {}
+        first = chain.read(request, payload)
+        if first:
+            yield first
+        engine = len(first) == PAGE_SIZE and not (pager.descending or pager.reader.keyed)
+        if chain.done or not engine:
+            async with aclosing(self.in_turn(chain)) as pages:
+                async for page in pages:
+                    yield page
+            return
+        pager.cursor = begin
+        async with aclosing(self._in_segments(pager, first, whole_number(payload.get("total")))) as pages:
+            async for page in pages:
+                yield page
 
-
-async def _tell(on_progress: Progress, done: int, total: int | None) -> None:
-    told = on_progress(done, total)
-    if inspect.isawaitable(told):
-        await told
-
-
-def _duration(time: object, otherwise: float) -> float:
-    duration = time.get("duration") if is_mapping(time) else None
-    return float(duration) if isinstance(duration, (int, float)) and 0 < duration < _LONGEST_REQUEST else otherwise
-
-
-def _raise_soft(answer: AjaxResult[Any]) -> None:
-    for error in answer.get_errors():
-        raise SoftError(error) if isinstance(error, AjaxError) else error
+    async def _in_segments(self, pager: KeysetPager, first: list[Any], total: int | None) -> Pages:
+        concurrency = (self._options.concurrency or _CONCURRENCY) if self._most > 1 and pager.can_be_cut else 1
+        plan = Plan(pager, most=self._most, concurrency=concurrency, wanted=self._options.max_items)
+        [[ask]] = plan.requests(1)
+        plan.received(ask, [first], total)
+        for _ in plan.pages():
+            pass  # the first page, which was yielded already
+        count, wanted = len(first), self._options.max_items
+        fetcher = _Fetcher(self._http, pager, self._requests, plan)
+        try:
+            while not plan.finished:
+                fetcher.begin(concurrency)
+                await asyncio.wait(fetcher.under_way, return_when=asyncio.FIRST_COMPLETED)
+                self.total = plan.total if self.total is None else self.total
+                for page in plan.pages():
+                    count += len(page)
+                    if self._most > 1 and (wanted is None or count < wanted):
+                        # On its way while the caller works on what came.
+                        fetcher.begin(concurrency)
+                    yield page
+                if plan.error is not None:
+                    raise plan.error
+        finally:
+            await fetcher.stop()
 
 
 @attrs.define(eq=False)
@@ -154,14 +215,12 @@ class _Part:
 class _Fetcher:
     """Sends what a plan asks for, and hands it what comes."""
 
-    def __init__(self, http: HttpClient, pager: KeysetPager, options: WalkOptions, plan: Plan) -> None:
+    def __init__(self, http: HttpClient, pager: KeysetPager, requests: PageRequests, plan: Plan) -> None:
         self.under_way: set[asyncio.Task[None]] = set()
         self._http = http
         self._pager = pager
-        self._options = options
+        self._requests = requests
         self._plan = plan
-        self._refusals = http.refusals()
-        self._lasts = _USUAL_REQUEST
         self._ended = False
 
     def begin(self, concurrency: int) -> None:
@@ -173,7 +232,9 @@ class _Fetcher:
         under_way = len(self.under_way)
         if under_way >= concurrency:
             return
-        free = self._http.worth_beginning(concurrency - under_way, under_way, self._lasts)
+        lasts = self._requests.sizing.seconds or _USUAL_REQUEST
+        free = self._http.worth_beginning(concurrency - under_way, under_way, lasts)
+        self._plan.limit(self._requests.most)
         for asks in self._plan.requests(free):
             self.under_way.add(asyncio.create_task(self._fetch(asks), name="b24oauth list walk"))
 
@@ -187,38 +248,24 @@ class _Fetcher:
                 await asyncio.wait(left)
 
     async def _fetch(self, asks: Sequence[Ask]) -> None:
+        count = sum(ask.count for ask in asks)
         try:
-            if len(asks) == 1 and asks[0].count == 1:
-                params = self._pager.params(asks[0].segment.cursor, self._until(asks[0]), asks[0].mark)
-                answer = await _page(self._http, self._pager.method, params, self._options)
-                total = whole_number(answer.payload.get("total"))
-                self._plan.received(asks[0], [self._pager.rows(answer.payload)], total)
-            else:
-                await self._batch(asks)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where the rows end
+            await self._request(asks, count)
+        except Exception as error:  # noqa: BLE001 - it is raised where the rows end
+            smaller = isinstance(error, RequestTimeoutError) and self._requests.sizing.timed_out(count)
             for ask in asks:
-                if ask.segment.asked:
+                if smaller:
+                    self._plan.received(ask, [])
+                elif ask.segment.asked:
                     self._plan.failed(ask, error)
         finally:
             self._ended = True
 
-    async def _batch(self, asks: Sequence[Ask]) -> None:
-        method, token = self._pager.method, self._http.current_token()
-        commands: list[Command] = []
+    async def _request(self, asks: Sequence[Ask], count: int) -> None:
+        token, commands = self._http.current_token(), list[Command]()
         for ask in asks:
-            commands += self._commands(ask, len(commands))
-        answer = await self._http.call(
-            "batch",
-            batch_params(commands, self._http.api_version, halt=True),
-            request_id=self._options.request_id,
-            timeout=self._options.timeout,
-            idempotent=True,
-            inner_methods=[method],
-            times_of=lambda payload: times_by_method(payload, commands),
-        )
-        _raise_soft(answer)
-        self._lasts = _duration(answer.payload.get("time"), self._lasts)
-        rows = read_rows(answer.payload, commands, self._http.api_version)
+            commands += self._commands(ask, len(commands), alone=count == 1)
+        rows = await self._requests.send(commands)
         parts, begin = list[_Part](), 0
         for ask in asks:
             parts.append(self._part(ask, rows[begin : begin + ask.count]))
@@ -226,23 +273,24 @@ class _Fetcher:
         refused = await self._refused(parts, token)
         halted = any(row is not None and row.error is not None for row in rows)
         for part in parts:
-            error = part.error if part.pages or part.error or halted else self._incomplete()
+            error = part.error if part.pages or part.error or halted else _incomplete(self._pager.method)
             self._plan.received(part.ask, part.pages, part.total)
             if error is not None and not refused:
                 self._plan.failed(part.ask, error)
 
-    def _commands(self, ask: Ask, begin: int) -> list[Command]:
+    def _commands(self, ask: Ask, begin: int, *, alone: bool) -> list[Command]:
         pager, commands = self._pager, list[Command]()
+        until = None if ask.probe else ask.segment.end
         for number in range(begin, begin + ask.count):
-            after = ask.segment.cursor if number == begin else pager.reference(f"p{number - 1}")
-            query = pager.query_of_greatest() if ask.greatest else pager.query(after, self._until(ask), ask.mark)
             alias = f"p{number}"
-            commands.append(Command(key=alias, alias=alias, method=pager.method, params=pager.given, query=query))
+            after = ask.segment.cursor if number == begin else pager.reference(f"p{number - 1}")
+            if alone:
+                params, query = pager.params(after, until, ask.mark), None
+            else:
+                params = None
+                query = pager.query_of_greatest() if ask.greatest else pager.query(after, until, ask.mark)
+            commands.append(Command(key=alias, alias=alias, method=pager.method, params=params, query=query))
         return commands
-
-    @staticmethod
-    def _until(ask: Ask) -> int | None:
-        return None if ask.probe else ask.segment.end
 
     def _part(self, ask: Ask, rows: Sequence[Row | None]) -> _Part:
         part = _Part(ask)
@@ -266,25 +314,13 @@ class _Fetcher:
         failed = next((part for part in parts if part.error is not None), None)
         if failed is None or not isinstance(failed.error, AjaxError):
             return False
-        if failed.error.code == _NOT_IN_BATCH:
+        if failed.error.code == NOT_IN_BATCH:
             self._plan.go_plainly()
             return True
         segment = failed.ask.segment
         segment.refused = 1 if failed.pages else segment.refused + 1
-        if not is_refused_command(failed.error) or segment.refused >= self._http.max_attempts:
-            return False
-        return await self._refusals.wait(
-            [(self._pager.method, failed.error)],
-            attempt=segment.refused - 1,
-            token=token,
-            timeout=self._options.timeout,
-        )
+        return await self._requests.may_repeat(failed.error, segment.refused, token)
 
-    def _incomplete(self) -> BadResponseError:
-        method = self._pager.method
-        return BadResponseError(
-            f"The answer to a batch of {method} leaves out its first page",
-            code="B24OAUTH_LIST_WALK",
-            status=200,
-            request_info=RequestInfo(method=method),
-        )
+
+def _incomplete(method: str) -> BadResponseError:
+    return walk_error(method, f"The response to a batch of {method} leaves out its first page")

@@ -58,11 +58,13 @@ class RepeatRule:
         params: Limits and repeats of the client.
         harmless: The call may run twice: a read, or marked as idempotent.
         keyed: The portal runs it once, however often it is sent.
+        repeat_timeouts: False when the caller handles timeouts of the response itself.
     """
 
     params: RestrictionParams
     harmless: bool
     keyed: bool
+    repeat_timeouts: bool = True
 
     @property
     def may_run_twice(self) -> bool:
@@ -96,7 +98,8 @@ def next_step(error: AjaxError, rule: RepeatRule, *, sent: bool) -> Next:
     if known.retry is Retry.OPERATING:
         return Next.WAIT_FOR_BUDGET
     if is_without_answer(error):
-        return _next_without_answer(rule, sent=sent)
+        late = isinstance(error, RequestTimeoutError) and sent
+        return Next.STOP if late and not rule.repeat_timeouts else _next_without_answer(rule, sent=sent)
     refused = error.status < 500 or known.retry is Retry.NEVER or error.code in rule.params.soft_error_codes
     if refused or _MISSING_PARAMETER in error.message:
         return Next.STOP

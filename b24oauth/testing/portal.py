@@ -43,6 +43,13 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
+_GATEWAY_TIMEOUT = Answer(
+    status=504,
+    body=b"<html><head><title>504 Gateway Time-out</title></head></html>",
+    headers=(("content-type", "text/html"),),
+)
+
+
 @attrs.define(eq=False, kw_only=True)
 class FakePortal:
     """A Bitrix24 portal and its OAuth server for tests: in process or on loopback, under any clock.
@@ -60,6 +67,7 @@ class FakePortal:
         refresh_latency: The same for token requests.
         command_latency: Seconds added for each REST method that was run: once for a plain call, and for a batch as
             often as it ran commands.
+        request_limit: Seconds after which the portal ends a request: it answers 504, whatever was executed.
         rows: Number of rows by table (``{"crm.deal": 1_000_000}``); rows are made when they are read.
         page_caps: Rows of a v3 page at most, by method; others have 1000.
         single_use: Whether a refresh token is good for one renewal only.
@@ -86,6 +94,7 @@ class FakePortal:
     latency: float = 0.0
     refresh_latency: float = 0.0
     command_latency: float = 0.0
+    request_limit: float = 60.0
     sizes: Mapping[str, int] = attrs.field(alias="rows", factory=dict[str, int])
     page_caps: Mapping[str, int] = attrs.field(factory=lambda: {"tasks.task.list": 50})
     single_use: bool = True
@@ -126,6 +135,8 @@ class FakePortal:
             operating=OperatingBudget(costs=self.operating, limit=self.operating_limit, now=now),
             methods=standard_methods(self._tables, facts),
             tables=self._tables,
+            latency=self.latency,
+            command_latency=self.command_latency,
             dumps=self.dumps,
         )
         self._oauth = OAuthServer(
@@ -332,8 +343,8 @@ class FakePortal:
         answer = self._answer(exchange)
         latency = self._latency(exchange)
         if latency > 0:
-            await asyncio.sleep(latency)
-        return answer
+            await asyncio.sleep(min(latency, self.request_limit))
+        return answer if latency <= self.request_limit else _GATEWAY_TIMEOUT
 
     def _latency(self, exchange: Exchange) -> float:
         if exchange.version == "oauth":

@@ -36,6 +36,8 @@ class RestServer:
         operating: The budget of operating time.
         methods: The handlers by version and method.
         tables: The rows, restored when a v3 batch fails.
+        latency: Seconds that each request takes.
+        command_latency: Seconds that each method takes.
         dumps: Writes the JSON text of an answer.
         calls: How often each method was called, inside batches too.
         executed: How often each method was run to its end.
@@ -47,6 +49,8 @@ class RestServer:
     operating: OperatingBudget
     methods: Methods
     tables: Mapping[str, Table]
+    latency: float = 0.0
+    command_latency: float = 0.0
     dumps: Callable[[object], bytes] = dumps
     calls: Counter[str] = attrs.field(init=False, factory=Counter[str])
     executed: Counter[str] = attrs.field(init=False, factory=Counter[str])
@@ -57,9 +61,10 @@ class RestServer:
 
     def answer(self, exchange: Exchange, version: Version) -> Answer:
         """Answers one request, with an error where it must be refused, and notes how many commands ran for it."""
-        before = self._commands
+        # The number of commands before this request, until it has ended.
+        exchange.commands = self._commands
         answer = self._answer(exchange, version)
-        exchange.commands = self._commands - before
+        exchange.commands = self._commands - exchange.commands
         return answer
 
     def _answer(self, exchange: Exchange, version: Version) -> Answer:
@@ -105,7 +110,7 @@ class RestServer:
             body["next"] = reply.next
         if reply.total is not None:
             body["total"] = reply.total
-        body["time"] = self._time(call.method, exchange.arrived)
+        body["time"] = self._time(call.method, exchange)
         answer = Answer(status=200, body=self.dumps(body))
         if call.version == "v3" and (key := exchange.request.headers.get(_KEY_HEADER)):
             self._replays.keep(call, key, exchange.params, answer)
@@ -118,7 +123,7 @@ class RestServer:
     def _batch(self, exchange: Exchange, call: Call) -> Reply:
         self.calls["batch"] += 1
         if call.version == "v2":
-            return run_v2_batch(call, self.execute, lambda method: self._time(method, exchange.arrived))
+            return run_v2_batch(call, self.execute, lambda method: self._command_time(method, exchange))
         snapshots = [(table, table.snapshot()) for table in self.tables.values()]
         try:
             return run_v3_batch(call, exchange.params, self.execute)
@@ -130,11 +135,21 @@ class RestServer:
     def _refusal(self, exchange: Exchange, version: Version, error: RestError) -> Answer:
         body: dict[str, Any] = _v2_error(error) if version == "v2" else _v3_error(error)
         if error.status == 429:
-            body["time"] = self._time(exchange.method, exchange.arrived)
+            body["time"] = self._time(exchange.method, exchange)
         return Answer(status=error.status, body=self.dumps(body))
 
-    def _time(self, method: str, started: float) -> dict[str, Any]:
-        finish = self.now()
+    def _time(self, method: str, exchange: Exchange) -> dict[str, Any]:
+        """The `time` of a whole response."""
+        seconds = self.latency + (self._commands - exchange.commands) * self.command_latency
+        return self._facts(method, exchange.arrived, self.now() + seconds)
+
+    def _command_time(self, method: str, exchange: Exchange) -> dict[str, Any]:
+        """The `time` of the command of a batch that has just run."""
+        before = self._commands - exchange.commands - 1
+        started = self.now() + before * self.command_latency
+        return self._facts(method, started, started + self.command_latency)
+
+    def _facts(self, method: str, started: float, finish: float) -> dict[str, Any]:
         return {
             "start": started,
             "finish": finish,

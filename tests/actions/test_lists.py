@@ -347,7 +347,7 @@ async def test_b1_rows_that_do_not_come_in_the_order_of_their_identifiers_raise(
     portal.method("my.v3.list", lambda _: {"items": [{"id": number} for number in ids]})
     async with connected(portal) as b24:
         with pytest.raises(BadResponseError, match="order of `ID`"):
-            await b24.actions.v2.call_list.make("my.list", start_after=100)
+            await b24.actions.v2.call_list.make("my.list", start_after=100, paging="keyset")
         with pytest.raises(BadResponseError, match="order of `id`"):
             await b24.actions.v3.call_list.make("my.v3.list", start_after=100)
 
@@ -365,16 +365,16 @@ async def test_b1_a_cursor_that_cannot_be_read_or_does_not_advance_raises(cap: i
     portal.method("stuck.list", lambda params: [{"ID": str(number)} for number in range(1, 51)])
     async with connected(portal) as b24:
         v2, v3 = b24.actions.v2, b24.actions.v3
-        with pytest.raises(BadResponseError, match="no usable `ID`"):
-            await v2.call_list.make("crm.deal.list", {"select": ["TITLE"]})
+        with pytest.raises(BadResponseError, match="no usable `TITLE`"):
+            await v2.call_list.make("crm.deal.list", id_key="TITLE", cursor_id_key="ID", paging="keyset")
         with pytest.raises(BadResponseError, match="does not advance"):
-            await v2.call_list.make("stuck.list", pages_per_request=cap)
-        with pytest.raises(BadResponseError, match="no usable `nope`"):
-            await v3.call_list.make("crm.deal.list", id_key="nope", cursor_id_key="id")
-        with pytest.raises(BadResponseError, match="no rows under `tasks`"):
+            await v2.call_list.make("stuck.list", pages_per_request=cap, paging="keyset")
+        with pytest.raises(BadResponseError, match="no single list of rows under `tasks`"):
             await v2.call_list.make("crm.deal.list", custom_key_for_result="tasks")
         with pytest.raises(BadResponseError, match="it has items"):
-            await v2.call_list.make("crm.item.list", {"entityTypeId": 2}, id_key="id")
+            await v2.call_list.make("crm.item.list", {"entityTypeId": 2}, custom_key_for_result="tasks")
+        with pytest.raises(BadResponseError, match="no usable `comments`"):
+            await v3.call_tail.make("crm.deal.tail", cursor_field="comments", initial_value=-1, limit=50)
 
 
 async def test_a2_an_eager_list_is_read_within_its_timeout() -> None:

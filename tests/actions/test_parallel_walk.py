@@ -233,7 +233,7 @@ async def test_b1_a_portal_that_ignores_a_parameter_loses_and_repeats_no_row(ign
     portal = fake_portal(latency=0.05)
     portal.method("my.list", answering(SHAPES[shape], ignored=ignored))
     async with connected(portal) as b24:
-        rows = (await b24.actions.v2.call_list.make("my.list")).result
+        rows = (await b24.actions.v2.call_list.make("my.list", paging="keyset")).result
     assert ids(rows) == SHAPES[shape]
 
 
@@ -249,7 +249,7 @@ async def test_b1_a_portal_that_counts_wrongly_or_not_at_all_loses_and_repeats_n
     portal = fake_portal(latency=0.05)
     portal.method("my.list", answering(SHAPES[shape], total=total))
     async with connected(portal) as b24:
-        rows = (await b24.actions.v2.call_list.make("my.list")).result
+        rows = (await b24.actions.v2.call_list.make("my.list", paging="keyset")).result
     assert ids(rows) == SHAPES[shape]
     assert portal.calls["my.list"] <= 1.25 * 400
 
@@ -265,7 +265,7 @@ async def test_b1_a_portal_that_passes_over_other_numbers_of_rows_loses_and_repe
     portal = fake_portal(latency=0.05)
     portal.method("my.list", answer)
     async with connected(portal) as b24:
-        rows = (await b24.actions.v2.call_list.make("my.list")).result
+        rows = (await b24.actions.v2.call_list.make("my.list", paging="keyset")).result
     assert ids(rows) == SHAPES["large clusters"]
 
 
@@ -280,7 +280,7 @@ async def test_b1_where_passing_over_rows_is_refused_the_list_is_walked_as_a_cha
     portal = fake_portal(latency=0.05)
     portal.method("my.list", answer)
     async with connected(portal) as b24:
-        rows = (await b24.actions.v2.call_list.make("my.list")).result
+        rows = (await b24.actions.v2.call_list.make("my.list", paging="keyset")).result
     assert ids(rows) == SHAPES["large clusters"]
 
 
@@ -358,7 +358,7 @@ async def test_a_walk_goes_on_when_all_of_its_requests_are_refused_together() ->
 
     portal.method("my.list", answer)
     async with connected(portal) as b24:
-        rows = (await b24.actions.v2.call_list.make("my.list")).result
+        rows = (await b24.actions.v2.call_list.make("my.list", paging="keyset")).result
     assert ids(rows) == SHAPES["sparse"]
 
 
@@ -378,7 +378,7 @@ async def test_t5_a_walk_whose_renewed_token_is_refused_too_renews_nothing_more(
     portal.inject(expired, on="batch", times=None)
     async with connected(portal) as b24:
         with pytest.raises(ExpiredTokenError):
-            await b24.actions.v2.call_list.make("my.list")
+            await b24.actions.v2.call_list.make("my.list", paging="keyset")
     assert len(portal.token_requests) == 1
 
 
@@ -395,7 +395,7 @@ async def test_what_is_asked_for_behind_the_last_page_may_fail(rows: int, concur
     portal = fake_portal(latency=0.05)
     portal.method("my.list", answer)
     async with connected(portal) as b24:
-        seen = (await b24.actions.v2.call_list.make("my.list", concurrency=concurrency)).result
+        seen = (await b24.actions.v2.call_list.make("my.list", paging="keyset", concurrency=concurrency)).result
     assert len(seen) == rows
 
 

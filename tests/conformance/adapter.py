@@ -5,7 +5,8 @@
 
 It knows no single recording. Where the library follows a better rule than the reference by default, the adapter asks
 for the recorded one, as a user would: repeats after a lost answer of a write (`retry_on_network_error=True`), one try
-for a renewal (`refresh_attempts=1`), lists a page a request (`pages_per_request=1`); and since the reference does not
+for a renewal (`refresh_attempts=1`), lists by identifier with a page a request (`paging="keyset"`,
+`pages_per_request=1`); and since the reference does not
 remember that a pair was refused for good, it hands the pair anew before each step.
 """
 
@@ -549,8 +550,8 @@ def _recorded_rules(path: list[str]) -> dict[str, Any]:
     rules: dict[str, dict[str, Any]] = {
         "batch": {"repeat_refused": False},
         "batch_by_chunk": {"repeat_refused": False, "concurrency": 1},
-        "call_list": {"pages_per_request": 1},
-        "fetch_list": {"pages_per_request": 1},
+        "call_list": {"pages_per_request": 1, "paging": "keyset"},
+        "fetch_list": {"pages_per_request": 1, "paging": "keyset"},
     }
     return rules.get(path[-1], {}) if "v2" in path or "batch" in path[-1] else {}
 

@@ -1,0 +1,342 @@
+"""Chooses how a list is read: from the documented facts, the caller's parameters and the options. Sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+import attrs
+
+from b24oauth.errors import ConfigurationError, InvalidParamsError, SdkError
+from b24oauth.lists.keyset import KeysetPager, with_field
+from b24oauth.lists.methods import ListMethod, list_method
+from b24oauth.lists.offset import OffsetPager
+from b24oauth.lists.pagers import LastIdPager, NavPager, SinglePager, TailPager, V3KeysetPager, V3OffsetPager
+from b24oauth.lists.pages import RowsReader, whole_number
+from b24oauth.lists.paging import PAGE_SIZE, Pager
+from b24oauth.lists.parameters import ListParameters, has_logic, read_parameters
+from b24oauth.narrowing import is_mapping, is_sequence
+
+__all__ = ["ByIdentifier", "Paging", "check_list_options", "choose_tail", "choose_v2", "choose_v3"]
+
+Paging = Literal["keyset", "offset", "nav"]
+
+_V3_NAMES: Final = frozenset({"filter", "order", "select", "pagination", "cursor"})
+
+
+@attrs.frozen(kw_only=True)
+class ByIdentifier:
+    """A walk by identifier, and what to do where the portal does not follow it.
+
+    Attributes:
+        pager: Builds the requests of the walk.
+        page_size: Rows of a full page; None: not documented.
+        otherwise: Makes the walk by position that takes over; None: the caller insists on the walk by identifier.
+    """
+
+    pager: KeysetPager
+    page_size: int | None
+    otherwise: Callable[[], OffsetPager] | None
+
+
+def choose_v2(action: str, method: str, params: object, options: Mapping[str, Any]) -> ByIdentifier | Pager:
+    """How a v2 list is read.
+
+    Args:
+        action: Name of the action, for errors.
+        method: REST method.
+        params: The caller's parameters.
+        options: The caller's options, checked by `check_list_options`.
+
+    Raises:
+        ConfigurationError: Options that the list cannot honour, or parameters of another kind.
+        InvalidParamsError: A parameter that cannot be read.
+    """
+    facts = list_method(method)
+    if facts.paging == "consumed":
+        raise ConfigurationError(
+            f"{action}: {method} confirms or reserves rows by reading them, so it cannot be walked: use call.make"
+        )
+    given_key = options.get("custom_key_for_result")
+    reader = RowsReader(
+        method,
+        facts.rows_key if given_key is None else given_key,
+        by_code=facts.shape == "codes",
+        certain=given_key is not None,
+    )
+    paging: Paging | None = options.get("paging")
+    if paging == "nav" or facts.positional is not None or is_sequence(params):
+        return _positional(action, params, facts, reader, options)
+    parameters = read_parameters(method, named_params(method, params), facts.names)
+    id_key = options.get("id_key") or facts.id_key
+    field = options.get("cursor_id_key") or options.get("id_key") or facts.cursor_key or id_key or "ID"
+    pair = facts.order == "pair"
+    order = parameters.order((id_key, field), pair=pair)
+    descending = bool(options.get("descending")) or order == "descending"
+    start_after: object = options.get("start_after")
+    filter_: object = parameters.own.get("filter")
+    grouped = has_logic(filter_)
+
+    # What a walk by identifier cannot honour.
+    against = [
+        *(["an order by another field"] if order == "other" else []),
+        *(["`start`, `page` or `offset`"] if _starts_somewhere(parameters) else []),
+        *(["a filter with `logic`"] if grouped and not facts.joins_by_or else []),
+        *(["descending=True and an ascending order"] if options.get("descending") and order == "ascending" else []),
+    ]
+    wants_keyset = paging == "keyset" or start_after is not None or bool(options.get("descending"))
+    if wants_keyset and (against or paging == "offset"):
+        reason = " and ".join(against) or 'paging="offset"'
+        name = 'paging="keyset"' if paging == "keyset" else "start_after" if start_after is not None else "descending"
+        raise ConfigurationError(f"{action}: {method}: {name} cannot be combined with {reason}: leave one of them out")
+    named = bool(options.get("id_key") or options.get("cursor_id_key"))
+    possible = facts.cursor_key is not None or named or paging == "keyset"
+    if wants_keyset and not possible:
+        raise ConfigurationError(
+            f"{action}: {method} is not documented to filter by an identifier, which start_after and descending need: "
+            'name the field with id_key, or pass paging="keyset"'
+        )
+    if paging == "offset" or against or not possible:
+        if facts.paging in ("last", "least"):
+            return _last_id(action, parameters, facts, reader, options)
+        return _offset(parameters, facts, reader, options)
+
+    pager = KeysetPager(
+        method=method,
+        parameters=parameters,
+        reader=reader,
+        id_key=id_key or field,
+        field=field,
+        pair=pair,
+        wraps=is_mapping(filter_) and any(str(name).lower() == "logic" for name in filter_),
+        descending=descending,
+        cursor=_cursor(start_after, descending=descending),
+    )
+
+    def otherwise() -> OffsetPager:
+        own = {
+            **parameters.own,
+            **parameters.ordered(field, descending=descending, pair=pair),
+            "select": with_field(parameters.own.get("select"), field),
+        }
+        return _offset(attrs.evolve(parameters, own=own), facts, attrs.evolve(reader), options)
+
+    # A caller's own `limit` may make pages of another size.
+    page_size = None if "limit" in parameters.own else facts.page_size
+    # A portal that does not follow the caller's own bound would return rows outside of it.
+    insists = wants_keyset or pager.is_bounded
+    return ByIdentifier(pager=pager, page_size=page_size, otherwise=None if insists else otherwise)
+
+
+def choose_v3(action: str, method: str, params: object, options: Mapping[str, Any]) -> Pager:
+    """How a v3 list is read; arguments and errors as for `choose_v2`.
+
+    Raises:
+        SdkError: The filter is in the manner of v2.
+    """
+    given = dict(named_params(method, params))
+    _check_v3_names(method, given)
+    if is_mapping(given.get("filter")):
+        raise SdkError(
+            f"{action}: `filter` must be a list in v3, for example [['id', '>', 100]] or FilterV3.build(...); "
+            "the cursor cannot be added to the mapping of v2",
+            code="B24OAUTH_ACTION_V3_LIST_FILTER_NOT_ARRAY",
+            status=500,
+        )
+    id_key = options.get("id_key", "id")
+    field = options.get("cursor_id_key") or id_key
+    window: Any = given.pop("pagination", None) or {}
+    if not is_mapping(window):
+        raise InvalidParamsError("pagination: must be a mapping, for example {'limit': 50}")
+    limit = options.get("limit") or _window_number(window, "limit") or PAGE_SIZE
+    page, offset = _window_number(window, "page"), _window_number(window, "offset")
+    parameters = ListParameters({}, {name: given[name] for name in ("order",) if name in given}, {}, {})
+    order = parameters.order((id_key, field), pair=False)
+    reader = RowsReader(method, options.get("custom_key_for_result", "items"), certain=True)
+    start_after, descending = options.get("start_after"), bool(options.get("descending"))
+    if "select" in given:
+        given["select"] = with_field(given["select"], field)
+    if order == "other" or (page or 0) > 1 or offset:
+        if start_after is not None or descending:
+            raise ConfigurationError(
+                f"{action}: {method}: start_after and descending cannot be combined with an order by another field, or "
+                "with a page or offset in `pagination`: leave one of them out"
+            )
+        return V3OffsetPager(
+            method=method,
+            params=given,
+            reader=reader,
+            id_key=id_key,
+            limit=limit,
+            begin=offset or (max((page or 1) - 1, 0) * limit),
+            allow_changes=options.get("allow_changes", False),
+        )
+    descending = descending or order == "descending"
+    return V3KeysetPager(
+        method=method,
+        params=given,
+        reader=reader,
+        id_key=id_key,
+        field=field,
+        limit=limit,
+        descending=descending,
+        cursor=_cursor(start_after, descending=descending),
+    )
+
+
+def choose_tail(action: str, method: str, params: object, options: Mapping[str, Any]) -> TailPager:
+    """How a v3 tail is read; arguments and errors as for `choose_v2`.
+
+    Raises:
+        SdkError: "DESC" without `initial_value`.
+    """
+    given = dict(named_params(method, params))
+    _check_v3_names(method, given)
+    field, order = options.get("cursor_field", "id"), options.get("order", "ASC")
+    value = options.get("initial_value")
+    if order.upper() == "DESC" and value is None:
+        name = "CALL_TAIL" if action.startswith("call") else "FETCH_TAIL"
+        raise SdkError(
+            f'{action}: order "DESC" needs an `initial_value` to start from: the newest or the highest value',
+            code=f"B24OAUTH_CORE_B24_{name}_DESC_REQUIRES_INITIAL_VALUE",
+            status=500,
+        )
+    if "select" in given:
+        given["select"] = with_field(given["select"], field)
+    return TailPager(
+        method=method,
+        params=given,
+        reader=RowsReader(method, options.get("custom_key_for_result", "items"), certain=True),
+        field=field,
+        order=order,
+        value=0 if value is None else value,
+        limit=options.get("limit", PAGE_SIZE),
+    )
+
+
+def named_params(method: str, params: object) -> Mapping[str, Any]:
+    """The parameters of a list, which have names.
+
+    Raises:
+        ConfigurationError: They are something else.
+    """
+    if params is None:
+        return {}
+    if not is_mapping(params):
+        raise ConfigurationError(f"{method}: its params must be a mapping, not {type(params).__name__}")
+    return params
+
+
+def check_list_options(action: str, options: Mapping[str, Any]) -> None:
+    """Refuses options that no list can honour, before anything is sent.
+
+    Raises:
+        ConfigurationError: Names the option.
+    """
+    bounds = {"max_items": (0, None), "pages_per_request": (1, 50), "concurrency": (1, None), "limit": (1, 1000)}
+    for name, (least, most) in bounds.items():
+        value = options.get(name)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if value is None or (whole and value >= least and (most is None or value <= most)):
+            continue
+        upper = "" if most is None else f" and at most {most}"
+        raise ConfigurationError(f"{action}: {name} must be a whole number of at least {least}{upper}")
+    start_after = options.get("start_after")
+    if start_after is not None and (whole_number(start_after) or -1) < 0 and start_after not in (0, "0"):
+        raise ConfigurationError(f"{action}: start_after must be an identifier: a whole number, or its text")
+    if options.get("paging") not in (None, "keyset", "offset", "nav"):
+        raise ConfigurationError(f'{action}: paging must be "keyset", "offset", "nav" or None')
+    for name in ("id_key", "cursor_id_key", "custom_key_for_result", "cursor_field"):
+        if options.get(name) is not None and (not isinstance(options[name], str) or not options[name]):
+            raise ConfigurationError(f"{action}: {name} must be the name of a field")
+
+
+def _positional(action: str, params: Any, facts: ListMethod, reader: RowsReader, options: Mapping[str, Any]) -> Pager:
+    method = reader.method
+    unfit = [name for name in ("start_after", "descending") if options.get(name)]
+    if unfit or options.get("paging") in ("keyset", "offset"):
+        raise ConfigurationError(
+            f"{action}: {method} takes its parameters by position, so it cannot be walked with "
+            f"{' and '.join(unfit) or 'another paging'}: leave it out"
+        )
+    if facts.paging != "nav" and options.get("paging") != "nav":
+        if facts.positional is None:
+            named_params(method, params)
+        return SinglePager(method=method, params=params or {}, reader=reader)
+    position = 0 if facts.positional is None else facts.positional
+    return NavPager(method=method, params=params or {}, reader=reader, position=position)
+
+
+def _last_id(
+    action: str, parameters: ListParameters, facts: ListMethod, reader: RowsReader, options: Mapping[str, Any]
+) -> LastIdPager:
+    method, name = reader.method, parameters.name("last_id")
+    if options.get("paging") == "offset":
+        raise ConfigurationError(f'{action}: {method} pages by `{name}` only: leave paging="offset" out')
+    value = parameters.own.get("last_id")
+    if value is not None and whole_number(value) is None:
+        raise InvalidParamsError(f"{name}: must be an identifier")
+    return LastIdPager(
+        method=method,
+        parameters=parameters,
+        reader=reader,
+        id_key=options.get("id_key") or facts.id_key or "id",
+        least=facts.paging == "least",
+        page_size=None if "limit" in parameters.own else facts.page_size,
+        value=whole_number(value),
+    )
+
+
+def _offset(
+    parameters: ListParameters, facts: ListMethod, reader: RowsReader, options: Mapping[str, Any]
+) -> OffsetPager:
+    if facts.paging in ("page", "offset"):
+        value = _paging_value(parameters, facts)
+        begin = whole_number(value) if value is not None else None
+        if begin is None and value is not None:
+            raise InvalidParamsError(f"{parameters.name(facts.paging)}: must be a whole number")
+        begin = begin or (1 if facts.paging == "page" else 0)
+    else:
+        begin = parameters.start or 0
+    return OffsetPager(
+        method=reader.method,
+        parameters=parameters,
+        reader=reader,
+        facts=facts,
+        id_key=options.get("id_key") or facts.id_key,
+        begin=begin,
+        allow_changes=bool(options.get("allow_changes")),
+    )
+
+
+def _paging_value(parameters: ListParameters, facts: ListMethod) -> object:
+    if not facts.inside:
+        return parameters.own.get(facts.paging)
+    inside = facts.inside.lower()
+    container = next((value for name, value in parameters.rest.items() if name.lower() == inside), None)
+    parts = container.items() if is_mapping(container) else ()
+    return next((value for name, value in parts if name.lower() == facts.paging), None)
+
+
+def _starts_somewhere(parameters: ListParameters) -> bool:
+    return parameters.start is not None or any(parameters.own.get(name) is not None for name in ("page", "offset"))
+
+
+def _cursor(start_after: object, *, descending: bool) -> int | None:
+    if start_after is not None:
+        return whole_number(start_after)
+    return None if descending else 0
+
+
+def _window_number(window: Mapping[str, Any], name: str) -> int | None:
+    value = window.get(name)
+    number = whole_number(value)
+    if value is not None and (number is None or number < 0):
+        raise InvalidParamsError(f"pagination.{name}: must be a whole number of at least 0")
+    return number
+
+
+def _check_v3_names(method: str, params: Mapping[str, Any]) -> None:
+    for name in params:
+        if name not in _V3_NAMES and str(name).lower() in _V3_NAMES:
+            raise InvalidParamsError(f"{method}: `{name}` is not a parameter of v3, which spells it `{name.lower()}`")

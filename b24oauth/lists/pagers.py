@@ -1,0 +1,298 @@
+"""Lists that page by something else than a row number: positional methods, chat histories, and all of REST v3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from b24oauth.errors import ListChangedError
+from b24oauth.lists.pages import RowsReader, cannot_go_on, last_in_order, not_advancing, walk_error, whole_number
+from b24oauth.lists.paging import PAGE_SIZE, PageRequest, says_more
+from b24oauth.lists.parameters import ListParameters
+from b24oauth.narrowing import is_mapping
+
+__all__ = ["LastIdPager", "NavPager", "SinglePager", "TailPager", "V3KeysetPager", "V3OffsetPager"]
+
+
+@attrs.define(kw_only=True)
+class SinglePager:
+    """A positional method that answers all rows at once: it has no place for a paging parameter."""
+
+    method: str
+    params: Any
+    reader: RowsReader
+    done: bool = False
+    total: int | None = None
+
+    def requests(self, most: int) -> list[PageRequest]:  # noqa: ARG002 - there is only one page
+        """The only page."""
+        return [] if self.done else [PageRequest(0, self.params)]
+
+    def read(self, request: PageRequest, payload: Mapping[str, Any]) -> list[Any]:  # noqa: ARG002 - as above
+        """The rows of the page.
+
+        Raises:
+            BadResponseError: There are no rows, or not all of them.
+        """
+        rows, self.total = self.reader.read(payload), whole_number(payload.get("total"))
+        if says_more(payload) or (self.total or 0) > len(rows):
+            raise walk_error(
+                self.method,
+                f"{self.method} has more rows than the {len(rows)} of its response, and no documented parameter to "
+                "read them. Narrow its filter",
+            )
+        self.done = True
+        return rows
+
+
+@attrs.define(kw_only=True)
+class NavPager:
+    """A positional `task.*` method, read by page number.
+
+    Attributes:
+        position: Position of the parameter that contains `NAV_PARAMS`.
+    """
+
+    method: str
+    params: Mapping[str, Any] | Sequence[Any]
+    reader: RowsReader
+    position: int
+    page: int = 1
+    done: bool = False
+    total: int | None = None
+    _last: list[Any] = attrs.field(factory=list[Any], init=False)
+
+    def requests(self, most: int) -> list[PageRequest]:  # noqa: ARG002 - positional methods are called one by one
+        """The next page."""
+        if self.done:
+            return []
+        params = self.params
+        values: list[Any] = list(params.values()) if is_mapping(params) else list(params)
+        values += [{}] * (self.position + 1 - len(values))
+        own: Mapping[str, Any] = values[self.position] if is_mapping(values[self.position]) else {}
+        values[self.position] = {**own, "NAV_PARAMS": {"nPageSize": PAGE_SIZE, "iNumPage": self.page}}
+        return [PageRequest(self.page, values)]
+
+    def read(self, request: PageRequest, payload: Mapping[str, Any]) -> list[Any]:  # noqa: ARG002 - always the next page
+        """The rows of the next page."""
+        rows = self.reader.read(payload)
+        self.done = len(rows) < PAGE_SIZE
+        # The page after the last one is the last one again.
+        if rows == self._last:
+            self.done = True
+            return []
+        self.page += 1
+        self._last = rows
+        return rows
+
+
+@attrs.define(kw_only=True)
+class LastIdPager:
+    """A chat history or the like: each page starts after the identifier of the last row, newest first.
+
+    Attributes:
+        id_key: Field of a row that identifies it.
+        least: The least identifier of a page is the one to continue after, wherever its row is.
+        page_size: Rows of a full page; None: the caller asked for another size.
+        value: Identifier after which the next page starts; None: the first page.
+    """
+
+    method: str
+    parameters: ListParameters
+    reader: RowsReader
+    id_key: str
+    least: bool
+    page_size: int | None
+    value: int | None = None
+    done: bool = False
+    total: int | None = None
+    _seen: frozenset[int] = frozenset()
+    _stage: int | None = None
+    _longest: int = 0
+    _full: int = 0
+
+    def requests(self, most: int) -> list[PageRequest]:  # noqa: ARG002 - the next page depends on this one
+        """The next page."""
+        if self.done:
+            return []
+        params = self.parameters.sent(last_id=self.value)
+        if self._stage is not None and "last_type" in self.parameters.documented:
+            params[self.parameters.name("last_type")] = self._stage
+        return [PageRequest(0, params)]
+
+    def read(self, request: PageRequest, payload: Mapping[str, Any]) -> list[Any]:  # noqa: ARG002 - always the next page
+        """The rows of the next page.
+
+        Raises:
+            BadResponseError: A row has no identifier, or the portal gives the same rows again.
+        """
+        rows = self.reader.read(payload)
+        ids = [whole_number(row.get(self.id_key)) if is_mapping(row) else None for row in rows]
+        more = says_more(payload)
+        short = len(rows) < (self.page_size or 0) or (self._full > 1 and len(rows) < self._longest)
+        self.done = not rows or more is False or (short and not more)
+        known = [number for number in ids if number is not None]
+        if not self.done and len(known) < len(ids):
+            raise cannot_go_on(self.method, self.id_key)
+        if self._seen.intersection(known):
+            raise not_advancing(self.method, self.id_key)
+        if known:
+            self.value = min(known) if self.least else known[-1]
+            self._seen = frozenset(known)
+            # Confirmations come first; the portal must be told from which of the two kinds it continues.
+            self._stage = 1 if str(rows[-1].get("notify_type")) == "1" else 3
+        self._full = self._full + 1 if len(rows) == self._longest else 1
+        self._longest = max(self._longest, len(rows))
+        return rows
+
+
+@attrs.define(kw_only=True)
+class V3KeysetPager:
+    """A v3 list by identifier; ends at a page that is empty or shorter than the longest one.
+
+    Rows without identifiers are read by position.
+    """
+
+    method: str
+    params: Mapping[str, Any]
+    reader: RowsReader
+    id_key: str
+    field: str
+    limit: int
+    descending: bool = False
+    cursor: int | None = 0
+    done: bool = False
+    total: int | None = None
+    _longest: int = 0
+    _by_position: V3OffsetPager | None = attrs.field(init=False, default=None)
+
+    def requests(self, most: int) -> list[PageRequest]:
+        """The next page."""
+        if self.done:
+            return []
+        if self._by_position is not None:
+            return self._by_position.requests(most)
+        conditions: list[Any] = list(self.params.get("filter") or ())
+        if self.cursor is not None:
+            conditions.append([self.field, "<" if self.descending else ">", self.cursor])
+        params = {**self._params(), **({"filter": conditions} if conditions else {})}
+        return [PageRequest(0, {**params, "pagination": {"page": 0, "limit": self.limit}})]
+
+    def _params(self) -> dict[str, Any]:
+        return {**self.params, "order": {self.field: "DESC" if self.descending else "ASC"}}
+
+    def read(self, request: PageRequest, payload: Mapping[str, Any]) -> list[Any]:
+        """The rows of the next page."""
+        if self._by_position is not None:
+            rows = self._by_position.read(request, payload)
+            self.done = self._by_position.done
+            return rows
+        rows = self.reader.read(payload)
+        self.done = not rows or len(rows) < self._longest
+        if rows:
+            if not self._longest and self.cursor in (0, None) and not _is_named(rows[-1], self.id_key):
+                # Without identifiers the list is read by position, in the same order.
+                params = self._params()
+                self._by_position = V3OffsetPager(
+                    method=self.method, params=params, reader=self.reader, id_key=self.id_key, limit=self.limit
+                )
+                return self._by_position.read(request, payload)
+            self.cursor = last_in_order(rows, self.id_key, self.cursor, self.method, descending=self.descending)
+        self._longest = max(self._longest, len(rows))
+        return rows
+
+
+@attrs.define(kw_only=True)
+class V3OffsetPager:
+    """A v3 list in an order of the caller's, by row number; each page repeats the last row of the previous one."""
+
+    method: str
+    params: Mapping[str, Any]
+    reader: RowsReader
+    id_key: str
+    limit: int
+    begin: int = 0
+    allow_changes: bool = False
+    done: bool = False
+    total: int | None = None
+    _count: int = 0
+    _last: Any = None
+    _longest: int = 0
+
+    def requests(self, most: int) -> list[PageRequest]:  # noqa: ARG002 - a v3 list is read page by page
+        """The next page."""
+        if self.done:
+            return []
+        # A page of one row leaves none to repeat.
+        offset = self.begin + self._count - (1 if self._longest > 1 else 0)
+        return [PageRequest(offset, {**self.params, "pagination": {"limit": self.limit, "offset": offset}})]
+
+    def read(self, request: PageRequest, payload: Mapping[str, Any]) -> list[Any]:
+        """The rows of the next page that were not read before.
+
+        Raises:
+            ListChangedError: Rows were added or deleted while the list was read.
+        """
+        rows = self.reader.read(payload)
+        repeats = request.place < self.begin + self._count
+        self.done = not rows or len(rows) < self._longest
+        self._longest = max(self._longest, len(rows))
+        if repeats and rows:
+            if self._identity(rows[0]) == self._last:
+                rows = rows[1:]
+            elif not self.allow_changes:
+                raise ListChangedError(
+                    f"Rows of {self.method} were added or deleted while they were read by position, so rows may be "
+                    "missing. Read the list again, or pass allow_changes=True to accept that",
+                    method=self.method,
+                )
+        if rows:
+            self._count += len(rows)
+            self._last = self._identity(rows[-1])
+        return rows
+
+    def _identity(self, row: Any) -> Any:
+        return row.get(self.id_key, row) if is_mapping(row) else row
+
+
+@attrs.define(kw_only=True)
+class TailPager:
+    """A v3 walk by the method's own cursor; ends at a page that is empty or shorter than the longest one."""
+
+    method: str
+    params: Mapping[str, Any]
+    reader: RowsReader
+    field: str
+    order: str
+    value: Any
+    limit: int
+    done: bool = False
+    total: int | None = None
+    _longest: int = 0
+
+    def requests(self, most: int) -> list[PageRequest]:  # noqa: ARG002 - the next page depends on this one
+        """The next page."""
+        if self.done:
+            return []
+        cursor = {"field": self.field, "value": self.value, "order": self.order, "limit": self.limit}
+        return [PageRequest(0, {**self.params, "cursor": cursor})]
+
+    def read(self, request: PageRequest, payload: Mapping[str, Any]) -> list[Any]:  # noqa: ARG002 - always the next page
+        """The rows of the next page."""
+        rows = self.reader.read(payload)
+        self.done = not rows or len(rows) < self._longest
+        if rows:
+            last = rows[-1].get(self.field) if is_mapping(rows[-1]) else None
+            if last is None or isinstance(last, (Mapping, list)):
+                raise cannot_go_on(self.method, self.field)
+            if last == self.value:
+                raise not_advancing(self.method, self.field)
+            self.value = last
+        self._longest = max(self._longest, len(rows))
+        return rows
+
+
+def _is_named(row: Any, key: str) -> bool:
+    return is_mapping(row) and row.get(key) is not None

@@ -1,0 +1,67 @@
+"""How many pages of a list one request may ask for, so that it ends well inside every timeout."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["RequestSizing"]
+
+# The portal ends a request that takes longer, seconds.
+# Source: https://apidocs.bitrix24.com/limits.html
+_PORTAL_LIMIT: Final = 60.0
+# Share of the shortest timeout that a request may be expected to take: pages are not equally slow.
+_SHARE: Final = 0.5
+# How many requests in a row may time out before the walk gives up.
+_MOST_TIMEOUTS: Final = 3
+
+
+class RequestSizing:
+    """Sizes the requests of one walk by the time that the previous ones took.
+
+    Args:
+        most: Pages in one request at most.
+        timeout: How long the client waits for a response, seconds; None: as long as the portal may take.
+
+    Attributes:
+        seconds: How long the last request took; None before the first one.
+    """
+
+    def __init__(self, most: int, timeout: float | None) -> None:
+        self.seconds: float | None = None
+        self._most = self._cap = most
+        self._budget = _SHARE * min(_PORTAL_LIMIT, timeout or _PORTAL_LIMIT)
+        self._page = 0.0
+        self._timeouts = 0
+
+    @property
+    def most(self) -> int:
+        """Pages that the next request may ask for."""
+        if self._page * self._cap <= self._budget:
+            return self._cap
+        return max(1, int(self._budget / self._page))
+
+    def took(self, pages: int, seconds: float) -> None:
+        """Notes how long a request took.
+
+        Args:
+            pages: How many pages it asked for.
+            seconds: Its duration.
+        """
+        self.seconds = seconds
+        # The slower of this request and a little less than the slowest of late: a fast one does not speak for the rest.
+        self._page = max(seconds / pages, 0.8 * self._page)
+        if pages >= self._cap:
+            self._cap = min(self._most, self._cap + self._cap // 4 + 1)
+        self._timeouts = 0
+
+    def timed_out(self, pages: int) -> bool:
+        """Halves the next requests; False when the walk must not try again.
+
+        Args:
+            pages: How many pages the request asked for.
+        """
+        # Larger requests were sent before the last timeout was noticed.
+        if pages <= self._cap:
+            self._timeouts += 1
+            self._cap = max(1, pages // 2)
+        return pages > 1 and self._timeouts <= _MOST_TIMEOUTS

@@ -115,16 +115,22 @@ class _Walker:
                 async for page in pages:
                     count, first = count + 1, first or page
                     yield page
+            if count or not way.doubtful:
+                return
         except UnorderedRowsError:
-            if way.otherwise is None or count > 1:
+            if way.insists or count > 1:
                 raise
-            pager = way.otherwise()
-        else:
-            return
+        pager = way.by_position()
         if count:
             pager.resume(first)
         async with aclosing(self.in_turn(pager)) as pages:
             async for page in pages:
+                if way.insists:
+                    raise walk_error(
+                        pager.method,
+                        f"{pager.method} has rows, but returns none when they are filtered by `{way.pager.field}`: "
+                        "name another field with id_key and cursor_id_key, or leave both and paging out",
+                    )
                 yield page
 
     async def in_turn(self, pager: Pager) -> Pages:

@@ -31,12 +31,16 @@ class ByIdentifier:
     Attributes:
         pager: Builds the requests of the walk.
         page_size: Rows of a full page; None: not documented.
-        otherwise: Makes the walk by position that takes over; None: the caller insists on the walk by identifier.
+        by_position: Makes the walk by position that takes over.
+        insists: The caller insists on the walk by identifier.
+        doubtful: The caller named a field that is not documented, so an empty first page proves nothing.
     """
 
     pager: KeysetPager
     page_size: int | None
-    otherwise: Callable[[], OffsetPager] | None
+    by_position: Callable[[], OffsetPager]
+    insists: bool
+    doubtful: bool
 
 
 def choose_v2(action: str, method: str, params: object, options: Mapping[str, Any]) -> ByIdentifier | Pager:
@@ -68,8 +72,8 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
     if paging == "nav" or facts.positional is not None or is_sequence(params):
         return _positional(action, params, facts, reader, options)
     parameters = read_parameters(method, named_params(method, params), facts.names)
-    id_key = options.get("id_key") or facts.id_key
-    field = options.get("cursor_id_key") or options.get("id_key") or facts.cursor_key or id_key or "ID"
+    id_key = _documented(options.get("id_key"), facts.id_key)
+    field = _documented(options.get("cursor_id_key") or options.get("id_key"), facts.cursor_key) or id_key or "ID"
     pair = facts.order == "pair"
     order = parameters.order((id_key, field), pair=pair)
     descending = bool(options.get("descending")) or order == "descending"
@@ -113,7 +117,7 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
         cursor=_cursor(start_after, descending=descending),
     )
 
-    def otherwise() -> OffsetPager:
+    def by_position() -> OffsetPager:
         own = {
             **parameters.own,
             **parameters.ordered(field, descending=descending, pair=pair),
@@ -121,11 +125,15 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
         }
         return _offset(attrs.evolve(parameters, own=own), facts, attrs.evolve(reader), options)
 
-    # A caller's own `limit` may make pages of another size.
-    page_size = None if "limit" in parameters.own else facts.page_size
-    # A portal that does not follow the caller's own bound would return rows outside of it.
-    insists = wants_keyset or pager.is_bounded
-    return ByIdentifier(pager=pager, page_size=page_size, otherwise=None if insists else otherwise)
+    return ByIdentifier(
+        pager=pager,
+        # A caller's own `limit` may make pages of another size.
+        page_size=None if "limit" in parameters.own else facts.page_size,
+        by_position=by_position,
+        # A portal that does not follow the caller's own bound would return rows outside of it.
+        insists=wants_keyset or pager.is_bounded,
+        doubtful=named and field != facts.cursor_key and not pager.is_bounded,
+    )
 
 
 def choose_v3(action: str, method: str, params: object, options: Mapping[str, Any]) -> Pager:
@@ -249,6 +257,12 @@ def check_list_options(action: str, options: Mapping[str, Any]) -> None:
     for name in ("id_key", "cursor_id_key", "custom_key_for_result", "cursor_field"):
         if options.get(name) is not None and (not isinstance(options[name], str) or not options[name]):
             raise ConfigurationError(f"{action}: {name} must be the name of a field")
+
+
+def _documented(given: str | None, documented: str | None) -> str | None:
+    """The caller's name of a field, in the documented spelling where they differ by case only."""
+    same = given is None or (documented is not None and given.lower() == documented.lower())
+    return documented if same else given
 
 
 def _positional(action: str, params: Any, facts: ListMethod, reader: RowsReader, options: Mapping[str, Any]) -> Pager:

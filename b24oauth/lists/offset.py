@@ -135,7 +135,8 @@ class OffsetPager:
             self._aligned = True
             return
         expected = more or (self._total is not None and self._position < self._total)
-        unclear = self.facts.paging in ("", "total") and len(rows) in _USUAL_SIZES and total != self._position
+        documented = self.facts.paging in ("all", "offset", "page") or "start" in self.facts.names
+        unclear = not documented and len(rows) in _USUAL_SIZES and total != self._position
         if expected or unclear:
             raise walk_error(
                 self.method,

@@ -2,11 +2,13 @@
 
 from b24oauth.testing import faults
 from b24oauth.testing.clock import VirtualClock, VirtualClockLoop, run_virtual
+from b24oauth.testing.list_shapes import ListShape
 from b24oauth.testing.messages import Reply, RequestRecord, RestError
 from b24oauth.testing.portal import FakePortal
 
 __all__ = [
     "FakePortal",
+    "ListShape",
     "Reply",
     "RequestRecord",
     "RestError",

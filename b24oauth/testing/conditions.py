@@ -10,7 +10,17 @@ import attrs
 from b24oauth.testing.messages import RestError
 from b24oauth.testing.shapes import as_mapping, is_list, is_mapping
 
-__all__ = ["Condition", "Row", "Selection", "Test", "comparable", "select_rows", "v2_conditions", "v3_conditions"]
+__all__ = [
+    "Condition",
+    "Row",
+    "Selection",
+    "Test",
+    "comparable",
+    "matching",
+    "select_rows",
+    "v2_conditions",
+    "v3_conditions",
+]
 
 Row = Mapping[str, Any]
 Test = Callable[[Row], bool]
@@ -85,12 +95,44 @@ def _narrowed(selection: Selection, condition: Condition, id_field: str) -> Sele
     return attrs.evolve(selection, high=min(selection.high, bound - (condition.operator == "<")))
 
 
-def v2_conditions(filter_: Any, rename: Rename) -> list[Condition]:
+def matching(row: Row, conditions: Sequence[Condition | Test]) -> bool:
+    """Whether a row fits all of the conditions."""
+    return all(item.holds(row) if isinstance(item, Condition) else item(row) for item in conditions)
+
+
+def v2_conditions(filter_: Any, rename: Rename, *, groups: bool = False) -> list[Condition | Test]:
     """Reads a v2 filter: operators stand before the names of the fields.
+
+    Args:
+        filter_: The parameter as it was sent.
+        rename: The field of a row that a name means.
+        groups: Nested mappings are groups, joined by AND or by their `logic`. Elsewhere both are ignored, as unknown
+            fields are.
 
     Source: https://apidocs.bitrix24.com/api-reference/how-to-call-rest-api/list-methods-pecularities.html
     """
-    return [_v2_condition(key, value, rename) for key, value in as_mapping(filter_).items()]
+    # PHP reads `filter[]=` as a list with an empty text: a condition that no row fulfils.
+    parts = enumerate(filter_) if is_list(filter_) else as_mapping(filter_).items()
+    logic, conditions = "and", list[Condition | Test]()
+    for key, value in ((str(key), value) for key, value in parts):
+        if key.lower() == "logic" and not is_mapping(value):
+            logic = str(value).lower() if groups else logic
+        elif key.isdigit() and (is_mapping(value) or not is_list(filter_)):
+            if groups:
+                conditions.append(_all_of(v2_conditions(value, rename, groups=True)))
+        elif key.isdigit():
+            conditions.append(lambda _: False)
+        else:
+            conditions.append(_v2_condition(key, value, rename))
+    return [_any_of(conditions)] if logic == "or" and conditions else conditions
+
+
+def _all_of(conditions: Sequence[Condition | Test]) -> Test:
+    return lambda row: matching(row, conditions)
+
+
+def _any_of(conditions: Sequence[Condition | Test]) -> Test:
+    return lambda row: any(matching(row, [condition]) for condition in conditions)
 
 
 def _v2_condition(key: str, value: Any, rename: Rename) -> Condition:

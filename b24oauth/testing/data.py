@@ -169,19 +169,21 @@ class Entity:
         id_field: Name of the id in a row.
         rename: The field of a row that a name in `filter`, `order` or `select` means.
         size: How many rows there are unless a test says otherwise.
+        groups: Filters take nested groups and `logic`.
     """
 
     make: Callable[[int], dict[str, Any]]
     id_field: str = "ID"
     rename: Callable[[str], str] = str
     size: int = 120
+    groups: bool = False
 
 
 ENTITIES: Mapping[str, Entity] = {
     "crm.deal": Entity(make=_deal),
     "crm.contact": Entity(make=_contact),
-    "crm.item": Entity(make=_item, id_field="id"),
-    "crm.type": Entity(make=_type, id_field="id", size=3),
+    "crm.item": Entity(make=_item, id_field="id", groups=True),
+    "crm.type": Entity(make=_type, id_field="id", size=3, groups=True),
     "tasks.task": Entity(make=_task, id_field="id", rename=camel),
     "task.elapseditem": Entity(make=_elapsed),
     "user": Entity(make=_user, size=7),

@@ -57,7 +57,7 @@ def _v2_page(
     order: list[tuple[str, bool]],
     wrap: str | None,
 ) -> Reply:
-    selection = select_rows(v2_conditions(filter_, entity.rename), entity.id_field)
+    selection = select_rows(v2_conditions(filter_, entity.rename, groups=entity.groups), entity.id_field)
     start = _integer(given.get("start"), 0)
     offset = max(start, 0)
     page = table.page(selection, order=order, offset=offset, limit=PAGE, count=start >= 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from b24oauth.testing.bucket import LeakyBucket, OperatingBudget
 from b24oauth.testing.clock import Clock, as_clock
 from b24oauth.testing.data import make_tables
 from b24oauth.testing.faults import Fault, Faults
+from b24oauth.testing.list_shapes import ListShape
 from b24oauth.testing.messages import (
     Answer,
     Call,
@@ -243,6 +244,16 @@ class FakePortal:
 
         self._rest.methods["v2", name.lower()] = handle
         self._rest.methods["v3", name.lower()] = handle
+
+    def list_method(self, name: str, shape: ListShape, rows: Sequence[Any]) -> None:
+        """Adds a list method of v2, or replaces a built-in one.
+
+        Args:
+            name: The method's name.
+            shape: How it answers.
+            rows: All of its rows in their own order; changes made to the sequence later are seen.
+        """
+        self._rest.methods["v2", name.lower()] = lambda call: shape.answer(rows, call)
 
     def inject(self, fault: Fault, *, on: str | None = None, times: int | None = 1, after: int = 0) -> None:
         """Lets requests meet a fault; commands inside a batch do not meet faults of their own.

@@ -199,8 +199,7 @@ QUIRKS: dict[str, tuple[str, Check]] = {
     "list-v3-order-is-ignored": (
         "B1: an order by another field and a page are honoured",
         lambda p: (
-            bodies(p)[0]["order"] == {"title": "DESC"}
-            and bodies(p)[0]["pagination"] == {"limit": 7, "offset": 14}
+            bodies(p)[0]["order"] == {"title": "DESC"} and bodies(p)[0]["pagination"] == {"limit": 7, "offset": 14}
         ),
     ),
     "list-v3-short-first-page-costs-two-requests": (

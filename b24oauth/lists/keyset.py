@@ -169,11 +169,8 @@ class KeysetPager:
         start = _WITHOUT_COUNT if skip is None else skip
         known = self._encoded.get((descending, start))
         if known is None:
-            # Bounds follow under the same name: PHP merges them, and the last value of a key counts. An empty filter is
-            # left out, because `filter[]=` is a condition.
+            # Bounds follow under the same name: PHP merges them, and the last value of a key counts.
             params = self._params(self._filter, skip, descending=descending)
-            if not self._filter:
-                del params[self.parameters.name("filter")]
             known = self._encoded[descending, start] = encode_query(params)
         return known
 

@@ -134,7 +134,8 @@ class OffsetPager:
         if not self._aligned and self._pages == 1 and whole_page:
             self._aligned = True
             return
-        expected = more or (self._total is not None and self._position < self._total)
+        short = len(rows) < self._documented_size
+        expected = more or (self._total is not None and self._position < self._total and not short)
         documented = self.facts.paging in ("all", "offset", "page") or "start" in self.facts.names
         unclear = not documented and len(rows) in _USUAL_SIZES and total != self._position
         if expected or unclear:
@@ -160,9 +161,7 @@ class OffsetPager:
             return True
         if more or (self._total is not None and position < self._total):
             return False
-        limited = "limit" in self.parameters.own or "limit" in map(str.lower, self._container)
-        size = 0 if limited else facts.page_size or 0
-        if len(rows) < size or (self._full > 1 and len(rows) < self._longest):
+        if len(rows) < self._documented_size or (self._full > 1 and len(rows) < self._longest):
             return True
         if len(rows) < PAGE_SIZE and (total == position or facts.paging == "all"):
             return True
@@ -173,6 +172,12 @@ class OffsetPager:
                 f"Pass a greater `{self.parameters.name('limit')}`",
             )
         return False
+
+    @property
+    def _documented_size(self) -> int:
+        """Rows of a full page; 0 when it is not documented, or the caller asked for another size."""
+        limited = "limit" in self.parameters.own or "limit" in map(str.lower, self._container)
+        return 0 if limited else self.facts.page_size or 0
 
     @property
     def _numbered(self) -> bool:

@@ -29,6 +29,7 @@ _MINUTE: Final = timedelta(minutes=1)
 # Names that PHP cuts, changes or drops: the first of a bracketed name, and those inside of its brackets.
 # Source: https://www.php.net/manual/en/language.variables.external.php
 _MISREAD_NAME: Final = re.compile(r"\0|\A(?:[ \[]|\Z)|\[[^\]]*\Z")
+_LEFT_OUT_WHEN_EMPTY: Final = frozenset({"filter", "select", "order"})
 _MISREAD_KEY: Final = re.compile(r"[\]\0]|\A[ \t-\r]?\Z")
 
 
@@ -36,7 +37,8 @@ def encode_query(params: Mapping[str, object]) -> str:
     """Write parameters as the query string of a batch command, the way PHP reads it back.
 
     True and False become `1` and `0`, for every other text but `0` is true in PHP. An empty list becomes `k[]=`,
-    because leaving it out would keep the old value of a multiple field.
+    because leaving it out would keep the old value of a multiple field; an empty `filter`, `select` or `order` is left
+    out, because there PHP would read a condition.
 
     Args:
         params: Parameters of one command.
@@ -52,7 +54,11 @@ def encode_query(params: Mapping[str, object]) -> str:
     plain = to_json(params)
     if not isinstance(plain, dict):
         raise InvalidParamsError("The parameters of a command must be a mapping of names to values")
-    names = cast("dict[str, object]", plain)
+    names = {
+        name: _without_empty_groups(value) if name.lower() == "filter" else value
+        for name, value in cast("dict[str, object]", plain).items()
+        if value not in ({}, []) or name.lower() not in _LEFT_OUT_WHEN_EMPTY
+    }
     try:
         return "&".join(_query_pairs(names))
     except ValueError:
@@ -231,6 +237,17 @@ def _query_pairs(plain: Mapping[str, object]) -> list[str]:
             raise ValueError
         _add_pairs(pairs, quote(name, safe=""), value)
     return pairs
+
+
+def _without_empty_groups(filter_: object) -> object:
+    """The filter without its empty groups, which are no conditions, while `filter[0][]=` would be one."""
+    if not isinstance(filter_, dict):
+        return filter_
+    return {
+        name: _without_empty_groups(value)
+        for name, value in cast("dict[str, object]", filter_).items()
+        if value not in ({}, []) or not name.isdigit()
+    }
 
 
 def _add_pairs(pairs: list[str], key: str, value: object) -> None:

@@ -118,8 +118,9 @@ def v2_conditions(filter_: Any, rename: Rename, *, groups: bool = False) -> list
         if key.lower() == "logic" and not is_mapping(value):
             logic = str(value).lower() if groups else logic
         elif key.isdigit() and (is_mapping(value) or not is_list(filter_)):
-            if groups:
-                conditions.append(_all_of(v2_conditions(value, rename, groups=True)))
+            # A group without conditions is none.
+            if groups and (inner := v2_conditions(value, rename, groups=True)):
+                conditions.append(_all_of(inner))
         elif key.isdigit():
             conditions.append(lambda _: False)
         else:

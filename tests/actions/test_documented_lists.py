@@ -1,4 +1,4 @@
-"""Every documented list method, at a portal that answers it as documented: all rows, or an error that says what to do."""
+"""Every documented list method at a portal that answers as documented: all rows, or an error that says what to do."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         BadResponseError,
         ClientStateError,
         ConfigurationError,
+        ConflictError,
         ExpiredTokenError,
         IncompleteBatchError,
         InvalidCallParamsError,
@@ -98,6 +99,7 @@ __all__ = [
     "BatchRefV3",
     "ClientStateError",
     "ConfigurationError",
+    "ConflictError",
     "EnumAppStatus",
     "ExpiredTokenError",
     "File",
@@ -153,8 +155,8 @@ _NAMES = {
     "error_codes": "HARD_ERROR_CODES SOFT_ERROR_CODES",
     "errors": (
         "AccessDeniedError AjaxError AmbiguousResultError AuthRefusedError BadResponseError ClientStateError "
-        "ConfigurationError ExpiredTokenError IncompleteBatchError InvalidCallParamsError InvalidDataError "
-        "InvalidParamsError NetworkError NotFoundError OperatingLimitError PortalBlockedError "
+        "ConfigurationError ConflictError ExpiredTokenError IncompleteBatchError InvalidCallParamsError "
+        "InvalidDataError InvalidParamsError NetworkError NotFoundError OperatingLimitError PortalBlockedError "
         "PortalMovedError RateLimitError RefreshTokenError RequestInfo RequestTimeoutError SdkError "
         "TokenPersistenceError UntrustedHostError ValidationError"
     ),

@@ -12,7 +12,7 @@ import attrs
 
 from b24oauth.actions.walk import SoftError, WalkOptions, walk
 from b24oauth.converting import check_row_type, structure_rows
-from b24oauth.errors import ConfigurationError, RequestInfo, RequestTimeoutError, SdkError
+from b24oauth.errors import AjaxError, ConfigurationError, RequestInfo, RequestTimeoutError, SdkError
 from b24oauth.http.client import HttpClient
 from b24oauth.narrowing import is_mapping
 from b24oauth.protocol.listing import KeysetPager, Pager
@@ -46,12 +46,18 @@ class Reading:
 
     async def pages(self) -> Pages[Any]:
         """The pages, with their rows built."""
-        async with aclosing(walk(self.http, self.pager, self.options)) as pages:
-            async for page in pages:
-                if self.row_type is None:
-                    yield page
-                else:
-                    yield structure_rows(page, self.row_type, method=self.pager.method)
+        try:
+            async with aclosing(walk(self.http, self.pager, self.options)) as pages:
+                async for page in pages:
+                    if self.row_type is None:
+                        yield page
+                    else:
+                        yield structure_rows(page, self.row_type, method=self.pager.method)
+        except AjaxError as error:
+            # Pagers and rows of batches know the method only.
+            if error.request_info is not None and not error.request_info.request_id:
+                error.request_info = attrs.evolve(error.request_info, request_id=self.options.request_id)
+            raise
 
 
 def named_params(method: str, params: object) -> dict[str, Any]:

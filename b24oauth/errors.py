@@ -1,4 +1,4 @@
-"""Every error the library raises; which code of a portal becomes which, the table in `error_codes` says.
+"""Every error the library raises. `error_codes` decides which one an error of the portal becomes.
 
 SdkError                          anything raised by this library
 ├── ConfigurationError            wrong use, found before anything is sent (also a ValueError)

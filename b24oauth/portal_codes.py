@@ -152,9 +152,9 @@ _SENTENCES: Final[Mapping[str, type[AjaxError]]] = {
     "Unknown TYPE": ValidationError,
 }
 
-# Codes that stand for different failures, in lower case: the text tells which. Those of the library itself are given to
-# errors that have no code. 100 and ERROR_ARGUMENT nearly always mean wrong parameters, so they are listed above as well,
-# for texts that are not known.
+# Codes that stand for different failures, in lower case: the text tells which. The library gives three of them to
+# errors without a code. 100 and ERROR_ARGUMENT nearly always mean wrong parameters, so they are listed above too, for
+# texts that are not known.
 _AMBIGUOUS: Final = frozenset(
     """
     0 err_bad_request err_bad_response b24oauth_response_error 1 100 400 510 bad_request error_argument error_code
@@ -163,7 +163,7 @@ _AMBIGUOUS: Final = frozenset(
     """.split()  # noqa: SIM905 - a literal would take a line for each
 ) | {""}
 
-# A portal answers in its own language; these are the English texts. Tried on all documented texts of ambiguous codes:
+# A portal writes in its own language; these are the English texts. Tried on all documented texts of ambiguous codes:
 # of 786 that the first expression finds all mean a denied access, of 584 that the second finds 574 a missing record.
 _ACCESS_DENIED: Final = re.compile(
     r"denied|insufficient (access|permissions|rights)|permissions? to\b|no access|action[ \w]* not allowed",

@@ -47,7 +47,7 @@ CLASSES: dict[str, type[AjaxError]] = {
     "unsupported": AjaxError,
 }
 DIFFERENCES: dict[str, tuple[type[AjaxError], str]] = {
-    "ERROR_UNEXPECTED_ANSWER": (AjaxError, "every method may send it, with 500, for a failure inside of the portal"),
+    "ERROR_UNEXPECTED_ANSWER": (AjaxError, "every method may send it, with 500, for an internal failure"),
     "ERROR_BATCH_METHOD_NOT_ALLOWED": (ValidationError, "the batch is wrong, not the portal; 0.1.0 says so too"),
 }
 UNKNOWN_TEXT = "Etwas ist schiefgegangen"

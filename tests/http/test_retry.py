@@ -133,7 +133,7 @@ def test_l5_an_error_without_a_code_is_repeated_as_its_status_says(
 
 
 @pytest.mark.parametrize("given", NAMELESS)
-def test_l5_a_failure_that_the_portal_tells_of_is_not_ambiguous_without_a_code_either(given: Any) -> None:
+def test_l5_a_failure_that_the_portal_reports_is_not_ambiguous_without_a_code_either(given: Any) -> None:
     told = nameless(given, 500)
     assert type(told) is NotFoundError
     assert surfaced(told, rule("write"), maybe_run=is_without_answer(told)) is told

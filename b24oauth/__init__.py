@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         BadResponseError,
         ClientStateError,
         ConfigurationError,
+        ConflictError,
         ExpiredTokenError,
         IncompleteBatchError,
         InvalidCallParamsError,
@@ -99,6 +100,7 @@ __all__ = [
     "BatchRefV3",
     "ClientStateError",
     "ConfigurationError",
+    "ConflictError",
     "EnumAppStatus",
     "ExpiredTokenError",
     "File",
@@ -155,9 +157,9 @@ _NAMES = {
     "error_codes": "HARD_ERROR_CODES SOFT_ERROR_CODES",
     "errors": (
         "AccessDeniedError AjaxError AmbiguousResultError AuthRefusedError BadResponseError ClientStateError "
-        "ConfigurationError ExpiredTokenError IncompleteBatchError InvalidCallParamsError InvalidDataError "
-        "InvalidParamsError ListChangedError NetworkError NotFoundError OperatingLimitError PortalBlockedError "
-        "PortalMovedError RateLimitError RefreshTokenError RequestInfo RequestTimeoutError SdkError "
+        "ConfigurationError ConflictError ExpiredTokenError IncompleteBatchError InvalidCallParamsError "
+        "InvalidDataError InvalidParamsError ListChangedError NetworkError NotFoundError OperatingLimitError "
+        "PortalBlockedError PortalMovedError RateLimitError RefreshTokenError RequestInfo RequestTimeoutError SdkError "
         "TokenPersistenceError UntrustedHostError ValidationError"
     ),
     "files": "read_file",

@@ -1,4 +1,4 @@
-"""The one table that says what a portal's code means: which error, whether to repeat, how it reaches the caller."""
+"""What a portal's error means: which class, whether the call is repeated, how the error reaches the caller."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _soft(error: type[AjaxError]) -> Code:
 CODES: Final[Mapping[str, Code]] = {
     "ERR_BAD_REQUEST": _hard(),
     "B24OAUTH_UNKNOWN_ERROR": _hard(),
-    "100": _hard(ValidationError),
+    "100": _hard(),
     "INTERNAL_SERVER_ERROR": _hard(),
     "ERROR_UNEXPECTED_ANSWER": _hard(),
     "PORTAL_DELETED": _hard(PortalBlockedError),
@@ -151,18 +151,44 @@ _BY_STATUS: Final[Mapping[int, Code]] = {
     503: Code(RateLimitError, Retry.RATE),
 }
 _TRANSPORT_CODES: Final = frozenset({"ERR_BAD_REQUEST", "ERR_BAD_RESPONSE"})
+# These tell what became of the request, whatever a text says of a record: repeats depend on them.
+_ABOUT_THE_REQUEST: Final = frozenset({401, 429, 503})
 _UNKNOWN: Final = Code(AjaxError)
 
 
-def meaning_of(code: str, status: int) -> Code:
-    """What a code and a status mean together: the code first, then the status."""
-    if code in CODES and not (code in _TRANSPORT_CODES and status in _BY_STATUS):
-        return CODES[code]
+def meaning_of(code: str, status: int, *, message: str = "", method: str = "") -> Code:
+    """What a failure means.
+
+    Repeats and delivery follow the code and the status alone. The class follows the code where it is documented with
+    one meaning; for ambiguous codes ("", "0", "ERROR_CORE" …) the method and the text; then the status.
+
+    Args:
+        code: Code of the portal, or one of ours.
+        status: HTTP status of the response.
+        message: Text of the portal.
+        method: REST method.
+    """
+    # Not at the top of the module: only errors need the table of documented codes.
+    from b24oauth.portal_codes import class_of, is_ambiguous  # noqa: PLC0415
+
+    known = CODES.get(code)
+    ambiguous = is_ambiguous(code)
+    if known is None or (code in _TRANSPORT_CODES and status in _BY_STATUS):
+        known = _of_v3_part(code) or _BY_STATUS.get(status, _UNKNOWN)
+    elif not ambiguous:
+        return known
+    if ambiguous and status in _ABOUT_THE_REQUEST:
+        return known
+    error = class_of(code, message=message, method=method)
+    return known if error is None else attrs.evolve(known, error=error)
+
+
+def _of_v3_part(code: str) -> Code | None:
     if code.startswith(_V3):
         for part, known in _V3_PARTS.items():
             if part in code:
                 return known
-    return _BY_STATUS.get(status, _UNKNOWN)
+    return None
 
 
 def error_for(
@@ -173,7 +199,8 @@ def error_for(
     request_info: RequestInfo | None = None,
     validation: Sequence[Mapping[str, Any]] | None = None,
 ) -> AjaxError:
-    """The error object for a code and a status, of the class that `CODES` names."""
-    known = meaning_of(code, status)
+    """The error object for a failure, of the class that `meaning_of` gives."""
+    method = "" if request_info is None else request_info.method
+    known = meaning_of(code, status, message=message, method=method)
     status = status if known.status is None else known.status
     return known.error(message, code=code, status=status, request_info=request_info, validation=validation)

@@ -1,4 +1,4 @@
-"""Every error the library raises; which code of a portal becomes which, the table in `error_codes` says.
+"""Every error the library raises. `error_codes` decides which one an error of the portal becomes.
 
 SdkError                          anything raised by this library
 ├── ConfigurationError            wrong use, found before anything is sent (also a ValueError)
@@ -17,6 +17,7 @@ SdkError                          anything raised by this library
     ├── AccessDeniedError         403: a permission or scope is missing
     ├── NotFoundError             the record or the method does not exist
     ├── ValidationError           the portal refuses the parameters
+    ├── ConflictError             the current state of the record does not allow the change
     ├── RateLimitError            503: too many requests, not executed
     ├── OperatingLimitError       429: too much execution time, not executed
     ├── PortalBlockedError        the portal is blocked or deleted
@@ -46,6 +47,7 @@ __all__ = [
     "BadResponseError",
     "ClientStateError",
     "ConfigurationError",
+    "ConflictError",
     "ExpiredTokenError",
     "IncompleteBatchError",
     "InvalidCallParamsError",
@@ -266,10 +268,11 @@ class AjaxError(SdkError):
         """The error as plain values for a structured log; never holds a secret."""
         # Not recursive: an object among the parameters would show its hidden fields.
         info = None if self.request_info is None else attrs.asdict(self.request_info, recurse=False)
-        return super().to_dict() | {"request_info": info}
+        plain = super().to_dict() | {"request_info": info}
+        return plain if self.validation is None else plain | {"validation": [dict(row) for row in self.validation]}
 
     def __str__(self) -> str:
-        if self.request_info is None:
+        if self.request_info is None or not self.request_info.request_id:
             return super().__str__()
         return f"{super().__str__()} [{self.request_info.method}, request {self.request_info.request_id}]"
 
@@ -298,6 +301,10 @@ class NotFoundError(AjaxError):
 
 class ValidationError(AjaxError):
     """The portal refuses the parameters."""
+
+
+class ConflictError(AjaxError):
+    """The current state does not allow the change: the record exists already, is in use, locked or completed."""
 
 
 class RateLimitError(AjaxError):

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar, cast
 
 import attrs
 
-from b24oauth.errors import InvalidParamsError, SdkError
+from b24oauth.errors import InvalidParamsError, RequestInfo, SdkError
 from b24oauth.models import ApiVersion
 from b24oauth.redaction import redact
 
@@ -65,6 +65,11 @@ class AjaxQuery:
     method: str
     params: Any = attrs.field(repr=_redacted)
     request_id: str
+
+    @property
+    def info(self) -> RequestInfo:
+        """The same for an error, with credentials masked."""
+        return RequestInfo(method=self.method, params=self.params, request_id=self.request_id)
 
 
 class RestCaller(Protocol):

@@ -9,6 +9,7 @@ from b24oauth import (
     AjaxError,
     AuthRefusedError,
     BadResponseError,
+    ConflictError,
     ExpiredTokenError,
     NetworkError,
     NotFoundError,
@@ -49,7 +50,12 @@ V3 = "BITRIX_REST_V3_EXCEPTION_"
         (f"{V3}SOMETHINGNOTFOUNDEXCEPTION", 400, NotFoundError),
         (f"{V3}VALIDATION_OTHEREXCEPTION", 400, ValidationError),
         (f"{V3}INVALIDPAGINATIONEXCEPTION", 400, ValidationError),
-        (f"{V3}IDEMPOTENCYKEYREUSEDEXCEPTION", 422, ValidationError),
+        (f"{V3}IDEMPOTENCYKEYREUSEDEXCEPTION", 422, ConflictError),
+        (f"{V3}UNKNOWNFILTEROPERATOREXCEPTION", 400, ValidationError),
+        ("ERROR_NOT_FOUND", 400, NotFoundError),
+        ("200040300010", 400, AccessDeniedError),
+        ("ERROR_ENTITY_ALREADY_EXISTS", 400, ConflictError),
+        ("MISSING_PARAMS", 404, ValidationError),
         ("ERROR_BATCH_METHOD_NOT_ALLOWED", 400, ValidationError),
         ("OPERATION_TIME_LIMIT", 429, OperatingLimitError),
         ("OPERATION_TIME_LIMIT", 400, OperatingLimitError),
@@ -85,6 +91,18 @@ def test_refused_permissions_are_403_whatever_the_portal_said(code: str) -> None
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 500, 503])
 def test_t5_nothing_but_the_two_token_codes_asks_for_a_renewal(code: str, status: int) -> None:
     assert meaning_of(code, status).retry is not Retry.AFTER_RENEWAL
+
+
+@pytest.mark.parametrize("code", ["ERROR_NOT_FOUND", "ERROR_ARGUMENT", "0", "MISSING_PARAMS", "ACCESS_DENIED_MOVE"])
+@pytest.mark.parametrize("status", [200, 400, 404, 429, 500, 503])
+def test_l5_the_class_of_a_code_changes_neither_repeats_nor_delivery(code: str, status: int) -> None:
+    known, unknown = meaning_of(code, status, message="Access denied"), meaning_of("SOMETHING_NEW", status)
+    assert (known.retry, known.delivery, known.status) == (unknown.retry, unknown.delivery, unknown.status)
+
+
+def test_a_hard_code_stays_hard_whatever_class_its_text_gives() -> None:
+    known = meaning_of("100", 400, message="Access denied")
+    assert (known.error, known.retry, known.delivery) == (AccessDeniedError, Retry.NEVER, CODES["100"].delivery)
 
 
 def test_the_lists_of_hard_and_soft_codes_are_the_references() -> None:

@@ -108,7 +108,7 @@ def test_an_error_without_a_message_names_its_code_and_method() -> None:
 def test_as_plain_values_an_error_has_the_references_keys(cls: type[SdkError]) -> None:
     plain = made(cls).to_dict()
     expected = {"name", "code", "message", "status", "timestamp", "stack"}
-    assert set(plain) == expected | ({"request_info"} if issubclass(cls, AjaxError) else set())
+    assert set(plain) == expected | ({"request_info", "validation"} if issubclass(cls, AjaxError) else set())
     assert plain["name"] == cls.__name__
     json.dumps(plain)
 
@@ -136,6 +136,20 @@ def test_t12_validation_rows_do_not_repeat_a_refused_secret() -> None:
 
 def test_without_validation_there_are_no_rows() -> None:
     assert AjaxError(code="E").validation is None
+    assert "validation" not in AjaxError(code="E").to_dict()
+
+
+def test_t12_as_plain_values_an_error_has_its_masked_rows() -> None:
+    rows = [{"field": "title", "message": "Required"}, {"field": "password", "message": "Too short", "value": PLANTED}]
+    plain = AjaxError(code="E", validation=rows).to_dict()
+    assert plain["validation"][0] == {"field": "title", "message": "Required"}
+    assert (plain["validation"][1]["field"], plain["validation"][1]["message"]) == ("password", "Too short")
+    assert PLANTED not in json.dumps(plain)
+
+
+def test_an_error_of_no_request_names_none() -> None:
+    error = AjaxError("It failed", code="E", request_info=RequestInfo(method="batch"))
+    assert str(error) == "[AjaxError] E (0): It failed"
 
 
 def test_invalid_data_lists_its_problems() -> None:

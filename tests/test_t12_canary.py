@@ -348,7 +348,10 @@ USES: dict[str, Callable[[B24OAuth], Awaitable[Any]]] = {
     "wrong filter of v3": lambda b24: b24.actions.v3.call_list.make("tasks.task.list", {"filter": SENSITIVE}),
     "call_tail": lambda b24: b24.actions.v3.call_tail.make("main.eventlog.tail", SENSITIVE),
     "fetch_tail": lambda b24: _drained(b24.actions.v3.fetch_tail.make("main.eventlog.tail", SENSITIVE)),
-    "aggregate": lambda b24: b24.actions.v3.aggregate.make("main.eventlog.aggregate", select=SENSITIVE),
+    "aggregate": lambda b24: b24.actions.v3.aggregate.make(
+        "main.eventlog.aggregate", {"filter": SENSITIVE}, select={"count": ["id"]}
+    ),
+    "wrong aggregate": lambda b24: b24.actions.v3.aggregate.make("main.eventlog.aggregate", select=SENSITIVE),
     "typed call": lambda b24: b24.actions.v2.call.make(*CALL, result_type=Deal),
     "typed list": lambda b24: b24.actions.v2.call_list.make("crm.deal.list", SENSITIVE, result_type=Deal),
     "batch_by_chunk": lambda b24: b24.actions.v2.batch_by_chunk.make([CALL] * 60),

@@ -238,7 +238,8 @@ async def _run(http: HttpClient, commands: Sequence[Command], options: _Options)
                 if len(pending) == len(commands):
                     return answer
                 answer.raise_for_error()
-            for position, row in zip(pending, read_rows(answer.payload, sent, http.api_version), strict=True):
+            answered = read_rows(answer.payload, sent, http.api_version, request_id=options.request_id)
+            for position, row in zip(pending, answered, strict=True):
                 rows[position] = row
             refused = [(commands[p].method, row.error) for p in pending if (row := rows[p]) and _is_refused(row)]
             pending = _to_repeat(commands, rows, pending) if options.repeat_refused else []

@@ -8,11 +8,10 @@ from typing import Any, Final
 
 import attrs
 
-from b24oauth.error_codes import error_for
 from b24oauth.errors import AjaxError, InvalidCallParamsError, RequestInfo, SdkError
 from b24oauth.models import ApiVersion
 from b24oauth.narrowing import is_items, is_list, is_mapping, is_sequence
-from b24oauth.protocol.decoding import read_error
+from b24oauth.protocol.decoding import error_in
 from b24oauth.protocol.encoding import encode_query
 from b24oauth.result import AjaxQuery
 
@@ -37,7 +36,8 @@ MAX_COMMANDS: Final = 50
 Call = Sequence[Any] | Mapping[str, Any]
 Calls = Sequence[Call] | Mapping[str, Call]
 
-_UNKNOWN_TEXT: Final = "Some error in response"
+# The code of a command that cannot be read.
+_ROW_FAIL: Final = "B24OAUTH_INTERACTION_BATCH_ROW_FAIL"
 # What PHP takes for the number of a place in a list; any other key makes it a map.
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 
@@ -142,13 +142,16 @@ def batch_params(commands: Sequence[Command], version: ApiVersion, *, halt: bool
     return {"halt": int(halt), "cmd": dict(zip(names, lines, strict=True))}
 
 
-def read_rows(payload: Mapping[str, Any], commands: Sequence[Command], version: ApiVersion) -> list[Row | None]:
+def read_rows(
+    payload: Mapping[str, Any], commands: Sequence[Command], version: ApiVersion, *, request_id: str = ""
+) -> list[Row | None]:
     """What became of each command, in their order; None where the answer says nothing.
 
     Args:
         payload: The decoded body of the answer.
         commands: What was sent.
         version: The API version that was spoken.
+        request_id: Identifier of the request, for the errors.
     """
     answer = payload.get("result")
     if version is ApiVersion.V3:
@@ -156,10 +159,16 @@ def read_rows(payload: Mapping[str, Any], commands: Sequence[Command], version: 
     parts: Mapping[str, Any] = answer if is_mapping(answer) else {}
     beside = [(part, entries) for part in ("time", "total", "next") if (entries := parts.get(f"result_{part}"))]
     failures, results = parts.get("result_error"), parts.get("result")
-    return [
-        _v2_row(results, failures, beside, command, _name_in_answer(position, command))
-        for position, command in enumerate(commands)
-    ]
+    rows: list[Row | None] = []
+    for position, command in enumerate(commands):
+        name = _name_in_answer(position, command)
+        found, result = _entry(results, name)
+        error = _row_error(_entry(failures, name)[1], result, query_of(command, request_id)) if failures else None
+        if error is not None:
+            rows.append(Row(error=error))
+        else:
+            rows.append(_v2_row(result, beside, name) if found else None)
+    return rows
 
 
 def times_by_method(payload: Mapping[str, Any], commands: Sequence[Command]) -> dict[str, Mapping[str, Any]]:
@@ -194,16 +203,16 @@ def _command(key: str | int, row: object, *, named: bool) -> Command:
     elif is_sequence(row) and 1 <= len(row) <= 2:
         parts = [*row, None]
     else:
-        raise refused(f"Command {key}: must be (method, params) or a mapping with `method`")
+        raise refused(f"Command {key}: must be (method, params) or a mapping with `method`", _ROW_FAIL)
     method, params = parts[0], parts[1]
     if not isinstance(method, str) or not method:
-        raise refused(f"Command {key}: its method must be a name")
+        raise refused(f"Command {key}: its method must be a name", _ROW_FAIL)
     if is_sequence(params):
         params = dict(enumerate(params))
     elif params is not None and not is_mapping(params):
-        raise refused(f"Command {key} ({method}): its params must be a mapping")
+        raise refused(f"Command {key} ({method}): its params must be a mapping", _ROW_FAIL)
     if alias is not None and not isinstance(alias, str):
-        raise refused(f"Command {key} ({method}): its `as` must be a name")
+        raise refused(f"Command {key} ({method}): its `as` must be a name", _ROW_FAIL)
     return Command(
         key=key, alias=alias or (default if named else None), method=method, params=params or {}, parallel=parallel
     )
@@ -232,15 +241,7 @@ def _v3_command(command: Command, *, halt: bool) -> dict[str, Any]:
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-def _v2_row(
-    results: object, failures: object, beside: Sequence[tuple[str, object]], command: Command, name: str
-) -> Row | None:
-    _, failure = _entry(failures, name) if failures else (False, None)
-    if failure:
-        return Row(error=_row_error(failure, command))
-    found, result = _entry(results, name)
-    if not found:
-        return None
+def _v2_row(result: object, beside: Sequence[tuple[str, object]], name: str) -> Row:
     payload: dict[str, Any] = {"result": result}
     for part, entries in beside:
         known, value = _entry(entries, name)
@@ -270,14 +271,15 @@ def _entry(container: object, name: str) -> tuple[bool, Any]:
     return False, None
 
 
-def _row_error(failure: object, command: Command) -> AjaxError:
-    body: Mapping[str, Any] = failure if is_mapping(failure) and "error" in failure else {"error": failure}
-    found = read_error(body, "B24OAUTH_RESPONSE_ERROR")
-    info = RequestInfo(method=command.method, params=command.params)
-    if found is None:
-        return error_for("B24OAUTH_RESPONSE_ERROR", 200, _UNKNOWN_TEXT, request_info=info)
-    message = found.message or (_UNKNOWN_TEXT if isinstance(failure, str) else "")
-    return error_for(found.code, 200, message, request_info=info, validation=found.validation)
+def _row_error(failure: object, result: object, query: AjaxQuery) -> AjaxError | None:
+    """The error of one command: its entry in `result_error` is the whole of v2's error, or only its `error`."""
+    if failure is None:
+        return None
+    body: Mapping[str, Any] = {"error": failure}
+    if is_mapping(failure) and ("error" in failure or "error_description" in failure):
+        # That there is an entry says that the command failed, whether or not it has a code.
+        body = {**failure, "error": "" if failure.get("error") is None else failure["error"]}
+    return error_in({**body, "result": result}, 200, query)
 
 
 def query_of(command: Command, request_id: str) -> AjaxQuery:

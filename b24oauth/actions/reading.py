@@ -13,7 +13,7 @@ import attrs
 from b24oauth.actions.page_requests import SoftError
 from b24oauth.actions.walk import WalkOptions, walk
 from b24oauth.converting import check_row_type, structure_rows
-from b24oauth.errors import ListChangedError, RequestInfo, RequestTimeoutError, SdkError
+from b24oauth.errors import AjaxError, ListChangedError, RequestInfo, RequestTimeoutError, SdkError
 from b24oauth.http.client import HttpClient
 from b24oauth.lists.choosing import ByIdentifier
 from b24oauth.lists.paging import Pager
@@ -52,12 +52,18 @@ class Reading:
 
     async def pages(self) -> Pages[Any]:
         """The pages, with their rows built."""
-        async with aclosing(walk(self.http, self.way, self.options)) as pages:
-            async for page in pages:
-                if self.row_type is None:
-                    yield page
-                else:
-                    yield structure_rows(page, self.row_type, method=self.method)
+        try:
+            async with aclosing(walk(self.http, self.way, self.options)) as pages:
+                async for page in pages:
+                    if self.row_type is None:
+                        yield page
+                    else:
+                        yield structure_rows(page, self.row_type, method=self.method)
+        except AjaxError as error:
+            # Pagers and rows of batches know the method only.
+            if error.request_info is not None and not error.request_info.request_id:
+                error.request_info = attrs.evolve(error.request_info, request_id=self.options.request_id)
+            raise
 
 
 def walk_options(options: Mapping[str, Any], *, eager: bool = False) -> WalkOptions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from b24oauth.errors import PortalMovedError, RequestInfo
+from b24oauth.errors import PortalMovedError
 from b24oauth.models import B24OAuthParams
 from b24oauth.oauth.keeper import TokenKeeper
 from b24oauth.protocol.decoding import RawAnswer
@@ -68,5 +68,5 @@ class Relocation:
             "does not name as the portal's address; no token was sent there",
             code="B24OAUTH_PORTAL_MOVED",
             status=answer.status,
-            request_info=RequestInfo(method=query.method, params=query.params, request_id=query.request_id),
+            request_info=query.info,
         )

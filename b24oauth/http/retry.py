@@ -155,6 +155,7 @@ def surfaced(error: AjaxError, rule: RepeatRule, *, maybe_run: bool) -> AjaxErro
         code=error.code,
         status=error.status,
         request_info=error.request_info,
+        validation=error.validation,
     )
 
 

@@ -91,11 +91,20 @@ def read_renewal(answer: RawAnswer, current: B24OAuthParams, *, now: float) -> B
     ok = 200 <= answer.status < 300
     if is_mapping(body):
         fallback = "B24OAUTH_OAUTH_TOKEN_REFRESH_FAILED" if ok else _transport_code(answer.status)
-        found = read_error(body, fallback)
+        found = read_error(body, fallback, payload="access_token")
         if found is not None:
-            message = found.message or f"The OAuth server refused the renewal: {found.code}"
-            final = found.code.lower() in _FINAL
-            return Refusal(code=found.code, status=answer.status, message=message, final=final)
+            has_code = found.code != fallback
+            refused = f"The OAuth server refused the renewal: {found.code}"
+            # A 5xx without a code is no refusal, whatever its text says: the pair may have been renewed.
+            unclear = answer.status >= 500 and not has_code
+            return Refusal(
+                code=found.code,
+                status=answer.status,
+                message=found.message or (refused if ok or has_code else _failed(answer)),
+                final=found.code.lower() in _FINAL,
+                lost=unclear,
+                repeatable=unclear,
+            )
         if ok:
             return read_pair(body, current, now=now)
     if ok:
@@ -104,7 +113,7 @@ def read_renewal(answer: RawAnswer, current: B24OAuthParams, *, now: float) -> B
     return Refusal(
         code=_transport_code(answer.status),
         status=answer.status,
-        message=f"Request failed with status code {answer.status}{_elsewhere(answer)}",
+        message=_failed(answer),
         lost=answer.status >= 500,
         repeatable=answer.status >= 500,
     )
@@ -167,10 +176,11 @@ def _no_data(*, lost: bool) -> Refusal:
     )
 
 
-def _elsewhere(answer: RawAnswer) -> str:
+def _failed(answer: RawAnswer) -> str:
     # Whoever set up the redirect must learn that it is the reason.
     host = host_of(answer.headers.get("location", ""))
-    return f": it redirects to {host}, which is not followed" if host and 300 <= answer.status < 400 else ""
+    elsewhere = f": it redirects to {host}, which is not followed" if host and 300 <= answer.status < 400 else ""
+    return f"Request failed with status code {answer.status}{elsewhere}"
 
 
 def _transport_code(status: int) -> str:

@@ -5,17 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import attrs
 
 from b24oauth.error_codes import error_for
-from b24oauth.errors import AjaxError, BadResponseError, RequestInfo
+from b24oauth.errors import AjaxError, BadResponseError
 from b24oauth.narrowing import is_list, is_mapping
 from b24oauth.redaction import redact_validation, scrub, scrub_value
 from b24oauth.result import AjaxQuery, AjaxResult
 
-__all__ = ["ErrorText", "RawAnswer", "ajax_result", "decode", "decode_clean", "parse_json", "read_error"]
+__all__ = [
+    "RESPONSE_ERROR",
+    "ErrorText",
+    "RawAnswer",
+    "ajax_result",
+    "decode",
+    "decode_clean",
+    "error_in",
+    "parse_json",
+    "read_error",
+]
+
+# The code of an error that a readable response reports without a code of its own.
+RESPONSE_ERROR: Final = "B24OAUTH_RESPONSE_ERROR"
 
 
 @attrs.frozen
@@ -64,39 +77,86 @@ def decode_clean(answer: RawAnswer, query: AjaxQuery, secrets: Collection[str]) 
     """
     body = parse_json(answer.body)
     ok = 200 <= answer.status < 300
+    text = ""
     if is_mapping(body):
-        fallback = "B24OAUTH_RESPONSE_ERROR" if ok else _transport_code(answer.status)
-        found = read_error(body, fallback)
-        if found is not None:
-            return _error(_clean(found, secrets), answer.status, query)
+        if body.get("error") is not None:
+            # A 5xx whose body names an error is the portal's own failure; ERR_BAD_RESPONSE means that nothing is known.
+            fallback = "ERR_BAD_REQUEST" if 300 <= answer.status < 500 else RESPONSE_ERROR
+            error = error_in(body, answer.status, query, fallback_code=fallback, secrets=secrets)
+            if error is not None:
+                return error
         if ok:
             return _with_clean_failures(body, secrets)
+        text = _text(body.get("error_description"))
     if ok:
         return _bad_response(answer, query, secrets)
-    message = f"Request failed with status code {answer.status}"
-    return _error(ErrorText(_transport_code(answer.status), message), answer.status, query)
+    found = ErrorText(_transport_code(answer.status), text or f"Request failed with status code {answer.status}")
+    return _error(_clean(found, secrets), answer.status, query)
 
 
-def read_error(body: Mapping[str, Any], fallback_code: str) -> ErrorText | None:
+def error_in(
+    body: Mapping[str, Any],
+    status: int,
+    query: AjaxQuery,
+    *,
+    fallback_code: str = RESPONSE_ERROR,
+    secrets: Collection[str] = (),
+) -> AjaxError | None:
+    """The error in the body of a response, or of one command of a batch; None when there is none.
+
+    Args:
+        body: The decoded body.
+        status: HTTP status of the response.
+        query: What was asked for.
+        fallback_code: The code of an error that has none of its own.
+        secrets: What the error may not repeat.
+    """
+    found = read_error(body, fallback_code)
+    if found is None:
+        return None
+    if not found.message and found.code == fallback_code:
+        message = f"Request failed with status code {status}"
+        if 200 <= status < 300:
+            message = f"The portal reported an error without a code or a text (on {query.method})"
+        found = found._replace(message=message)
+    return _error(_clean(found, secrets), status, query)
+
+
+def read_error(body: Mapping[str, Any], fallback_code: str, *, payload: str = "result") -> ErrorText | None:
     """The error in a body, in the shape of v2 or of v3; None when there is none.
+
+    `error` that is present and not null is an error, also without a code: many methods send an empty one and say what
+    failed in the text only. An empty `error` ("", false, [], {}) without a text is no error beside the payload of a
+    success.
 
     Args:
         body: The decoded body.
         fallback_code: The code of an error that has none of its own.
+        payload: The field that a success has.
 
     Source: https://apidocs.bitrix24.com/error-codes.html
     """
     error = body.get("error")
-    if is_mapping(error):
-        return _error_of_v3(error, fallback_code) if error else None
-    # PHP writes an empty object as a list.
-    if error is None or error is False or error in ("", []):
+    if error is None:
         return None
-    return ErrorText(_code(error) or fallback_code, _text(body.get("error_description")))
+    described = body.get("error_description")
+    text = _text(described)
+    if _is_empty(error) and _is_empty(described) and body.get(payload) is not None:
+        return None
+    if is_list(error) and error and is_mapping(error[0]):
+        error = error[0]
+    if is_mapping(error):
+        return _error_of_v3(error, fallback_code, text)
+    return ErrorText(_code(error) or fallback_code, text)
 
 
-def _error_of_v3(error: Mapping[str, Any], fallback_code: str) -> ErrorText:
-    message = _text(error.get("message")).rstrip()
+def _is_empty(value: object) -> bool:
+    """True for what PHP writes in the place of nothing; the number 0 is a code."""
+    return value is None or value is False or value in ("", [], {}) or (isinstance(value, str) and not value.strip())
+
+
+def _error_of_v3(error: Mapping[str, Any], fallback_code: str, text: str) -> ErrorText:
+    message = _text(error.get("message")).rstrip() or text
     rows = error.get("validation")
     validation = [row for row in rows if is_mapping(row)] if is_list(rows) else None
     told = [_text(row.get("message")) or _shown(row) for row in validation or ()]
@@ -107,12 +167,12 @@ def _error_of_v3(error: Mapping[str, Any], fallback_code: str) -> ErrorText:
 
 def _code(value: object) -> str:
     """A code, which may be a number; empty when there is none, for which "0" stands too."""
-    is_code = isinstance(value, (str, int)) and not isinstance(value, bool)
-    return str(value) if is_code and str(value) != "0" else ""
+    code = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    return "" if code == "0" else code
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return value if isinstance(value, str) and value.strip() else ""
 
 
 def _shown(row: Mapping[str, Any]) -> str:
@@ -128,8 +188,7 @@ def ajax_result(answer: Mapping[str, Any], *, query: AjaxQuery, status: int = 20
         query: What was asked for.
         status: HTTP status it came with.
     """
-    found = read_error(answer, "B24OAUTH_RESPONSE_ERROR")
-    error = None if found is None else _error(found, status, query)
+    error = error_in(answer, status, query)
     return AjaxResult(answer, query=query, status=status if error is None else error.status, error=error)
 
 
@@ -177,8 +236,7 @@ def _clean(found: ErrorText, secrets: Collection[str]) -> ErrorText:
 
 
 def _error(found: ErrorText, status: int, query: AjaxQuery) -> AjaxError:
-    info = RequestInfo(method=query.method, params=query.params, request_id=query.request_id)
-    return error_for(found.code, status, found.message, request_info=info, validation=found.validation)
+    return error_for(found.code, status, found.message, request_info=query.info, validation=found.validation)
 
 
 def _transport_code(status: int) -> str:
@@ -193,5 +251,5 @@ def _bad_response(answer: RawAnswer, query: AjaxQuery, secrets: Collection[str])
         f"The portal answered {query.method} with {len(answer.body)} bytes of {kind} that are not a JSON object",
         code="B24OAUTH_BAD_RESPONSE",
         status=answer.status,
-        request_info=RequestInfo(method=query.method, params=query.params, request_id=query.request_id),
+        request_info=query.info,
     )

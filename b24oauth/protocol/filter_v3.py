@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal, NotRequired, TypeAlias, TypedDict, cast
 
 from b24oauth.errors import InvalidParamsError
+from b24oauth.narrowing import is_items, is_mapping, is_sequence
 
 __all__ = ["FilterCondition", "FilterGroup", "FilterNode", "FilterV3"]
 
@@ -30,13 +31,16 @@ FilterNode: TypeAlias = FilterCondition | FilterGroup
 _Optional: TypeAlias = FilterNode | Mapping[str, Any] | Literal[False] | None
 
 _CONDITION_LENGTH: Final = 3
+_OPERATORS: Final = ("=", "!=", ">", ">=", "<", "<=", "in", "between")
+_NODE: Final = "B24OAUTH_FILTER_V3_INVALID_NODE"
 
 
 class FilterV3:
     """Conditions on a field, groups of them, and the list that a v3 method takes as its `filter`.
 
     Nodes that are None or False are left out, so that `wanted is not None and FilterV3.eq("id", wanted)` can stand
-    in a list of nodes.
+    in a list of nodes. What the portal would refuse is refused here: a condition whose field has no name, for example,
+    raises `InvalidParamsError`.
 
     Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
     """
@@ -44,32 +48,32 @@ class FilterV3:
     @staticmethod
     def eq(field: str, value: object) -> list[Any]:
         """Require that the field equals the value."""
-        return [field, "=", value]
+        return _condition(field, "=", value)
 
     @staticmethod
     def ne(field: str, value: object) -> list[Any]:
         """Require that the field differs from the value."""
-        return [field, "!=", value]
+        return _condition(field, "!=", value)
 
     @staticmethod
     def gt(field: str, value: object) -> list[Any]:
         """Require that the field is greater than the value."""
-        return [field, ">", value]
+        return _condition(field, ">", value)
 
     @staticmethod
     def ge(field: str, value: object) -> list[Any]:
         """Require that the field is greater than the value or equal to it."""
-        return [field, ">=", value]
+        return _condition(field, ">=", value)
 
     @staticmethod
     def lt(field: str, value: object) -> list[Any]:
         """Require that the field is less than the value."""
-        return [field, "<", value]
+        return _condition(field, "<", value)
 
     @staticmethod
     def le(field: str, value: object) -> list[Any]:
         """Require that the field is less than the value or equal to it."""
-        return [field, "<=", value]
+        return _condition(field, "<=", value)
 
     @staticmethod
     def in_(field: str, values: Collection[object]) -> list[Any]:
@@ -77,23 +81,35 @@ class FilterV3:
 
         Args:
             field: Name of the field.
-            values: The accepted values.
+            values: The accepted values, at least one.
 
         Returns:
             The condition.
 
         Raises:
-            InvalidParamsError: The values are one text, which would be taken apart into its letters.
+            InvalidParamsError: The values are no collection, one text (which would be taken apart into its letters),
+                a mapping, or empty; or the field has no name.
         """
-        if isinstance(values, (str, bytes)):
-            raise InvalidParamsError("FilterV3.in_: values must be a list of values, not one text")
+        code = "B24OAUTH_FILTER_V3_INVALID_IN"
+        if is_mapping(values) or not is_items(values):
+            raise InvalidParamsError("FilterV3.in_: values must be a list, not one text or a mapping", code=code)
         # A set keeps its kind here, for it gets its order where it is written.
-        return [field, "in", values if isinstance(values, (set, frozenset)) else list(values)]
+        given = values if isinstance(values, (set, frozenset)) else list(values)
+        if not given:
+            raise InvalidParamsError("FilterV3.in_: values must not be empty", code=code)
+        return _condition(field, "in", given)
 
     @staticmethod
     def between(field: str, low: object, high: object) -> list[Any]:
-        """Require that the field lies between two values, both included."""
-        return [field, "between", [low, high]]
+        """Require that the field lies between two values, both included.
+
+        Raises:
+            InvalidParamsError: A bound is None, or the field has no name.
+        """
+        if low is None or high is None:
+            message = "FilterV3.between: both bounds must be given; use ge or le for one"
+            raise InvalidParamsError(message, code="B24OAUTH_FILTER_V3_INVALID_BETWEEN")
+        return _condition(field, "between", [low, high])
 
     @staticmethod
     def and_(*nodes: _Optional) -> FilterGroup:
@@ -106,7 +122,7 @@ class FilterV3:
             The group.
 
         Raises:
-            InvalidParamsError: A hand-made node is neither a condition nor a group.
+            InvalidParamsError: A hand-made node is neither a condition nor a group, or its operator is unknown.
         """
         return {"logic": "and", "conditions": _checked(nodes, "and_")}
 
@@ -121,7 +137,7 @@ class FilterV3:
             The group.
 
         Raises:
-            InvalidParamsError: A hand-made node is neither a condition nor a group.
+            InvalidParamsError: A hand-made node is neither a condition nor a group, or its operator is unknown.
         """
         return {"logic": "or", "conditions": _checked(nodes, "or_")}
 
@@ -136,7 +152,7 @@ class FilterV3:
             The group, with `negative` set.
 
         Raises:
-            InvalidParamsError: A hand-made node is neither a condition nor a group.
+            InvalidParamsError: A hand-made node is neither a condition nor a group, or its operator is unknown.
         """
         return {"logic": "and", "negative": True, "conditions": _checked(nodes, "not_")}
 
@@ -151,35 +167,41 @@ class FilterV3:
             The list of nodes.
 
         Raises:
-            InvalidParamsError: A hand-made node is neither a condition nor a group.
+            InvalidParamsError: A hand-made node is neither a condition nor a group, or its operator is unknown.
         """
         return _checked(nodes, "build")
 
 
+def _condition(field: str, operator: str, value: object) -> list[Any]:
+    if not _is_name(field):
+        message = f"FilterV3: the field of a condition ({operator}) must be a text that is not empty"
+        raise InvalidParamsError(message, code="B24OAUTH_FILTER_V3_INVALID_FIELD")
+    return [field, operator, value]
+
+
+def _is_name(field: object) -> bool:
+    return isinstance(field, str) and field != ""
+
+
 def _checked(nodes: Collection[object], method: str) -> list[Any]:
-    wanted = [node for node in nodes if node is not None and node is not False]
-    for node in wanted:
-        _check(node, method)
-    return wanted
+    for position, node in enumerate(nodes):
+        if node is not None and node is not False:
+            _check(node, f"FilterV3.{method}", f"node {position}")
+    return [node for node in nodes if node is not None and node is not False]
 
 
-def _check(node: object, method: str) -> None:
-    if isinstance(node, Mapping):
-        _check_group(cast("Mapping[str, object]", node), method)
-    elif not _is_condition(node):
-        raise InvalidParamsError(f"FilterV3.{method}: a condition is a list of field, operator and value")
-
-
-def _check_group(group: Mapping[str, object], method: str) -> None:
-    conditions = group.get("conditions")
-    if not isinstance(conditions, (list, tuple)):
-        raise InvalidParamsError(f"FilterV3.{method}: `conditions` of a group must be a list of conditions and groups")
-    for node in cast("Collection[object]", conditions):
-        _check(node, method)
-
-
-def _is_condition(node: object) -> bool:
-    if not isinstance(node, (list, tuple)):
-        return False
-    parts = cast("list[object] | tuple[object, ...]", node)
-    return len(parts) == _CONDITION_LENGTH and isinstance(parts[0], str) and isinstance(parts[1], str)
+def _check(node: object, method: str, place: str) -> None:
+    if is_mapping(node):
+        conditions = node.get("conditions")
+        if not isinstance(conditions, (list, tuple)):
+            raise InvalidParamsError(
+                f"{method}: `conditions` of a group must be a list of conditions and groups ({place})"
+            )
+        for position, part in enumerate(cast("Collection[object]", conditions)):
+            _check(part, method, f"{place}, condition {position}")
+    elif not is_sequence(node) or len(node) != _CONDITION_LENGTH or not _is_name(node[0]) or not _is_name(node[1]):
+        raise InvalidParamsError(f"{method}: a condition is a list of field, operator and value ({place})", code=_NODE)
+    elif node[1] not in _OPERATORS:
+        raise InvalidParamsError(
+            f"{method}: the operator of a condition must be one of {' '.join(_OPERATORS)} ({place})", code=_NODE
+        )

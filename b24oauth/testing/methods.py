@@ -23,6 +23,48 @@ _V3_CAP = 1000
 
 
 @attrs.frozen(kw_only=True)
+class _Refusals:
+    """Code and text with which a family of methods refuses a call.
+
+    Attributes:
+        not_found: There is no such record.
+        no_id: The identifier is missing or no number.
+        no_fields: The fields are missing or no map.
+    """
+
+    not_found: tuple[str, str]
+    no_id: tuple[str, str]
+    no_fields: tuple[str, str]
+
+
+# Source: https://apidocs.bitrix24.com/api-reference/crm/deals/crm-deal-update.html
+_OF_CRM = _Refusals(
+    not_found=("", "Not found"),
+    no_id=("", "ID is not defined or invalid"),
+    no_fields=("", "Parameter 'fields' must be array."),
+)
+# Source: https://apidocs.bitrix24.com/api-reference/crm/universal/crm-item-update.html
+_OF_ITEMS = _Refusals(
+    not_found=("NOT_FOUND", "Item not found"),
+    no_id=("100", "Could not find value for parameter {id}"),
+    no_fields=("100", "Could not find value for parameter {fields}"),
+)
+# Source: https://apidocs.bitrix24.com/api-reference/tasks/tasks-task-update.html
+_OF_TASKS = _Refusals(
+    not_found=("NOT_FOUND", "Not found"),
+    no_id=("0", "wrong task id"),
+    no_fields=("100", "Could not find value for parameter {fields} (internal error)"),
+)
+# Source: https://apidocs.bitrix24.com/api-reference/rest-v3.html
+_INVALID_V3 = "BITRIX_REST_V3_EXCEPTION_VALIDATION_REQUESTVALIDATIONEXCEPTION"
+_OF_V3 = _Refusals(
+    not_found=(_NOT_FOUND_V3, "There is no such item."),
+    no_id=(_INVALID_V3, "Required field `id` is missing"),
+    no_fields=(_INVALID_V3, "Required field `fields` is missing"),
+)
+
+
+@attrs.frozen(kw_only=True)
 class Facts:
     """What methods need to know of the portal.
 
@@ -78,16 +120,16 @@ def _people(tables: Mapping[str, Table]) -> dict[str, Handler]:
 
 
 def _crm(tables: Mapping[str, Table]) -> dict[str, Handler]:
-    handlers = _classic("crm.deal", tables["crm.deal"], None)
-    handlers |= _classic("crm.contact", tables["crm.contact"], None)
-    handlers |= _classic("crm.item", tables["crm.item"], "item")
+    handlers = _classic("crm.deal", tables["crm.deal"], None, _OF_CRM)
+    handlers |= _classic("crm.contact", tables["crm.contact"], None, _OF_CRM)
+    handlers |= _classic("crm.item", tables["crm.item"], "item", _OF_ITEMS)
     handlers["crm.type.list"] = _listing("crm.type", tables["crm.type"], "types")
     return handlers
 
 
 def _tasks(tables: Mapping[str, Table]) -> dict[str, Handler]:
     elapsed = tables["task.elapseditem"]
-    handlers = _classic("tasks.task", tables["tasks.task"], "task")
+    handlers = _classic("tasks.task", tables["tasks.task"], "task", _OF_TASKS)
     handlers["task.elapseditem.getlist"] = lambda call: _elapsed_list(elapsed, call)
     return handlers
 
@@ -96,33 +138,33 @@ def _listing(name: str, table: Table, wrap: str | None) -> Handler:
     return lambda call: v2_list(table, ENTITIES[name], call.params, wrap=wrap)
 
 
-def _classic(name: str, table: Table, wrap: str | None) -> dict[str, Handler]:
+def _classic(name: str, table: Table, wrap: str | None, refusals: _Refusals) -> dict[str, Handler]:
     """get, list, add, update and delete of v2; `wrap` is the key around one row, plural around many."""
     entity = ENTITIES[name]
 
     def one(row_id: int) -> Any:
         row = table.get(row_id)
         if row is None:
-            raise RestError("NOT_FOUND", "Not found")
+            raise RestError(*refusals.not_found)
         return {wrap: row} if wrap else row
 
     def add(call: Call) -> Reply:
-        row_id = table.add(_fields(call, entity))
+        row_id = table.add(_fields(call, entity, refusals))
         return Reply(result=one(row_id) if wrap else row_id)
 
     def update(call: Call) -> Reply:
-        row_id = _id(call)
+        row_id = _id(call, refusals)
         one(row_id)
-        table.update(row_id, _fields(call, entity))
+        table.update(row_id, _fields(call, entity, refusals))
         return Reply(result=one(row_id) if wrap else True)
 
     def delete(call: Call) -> Reply:
-        one(row_id := _id(call))
+        one(row_id := _id(call, refusals))
         table.delete(row_id)
         return Reply(result=[] if wrap else True)
 
     return {
-        f"{name}.get": lambda call: Reply(result=one(_id(call))),
+        f"{name}.get": lambda call: Reply(result=one(_id(call, refusals))),
         f"{name}.list": _listing(name, table, wrap and f"{wrap}s"),
         f"{name}.add": add,
         f"{name}.update": update,
@@ -140,27 +182,27 @@ def _modern(name: str, table: Table, facts: Facts) -> Methods:
     def one(row_id: int) -> dict[str, Any]:
         row = table.get(row_id)
         if row is None:
-            raise RestError(_NOT_FOUND_V3, f"There is no item {row_id}.", status=404)
+            raise RestError(*_OF_V3.not_found, status=404)
         return {"item": modern(row)}
 
     def items(rows: list[Any]) -> Reply:
         return Reply(result={"items": [modern(row) for row in rows]})
 
     def update(call: Call) -> Reply:
-        one(row_id := _id(call))
-        table.update(row_id, _fields(call, entity))
+        one(row_id := _id(call, _OF_V3))
+        table.update(row_id, _fields(call, entity, _OF_V3))
         return Reply(result=one(row_id))
 
     def delete(call: Call) -> Reply:
-        one(row_id := _id(call))
+        one(row_id := _id(call, _OF_V3))
         return Reply(result={"result": table.delete(row_id)})
 
     handlers: dict[str, Handler] = {
-        f"{name}.get": lambda call: Reply(result=one(_id(call))),
+        f"{name}.get": lambda call: Reply(result=one(_id(call, _OF_V3))),
         f"{name}.list": lambda call: items(modern_list(table, entity, call.params, cap=cap(call.method))),
         f"{name}.tail": lambda call: items(tail(table, entity, call.params, cap=cap(call.method))),
         f"{name}.aggregate": lambda call: Reply(result={"result": aggregate(table, entity, call.params)}),
-        f"{name}.add": lambda call: Reply(result=one(table.add(_fields(call, entity)))),
+        f"{name}.add": lambda call: Reply(result=one(table.add(_fields(call, entity, _OF_V3)))),
         f"{name}.update": update,
         f"{name}.delete": delete,
     }
@@ -169,20 +211,20 @@ def _modern(name: str, table: Table, facts: Facts) -> Methods:
     return _v3({key: handlers[key] for key in handlers if name != "main.eventlog" or key in readable})
 
 
-def _id(call: Call) -> int:
+def _id(call: Call, refusals: _Refusals) -> int:
     for name, value in call.params.items():
         if name.lower() in {"id", "taskid"}:
             try:
                 return int(value)
             except (TypeError, ValueError):
                 break
-    raise RestError("ERROR_ARGUMENT", "Argument 'id' is null or empty", validation=("id",))
+    raise RestError(*refusals.no_id, validation=("id",))
 
 
-def _fields(call: Call, entity: Entity) -> dict[str, Any]:
+def _fields(call: Call, entity: Entity, refusals: _Refusals) -> dict[str, Any]:
     fields = next((value for name, value in call.params.items() if name.lower() == "fields"), None)
     if not is_mapping(fields):
-        raise RestError("ERROR_ARGUMENT", "Argument 'fields' must be an array", validation=("fields",))
+        raise RestError(*refusals.no_fields, validation=("fields",))
     return {entity.rename(name): value for name, value in fields.items()}
 
 

@@ -65,6 +65,26 @@ async def test_b3_every_result_and_every_error_of_120_commands_is_under_its_own_
         assert list(data) == [f"deal {number}" for number in range(120) if number not in MISSING]
 
 
+@pytest.mark.parametrize("portal_error", [("", "Not found"), ("0", "Not found"), ("ERROR_NOT_FOUND", "")])
+async def test_errors_of_commands_name_method_and_request_and_have_their_class(portal_error: tuple[str, str]) -> None:
+    portal = fake_portal()
+
+    def refuse(_: Any) -> Any:
+        raise RestError(*portal_error)
+
+    portal.method("my.thing.get", refuse)
+    async with connected(portal) as b24:
+        result = await b24.actions.v2.batch.make([("my.thing.get", {"id": 1})], request_id="request-9")
+        rows = await b24.actions.v2.batch.make(
+            {"a": ("my.thing.get",)}, request_id="request-8", return_ajax_result=True, is_halt_on_error=False
+        )
+    error = result.errors["0"]
+    assert type(error) is NotFoundError
+    assert str(error).endswith("[my.thing.get, request request-9]")
+    with pytest.raises(NotFoundError, match="request request-8"):
+        _ = rows.result
+
+
 @pytest.mark.parametrize("named", [True, False])
 async def test_b3_a_halt_really_stops_later_requests(named: bool) -> None:
     portal = fake_portal(rows={"crm.deal": 200})

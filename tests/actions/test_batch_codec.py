@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from b24oauth import ApiVersion
+from b24oauth import AccessDeniedError, AjaxError, ApiVersion, InvalidCallParamsError, NotFoundError
 from b24oauth.actions.batch_codec import parse_calls, read_rows, times_by_method
 
 
@@ -72,3 +72,68 @@ def test_b3_v3_answers_named_commands_by_name_or_by_place(answer: object) -> Non
 def test_b3_v3_names_come_before_places() -> None:
     assert read({"1": "a", "0": "b"}, "1", "0", version=ApiVersion.V3) == ["a", "b"]
     assert read({"one": "a"}, "one", "two", version=ApiVersion.V3) == ["a", "-"]
+
+
+# --- errors of commands -----------------------------------------------------------------------------------------------
+
+
+def failed(entry: object, result: object = None, *, method: str = "crm.deal.get") -> AjaxError | None:
+    answer = {"result": {} if result is None else {"a": result}, "result_error": {"a": entry}}
+    commands = parse_calls({"a": (method, {"id": 7})})
+    (row,) = read_rows({"result": answer}, commands, ApiVersion.V2, request_id="request-1")
+    assert row is None or row.error is None or isinstance(row.error, AjaxError)
+    return None if row is None else row.error
+
+
+@pytest.mark.parametrize("code", ["", "0", 0, None, False, []])
+@pytest.mark.parametrize("result", [None, {"ID": 7}])
+def test_b3_a_command_without_a_code_keeps_its_text_and_its_class(code: object, result: object) -> None:
+    error = failed({"error": code, "error_description": "Not found"}, result)
+    assert type(error) is NotFoundError
+    assert (error.code, error.message, error.status) == ("B24OAUTH_RESPONSE_ERROR", "Not found", 200)
+
+
+@pytest.mark.parametrize(
+    ("entry", "code", "message"),
+    [
+        ("ERROR_CORE", "ERROR_CORE", "ERROR_CORE (on crm.deal.get)"),
+        (200040300010, "200040300010", "200040300010 (on crm.deal.get)"),
+        ({"error": "ERROR_CORE"}, "ERROR_CORE", "ERROR_CORE (on crm.deal.get)"),
+        ({"code": "C", "message": "m"}, "C", "m"),
+        ({"error": {"code": "C", "message": "m"}}, "C", "m"),
+        ({"error_description": "m"}, "B24OAUTH_RESPONSE_ERROR", "m"),
+    ],
+)
+def test_b3_an_error_of_a_command_has_any_shape(entry: object, code: str, message: str) -> None:
+    error = failed(entry)
+    assert error is not None
+    assert (error.code, error.message) == (code, message)
+    assert type(failed({"error": "200040300010"})) is AccessDeniedError
+
+
+@pytest.mark.parametrize("nothing", ["", [], {}, False, {"error": ""}, {"error": "", "error_description": ""}])
+def test_b3_an_entry_that_says_nothing_is_an_error_only_without_a_result(nothing: object) -> None:
+    assert failed(nothing, {"ID": 7}) is None
+    error = failed(nothing)
+    assert error is not None
+    assert error.message == "The portal reported an error without a code or a text (on crm.deal.get)"
+
+
+def test_an_error_of_a_command_names_its_method_parameters_and_request() -> None:
+    error = failed({"error": "", "error_description": "Not found"})
+    assert error is not None
+    info = error.request_info
+    assert info is not None
+    assert (info.method, info.params, info.request_id) == ("crm.deal.get", {"id": 7}, "request-1")
+    assert str(error).endswith("Not found [crm.deal.get, request request-1]")
+
+
+@pytest.mark.parametrize(
+    "row", [None, 5, "crm.deal.get", (), ("m", {}, 1), {}, {"params": {}}, {"method": 5}, ("",), (5,), ("m", 5)]
+)
+@pytest.mark.parametrize("calls", [lambda row: [row], lambda row: {"a": row}])
+def test_a_row_that_is_no_command_has_the_references_code(row: object, calls: Any) -> None:
+    with pytest.raises(InvalidCallParamsError, match=r"Command [0a]") as caught:
+        parse_calls(calls(row))
+    assert caught.value.code == "B24OAUTH_INTERACTION_BATCH_ROW_FAIL"
+    assert "request" not in str(caught.value)

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from b24oauth import (
+    AccessDeniedError,
     AjaxError,
     BadResponseError,
     InvalidParamsError,
@@ -25,7 +26,7 @@ from b24oauth import (
     RequestTimeoutError,
     SdkError,
 )
-from b24oauth.testing import FakePortal, faults, run_virtual
+from b24oauth.testing import FakePortal, RestError, faults, run_virtual
 from tests.support.clients import UNLIMITED, connected, fake_portal
 from tests.support.lists import ids, pages_of, rows_of
 
@@ -423,3 +424,81 @@ async def test_v3_aggregates_are_made_by_the_portal() -> None:
     async with connected(fake_portal(rows={"main.eventlog": 250})) as b24:
         counted = await b24.actions.v3.aggregate.make("main.eventlog.aggregate", select={"count": ["id"]})
     assert counted.result["count"]["id"] == 250
+
+
+@pytest.mark.parametrize(
+    ("select", "code"),
+    [
+        ({"median": ["id"]}, "FUNCTION"),
+        ({"count": ["id"], "COUNT": ["id"]}, "FUNCTION"),
+        ({"": ["id"]}, "FUNCTION"),
+        ({1: ["id"]}, "FUNCTION"),
+        ({"sum": "amount"}, "SELECT"),
+        ({"sum": None}, "SELECT"),
+        ({"sum": 5}, "SELECT"),
+        ({"sum": [1]}, "SELECT"),
+        ({"sum": [""]}, "SELECT"),
+        ({"sum": {"amount": 5}}, "SELECT"),
+        ({"sum": {"": "total"}}, "SELECT"),
+        (["count"], "SELECT"),
+        ("count", "SELECT"),
+        (None, "SELECT"),
+    ],
+)
+async def test_an_aggregate_that_the_portal_would_refuse_is_not_sent(select: Any, code: str) -> None:
+    portal = fake_portal()
+    async with connected(portal) as b24:
+        with pytest.raises(
+            InvalidParamsError, match=r"^\[InvalidParamsError\] .* main\.eventlog\.aggregate: "
+        ) as caught:
+            await b24.actions.v3.aggregate.make("main.eventlog.aggregate", select=select)
+    assert (caught.value.code, caught.value.status) == (f"B24OAUTH_AGGREGATE_V3_INVALID_{code}", 400)
+    assert not portal.requests
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        {name: ["id"] for name in ("sum", "avg", "min", "max", "count", "countDistinct")},
+        {"sum": {"id": "total"}},
+        {"count": ("id",)},
+    ],
+)
+async def test_every_function_and_both_shapes_of_an_aggregate_are_sent(select: Any) -> None:
+    async with connected(fake_portal(rows={"main.eventlog": 3})) as b24:
+        counted = await b24.actions.v3.aggregate.make("main.eventlog.aggregate", select=select)
+    assert set(counted.result) == set(select)
+
+
+# --- what errors name -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [1, None])
+@pytest.mark.parametrize(
+    "rows", [{"wrong": []}, [{"NAME": "no identifier"}] * 50, [{"ID": number} for number in range(50, 0, -1)]]
+)
+async def test_an_error_of_a_walk_names_method_and_request(rows: Any, most: int | None) -> None:
+    portal = fake_portal()
+    portal.method("crm.deal.list", lambda _: rows)
+    async with connected(portal) as b24:
+        with pytest.raises(BadResponseError) as eager:
+            await b24.actions.v2.call_list.make("crm.deal.list", request_id="request-9", pages_per_request=most)
+        with pytest.raises(BadResponseError) as lazy:
+            async for _ in b24.actions.v2.fetch_list.make("crm.deal.list", request_id="request-8"):
+                pass
+    assert str(eager.value).endswith("[crm.deal.list, request request-9]")
+    assert str(lazy.value).endswith("[crm.deal.list, request request-8]")
+
+
+@pytest.mark.parametrize("most", [1, None])
+async def test_a_list_without_a_code_in_its_error_has_a_class_and_names_its_request(most: int | None) -> None:
+    portal = fake_portal(rows={"crm.deal": 500})
+
+    def refuse(_: Any) -> Any:
+        raise RestError("", "Access denied")
+
+    portal.method("crm.deal.list", refuse)
+    async with connected(portal) as b24:
+        with pytest.raises(AccessDeniedError, match="request request-9") as caught:
+            await b24.actions.v2.call_list.make("crm.deal.list", request_id="request-9", pages_per_request=most)
+    assert caught.value.message == "Access denied"

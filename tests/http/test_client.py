@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from b24oauth import (
+    AccessDeniedError,
     AjaxError,
     AmbiguousResultError,
     ApiVersion,
@@ -355,3 +356,64 @@ async def test_init_is_admin() -> None:
             _ = b24.auth.is_admin
         await b24.init_is_admin()
         assert b24.auth.is_admin is False
+
+
+# --- errors without a code --------------------------------------------------------------------------------------------
+
+
+async def test_a_missing_deal_is_not_found_however_it_is_asked_for() -> None:
+    async with connected(fake_portal()) as b24:
+        v2 = b24.actions.v2
+        with pytest.raises(NotFoundError) as caught:
+            await v2.call.make("crm.deal.get", {"id": 404}, request_id="request-9")
+        batch = await v2.batch.make({"a": ("crm.deal.get", {"id": 404})})
+        modern = await b24.actions.v3.call.make("crm.deal.get", {"id": 404})
+    error = caught.value
+    assert (error.code, error.status, error.message) == ("ERR_BAD_REQUEST", 400, "Not found")
+    assert str(error).endswith("Not found [crm.deal.get, request request-9]")
+    assert isinstance(batch.errors["a"], NotFoundError)
+    assert isinstance(modern.errors["base-error"], NotFoundError)
+
+
+@pytest.mark.parametrize("code", ["", "0"])
+@pytest.mark.parametrize("status", [200, 400])
+async def test_an_error_without_a_code_is_never_a_success(code: str, status: int) -> None:
+    portal = fake_portal()
+    portal.inject(faults.status(status, error=code, description="Access denied"), on="crm.deal.get")
+    async with connected(portal) as b24:
+        with pytest.raises(AccessDeniedError, match="Access denied"):
+            _ = (await b24.actions.v2.call.make("crm.deal.get", {"id": 1})).result
+    assert seen(portal, "crm.deal.get") == 1
+
+
+@pytest.mark.parametrize(
+    "method", ["landing.site.getFolders", "TASK.ITEM.GETDATA", "user.admin", "disk.file.getVersions"]
+)
+async def test_l5_a_documented_read_is_repeated_after_a_lost_answer(method: str) -> None:
+    portal = fake_portal()
+    portal.method(method, lambda _: "read")
+    portal.inject(faults.drop_after(), on=method)
+    async with connected(portal) as b24:
+        assert (await b24.actions.v2.call.make(method)).result == "read"
+
+
+@pytest.mark.parametrize(
+    "method", ["imbot.v2.Event.get", "im.notify.read.list", "disk.file.getExternalLink", "x.getit"]
+)
+async def test_l5_what_only_looks_like_a_read_is_not_repeated(method: str) -> None:
+    portal = fake_portal()
+    portal.method(method, lambda _: "written")
+    portal.inject(faults.drop_after(), on=method)
+    async with connected(portal) as b24:
+        with pytest.raises(AmbiguousResultError):
+            await b24.actions.v2.call.make(method)
+    assert portal.executed[method.lower()] == 1
+
+
+async def test_l5_a_write_that_fails_without_a_code_was_answered() -> None:
+    portal = fake_portal()
+    portal.inject(faults.status(500, error="", description="Something broke"), on="crm.deal.add")
+    async with connected(portal) as b24:
+        with pytest.raises(AjaxError, match="Something broke") as caught:
+            await b24.actions.v2.call.make(*ADD)
+    assert type(caught.value) is AjaxError

@@ -12,6 +12,7 @@ from b24oauth import (
     AjaxError,
     AmbiguousResultError,
     NetworkError,
+    NotFoundError,
     OperatingLimitError,
     RateLimitError,
     RestrictionParams,
@@ -99,6 +100,60 @@ def test_l5_what_the_table_says_is_never_repeated_is_not(code: str, status: int)
 @pytest.mark.parametrize("code", ["SOMETHING_NEW", "ERR_BAD_REQUEST"])
 def test_l5_a_refusal_with_a_status_of_400_is_not_repeated(status: int, code: str) -> None:
     assert step(code, status, rule("read", retry_on_network_error=True)) is Next.STOP
+
+
+NAMELESS = ["", "0", 0, False, {"code": "", "message": "Not found"}]
+
+
+def nameless(error: Any, status: int) -> AjaxError:
+    found = decode(answer({"error": error, "error_description": "Not found"}, status), query())
+    assert isinstance(found, AjaxError)
+    return found
+
+
+@pytest.mark.parametrize("given", NAMELESS)
+@pytest.mark.parametrize(
+    ("status", "read", "write"),
+    [
+        (200, Next.STOP, Next.STOP),
+        (400, Next.STOP, Next.STOP),
+        (404, Next.STOP, Next.STOP),
+        (500, Next.BACK_OFF, Next.STOP),
+        (502, Next.BACK_OFF, Next.STOP),
+        (504, Next.BACK_OFF, Next.STOP),
+        (429, Next.WAIT_FOR_BUDGET, Next.WAIT_FOR_BUDGET),
+        (503, Next.WAIT_FOR_RATE, Next.WAIT_FOR_RATE),
+    ],
+)
+def test_l5_an_error_without_a_code_is_repeated_as_its_status_says(
+    given: Any, status: int, read: Next, write: Next
+) -> None:
+    assert next_step(nameless(given, status), rule("read"), sent=True) is read
+    assert next_step(nameless(given, status), rule("write"), sent=True) is write
+
+
+@pytest.mark.parametrize("given", NAMELESS)
+def test_l5_a_failure_that_the_portal_reports_is_not_ambiguous_without_a_code_either(given: Any) -> None:
+    told = nameless(given, 500)
+    assert type(told) is NotFoundError
+    assert surfaced(told, rule("write"), maybe_run=is_without_answer(told)) is told
+    behind_a_gateway = nameless(given, 502)
+    seen = surfaced(behind_a_gateway, rule("write"), maybe_run=is_without_answer(behind_a_gateway))
+    assert type(seen) is AmbiguousResultError
+
+
+def test_an_ambiguous_error_keeps_the_validation_rows() -> None:
+    rows = [{"field": "title", "message": "Required"}]
+    body = {"error": {"code": "C", "message": "m", "validation": rows}}
+    told = decode(answer(body, 502), query())
+    assert isinstance(told, AjaxError)
+    assert surfaced(told, rule("write"), maybe_run=True).validation == tuple(rows)
+
+
+@pytest.mark.parametrize("code", ["ERROR_NOT_FOUND", "200040300010", "MISSING_PARAMS", "ERROR_ENTITY_ALREADY_EXISTS"])
+def test_a_documented_class_changes_no_repeat(code: str) -> None:
+    for status, expected in ((400, Next.STOP), (500, Next.BACK_OFF), (503, Next.WAIT_FOR_RATE)):
+        assert step(code, status, rule("read")) is expected is step("SOMETHING_NEW", status, rule("read"))
 
 
 def test_an_error_inside_of_a_200_is_not_repeated() -> None:
@@ -224,6 +279,12 @@ def test_soft_codes_come_back_inside_of_the_result(code: str) -> None:
 @pytest.mark.parametrize("code", [*HARD_ERROR_CODES, "SOMETHING_NEW", "QUERY_LIMIT_EXCEEDED", "NETWORK_ERROR"])
 def test_other_codes_are_raised(code: str) -> None:
     assert not is_returned(error(code, 400), RestrictionParams())
+
+
+@pytest.mark.parametrize("given", NAMELESS)
+def test_an_error_without_a_code_is_raised_but_inside_of_a_200(given: Any) -> None:
+    assert not is_returned(nameless(given, 400), RestrictionParams())
+    assert is_returned(nameless(given, 200), RestrictionParams())
 
 
 def test_further_codes_move_errors_to_the_other_side() -> None:

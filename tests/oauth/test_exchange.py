@@ -134,6 +134,37 @@ def test_an_unknown_refusal_is_not_final_and_names_its_code() -> None:
     assert "try_later" in refusal.message
 
 
+NAMELESS: list[Any] = ["", "0", 0, False, [], {}, {"message": "", "code": ""}]
+
+
+@pytest.mark.parametrize("error", NAMELESS)
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(200, "B24OAUTH_OAUTH_TOKEN_REFRESH_FAILED"), (400, "ERR_BAD_REQUEST"), (401, "ERR_BAD_REQUEST")],
+)
+def test_a_refusal_without_a_code_keeps_its_text(error: Any, status: int, code: str) -> None:
+    refusal = refused({"error": error, "error_description": "Application not found"}, status)
+    assert (refusal.code, refusal.message, refusal.status) == (code, "Application not found", status)
+    assert (refusal.final, refusal.lost, refusal.repeatable) == (False, False, False)
+
+
+def test_a_refusal_without_a_code_or_a_text_tells_its_status() -> None:
+    assert refused({"error": ""}, 400).message == "Request failed with status code 400"
+    assert "refused the renewal" in refused({"error": ""}).message
+
+
+@pytest.mark.parametrize("error", NAMELESS)
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_t7_a_failure_without_a_code_may_have_renewed_the_pair(error: Any, status: int) -> None:
+    refusal = refused({"error": error, "error_description": "Try later"}, status)
+    assert (refusal.message, refusal.final, refusal.lost, refusal.repeatable) == ("Try later", False, True, True)
+
+
+@pytest.mark.parametrize("empty", [None, "", False, [], {}])
+def test_t7_an_empty_error_beside_both_tokens_does_not_lose_the_pair(empty: Any) -> None:
+    assert renewed(NEW | {"error": empty, "error_description": ""}).refresh_token == "refresh-2"
+
+
 @pytest.mark.parametrize("status", [500, 502, 504])
 @pytest.mark.parametrize("body", [b"<html>", b"", {}])
 def test_t7_a_gateways_page_means_that_the_pair_may_have_been_renewed(status: int, body: Any) -> None:

@@ -56,7 +56,7 @@ def test_whatever_comes_back_is_a_body_or_an_error_of_the_table(
 ) -> None:
     outcome = decode(RawAnswer(status, headers, body), query())
     if isinstance(outcome, AjaxError):
-        assert type(outcome) is meaning_of(outcome.code, status).error
+        assert type(outcome) is meaning_of(outcome.code, status, message=outcome.message, method="x.get").error
         assert outcome.code
         assert outcome.message
         assert outcome.request_info is not None
@@ -121,9 +121,91 @@ def test_a_failure_without_an_error_in_its_body_is_named_by_its_status(
     assert (error.code, error.status, error.message) == (code, status, f"Request failed with status code {status}")
 
 
-@pytest.mark.parametrize("nothing", [None, False, "", {}, []])
-def test_an_empty_error_in_a_success_is_none(nothing: Any) -> None:
-    assert decoded({"result": 1, "error": nothing}) == {"result": 1, "error": nothing}
+EMPTY: list[Any] = ["", "  ", False, {}, []]
+
+
+@pytest.mark.parametrize("nothing", [None, *EMPTY])
+@pytest.mark.parametrize("described", [{}, {"error_description": ""}, {"error_description": None}])
+@pytest.mark.parametrize("result", [1, 0, "", False, [], {}])
+def test_an_empty_error_in_a_success_is_none(nothing: Any, described: dict[str, Any], result: Any) -> None:
+    body = {"result": result, "error": nothing, **described}
+    assert decoded(body) == body
+
+
+@pytest.mark.parametrize("empty", EMPTY)
+@pytest.mark.parametrize("result", [{}, {"result": None}, {"result": {"ID": 1}}])
+@pytest.mark.parametrize("status", [200, 400, 404, 500])
+def test_an_empty_error_with_a_text_is_an_error_and_keeps_the_text(empty: Any, result: Any, status: int) -> None:
+    error = failed({"error": empty, "error_description": "Not found", **result}, status)
+    assert type(error) is NotFoundError
+    assert (error.message, error.status) == ("Not found", status)
+
+
+@pytest.mark.parametrize("empty", EMPTY)
+@pytest.mark.parametrize("body", [{}, {"result": None}, {"time": {}}])
+def test_an_empty_error_without_a_result_is_never_a_success(empty: Any, body: dict[str, Any]) -> None:
+    error = failed({"error": empty, **body})
+    assert (error.code, error.status) == ("B24OAUTH_RESPONSE_ERROR", 200)
+    assert error.message == "The portal reported an error without a code or a text (on x.get)"
+    assert failed({"error": empty, **body}, 400).message == "Request failed with status code 400"
+
+
+@pytest.mark.parametrize("error", ["0", 0, "ERROR_CORE", 100, -1, True, 1.5, ["x"], [{}], {"code": ""}, {"foo": 1}])
+def test_an_error_that_says_anything_is_an_error_beside_a_result_too(error: Any) -> None:
+    assert failed({"error": error, "result": {"ID": 1}}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (200, "B24OAUTH_RESPONSE_ERROR"),
+        (400, "ERR_BAD_REQUEST"),
+        (404, "ERR_BAD_REQUEST"),
+        # The portal failed and says so; ERR_BAD_RESPONSE is for a response that tells nothing.
+        (500, "B24OAUTH_RESPONSE_ERROR"),
+        (503, "B24OAUTH_RESPONSE_ERROR"),
+    ],
+)
+@pytest.mark.parametrize("nameless", ["", "0", 0, {"code": "0", "message": "m"}, [], ["x"]])
+def test_an_error_without_a_code_gets_one_by_its_status(status: int, code: str, nameless: Any) -> None:
+    error = failed({"error": nameless, "error_description": "m"}, status)
+    assert (error.code, error.message, error.status) == (code, "m", status)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (" ERROR_CORE ", "ERROR_CORE", "text"),
+        (200040300010, "200040300010", "text"),
+        ("200040300010", "200040300010", "text"),
+        ([{"code": "C", "message": "m"}], "C", "m"),
+        ([{"code": "C"}, "x"], "C", "text"),
+        ({"code": "C", "message": " "}, "C", "text"),
+        ({"code": None, "message": None}, "ERR_BAD_REQUEST", "text"),
+    ],
+)
+def test_code_and_text_are_found_wherever_they_stand(error: Any, code: str, message: str) -> None:
+    found = failed({"error": error, "error_description": "text"}, 400)
+    assert (found.code, found.message) == (code, message)
+
+
+def test_a_refusal_whose_error_is_null_keeps_its_text() -> None:
+    error = failed({"error": None, "error_description": "Not found"}, 400)
+    assert (type(error), error.message) == (NotFoundError, "Not found")
+    assert PLANTED not in str(cleaned({"error_description": "no tok/en-S3CR3T"}, 400))
+
+
+@given(JSON, JSON, JSON)
+def test_an_error_never_passes_for_a_success_nor_a_success_for_an_error(error: Any, text: Any, result: Any) -> None:
+    outcome = decoded({"error": error, "error_description": text, "result": result})
+    said = error not in ("", [], {}) and error is not False and not (isinstance(error, str) and not error.strip())
+    described = isinstance(text, str) and text.strip() != ""
+    if error is None:
+        assert isinstance(outcome, Mapping)
+    elif said or described or result is None:
+        assert isinstance(outcome, AjaxError)
+    elif text in (None, ""):
+        assert isinstance(outcome, Mapping)
 
 
 def test_an_error_inside_of_a_success_is_an_error_with_status_200() -> None:

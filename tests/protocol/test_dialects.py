@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from b24oauth import ApiVersion
 from b24oauth.protocol.dialects import DIALECTS, is_plain_read, sends_telemetry
 
 ROOT = "https://portal.example/rest/"
+_, *LINES = (Path(__file__).parents[1] / "data" / "read_methods.tsv").read_text(encoding="utf-8").splitlines()
+NATURES = dict(line.split("\t") for line in LINES)  # "read", "write", or "unsure" where the documentation does not tell
 
 
 def test_the_versions_differ_by_a_path() -> None:
@@ -80,6 +84,38 @@ def test_l5_what_only_reads_may_be_asked_twice(method: str) -> None:
 )
 def test_l5_what_may_write_is_no_read(method: str) -> None:
     assert not is_plain_read(method)
+
+
+@pytest.mark.parametrize(("nature", "count"), [("read", 727), ("write", 925), ("unsure", 5)])
+def test_l5_every_documented_method_is_known(nature: str, count: int) -> None:
+    methods = [name for name, known in NATURES.items() if known == nature]
+    assert len(methods) == count
+    wrong = [name for name in methods if is_plain_read(name) is not (nature == "read")]
+    assert not wrong
+
+
+def test_l5_the_case_of_a_method_does_not_matter() -> None:
+    for name, nature in NATURES.items():
+        assert is_plain_read(name.lower()) is is_plain_read(name.upper()) is (nature == "read")
+
+
+@pytest.mark.parametrize(
+    ("method", "reads"),
+    [
+        ("vendor.thing.get", True),
+        ("vendor.thing.LIST", True),
+        ("vendor.thing.status", True),
+        ("vendor.thing.getItems", False),
+        ("vendor.thing.getOrCreate", False),
+        ("vendor.thing.isReady", False),
+        ("vendor.thing.getPublicUrl", False),
+        ("vendor.get.thing", False),
+        ("vendor.thing", False),
+        ("get", True),
+    ],
+)
+def test_l5_a_method_that_is_not_documented_is_a_write_when_in_doubt(method: str, reads: bool) -> None:
+    assert is_plain_read(method) is reads
 
 
 @pytest.mark.parametrize(

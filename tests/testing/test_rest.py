@@ -1,3 +1,5 @@
+from urllib.parse import urlencode
+
 import pytest
 
 from b24oauth.testing import FakePortal, Reply, RestError, VirtualClock
@@ -98,11 +100,31 @@ async def test_v3_writes_use_the_modern_spelling_of_the_same_rows(caller, portal
     )
 
 
-async def test_writes_without_fields_or_id_are_refused(caller):
-    assert error(await caller.v2("crm.deal.add")) == (400, "ERROR_ARGUMENT")
-    assert error(await caller.v2("crm.deal.get", {"id": "seven"})) == (400, "ERROR_ARGUMENT")
-    answer = await caller.v3("tasks.task.add")
-    assert answer.json()["error"]["validation"][0]["field"] == "fields"
+@pytest.mark.parametrize(
+    ("method", "params", "code", "text"),
+    [
+        ("crm.deal.get", {"id": 10**6}, "", "Not found"),
+        ("crm.deal.get", {"id": "seven"}, "", "ID is not defined or invalid"),
+        ("crm.deal.add", {}, "", "Parameter 'fields' must be array."),
+        ("crm.contact.delete", {"id": 10**6}, "", "Not found"),
+        ("crm.item.get", {"entityTypeId": 2, "id": 10**6}, "NOT_FOUND", "Item not found"),
+        ("crm.item.get", {"entityTypeId": 2}, "100", "Could not find value for parameter {id}"),
+        ("tasks.task.get", {"taskId": "seven"}, "0", "wrong task id"),
+    ],
+)
+async def test_each_family_of_methods_refuses_in_its_own_words(caller, method, params, code, text):
+    answer = await caller.v2(method, params)
+    assert answer.status_code == 400
+    assert answer.json() == {"error": code, "error_description": text}
+    in_batch = await caller.batch({"a": f"{method}?{urlencode(params)}"})
+    assert in_batch["result_error"]["a"] == {"error": code, "error_description": text}
+
+
+async def test_v3_writes_without_fields_or_id_are_refused_with_the_name_of_the_field(caller):
+    for method, field in (("tasks.task.add", "fields"), ("tasks.task.get", "id")):
+        refusal = (await caller.v3(method)).json()["error"]
+        assert refusal["code"] == "BITRIX_REST_V3_EXCEPTION_VALIDATION_REQUESTVALIDATIONEXCEPTION"
+        assert refusal["validation"][0]["field"] == field
 
 
 async def test_who_and_where_methods(caller, portal):

@@ -16,6 +16,7 @@ from b24oauth import (
     ExpiredTokenError,
     InvalidCallParamsError,
     InvalidDataError,
+    ListChangedError,
     InvalidParamsError,
     RefreshTokenError,
     RequestInfo,
@@ -41,6 +42,8 @@ def made(cls: type[SdkError]) -> SdkError:
         return InvalidDataError("The payload", ["expires is missing"])
     if cls is UntrustedHostError:
         return UntrustedHostError("It failed", host="evil.example")
+    if cls is ListChangedError:
+        return ListChangedError("It failed", method="crm.deal.list")
     if cls is RefreshTokenError:
         return RefreshTokenError("It failed", code="E", status=418, needs_reauth=True)
     return cls("It failed", code="E")

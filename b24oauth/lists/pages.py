@@ -90,7 +90,7 @@ class RowsReader:
             return ""
         parts: Mapping[str, Any] = result if is_mapping(result) else {}
         candidates = [name for name, value in parts.items() if _holds_rows(value)]
-        if not candidates:
+        if not candidates and self.key is None:
             candidates = [name for name, value in parts.items() if value == []]
         if len(candidates) != 1:
             raise self._missing(result)

@@ -41,9 +41,7 @@ async def test_b1_each_name_is_sent_once_in_the_documented_case() -> None:
     portal.list_method("bizproc.task.list", shape, [{"ID": str(n), "STATUS": n % 2} for n in range(1, 131)])
     found = await rows(portal, "bizproc.task.list", {"filter": {"STATUS": 1}, "Select": ["STATUS"]})
     assert ids(found) == list(range(1, 131, 2))
-    assert [sorted(body) for body in bodies(portal, "bizproc.task.list")] == [
-        ["FILTER", "ORDER", "SELECT", "start"]
-    ] * 2
+    assert [sorted(body) for body in bodies(portal, "bizproc.task.list")] == [["FILTER", "ORDER", "SELECT", "START"]]
 
 
 async def test_an_undocumented_method_gets_the_callers_spelling() -> None:

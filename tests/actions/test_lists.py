@@ -480,11 +480,12 @@ async def test_every_function_and_both_shapes_of_an_aggregate_are_sent(select: A
 async def test_an_error_of_a_walk_names_method_and_request(rows: Any, most: int | None) -> None:
     portal = fake_portal()
     portal.method("crm.deal.list", lambda _: rows)
+    options: Any = {"pages_per_request": most, "paging": "keyset"}
     async with connected(portal) as b24:
         with pytest.raises(BadResponseError) as eager:
-            await b24.actions.v2.call_list.make("crm.deal.list", request_id="request-9", pages_per_request=most)
+            await b24.actions.v2.call_list.make("crm.deal.list", request_id="request-9", **options)
         with pytest.raises(BadResponseError) as lazy:
-            async for _ in b24.actions.v2.fetch_list.make("crm.deal.list", request_id="request-8"):
+            async for _ in b24.actions.v2.fetch_list.make("crm.deal.list", request_id="request-8", paging="keyset"):
                 pass
     assert str(eager.value).endswith("[crm.deal.list, request request-9]")
     assert str(lazy.value).endswith("[crm.deal.list, request request-8]")

@@ -10,6 +10,7 @@ from b24oauth.actions.reading import Pages, Reading, named_params, read_all, rea
 from b24oauth.errors import ConfigurationError
 from b24oauth.http.client import HttpClient
 from b24oauth.protocol.listing import KeysetPager, NavPager, OffsetPager, Pager, listing_of
+from b24oauth.protocol.methods import checked_method
 from b24oauth.result import Result
 
 __all__ = ["CallList", "FetchList"]
@@ -109,6 +110,7 @@ class FetchList:
 def _pager(
     http: HttpClient, action: str, method: str, params: Params, options: Mapping[str, Any]
 ) -> Pager | KeysetPager:
+    method = checked_method(method)
     listing = listing_of(
         method,
         id_key=options.get("id_key"),

@@ -12,6 +12,7 @@ from b24oauth.errors import SdkError
 from b24oauth.http.client import HttpClient
 from b24oauth.narrowing import is_list
 from b24oauth.protocol.listing import Pager, TailPager, V3KeysetPager, check_v3_filter
+from b24oauth.protocol.methods import checked_method
 from b24oauth.result import Result
 
 __all__ = ["CallListV3", "CallTail", "FetchListV3", "FetchTail"]
@@ -191,6 +192,7 @@ class FetchTail:
 
 
 def _list_pager(http: HttpClient, action: str, method: str, params: Params, options: Mapping[str, Any]) -> Pager:
+    method = checked_method(method)
     given = named_params(method, params)
     check_v3_filter(given, action)
     warn_about_order(http, action, given)
@@ -207,6 +209,7 @@ def _list_pager(http: HttpClient, action: str, method: str, params: Params, opti
 
 
 def _tail_pager(http: HttpClient, action: str, method: str, params: Params, options: Mapping[str, Any]) -> Pager:
+    method = checked_method(method)
     given = named_params(method, params)
     field, order = options.get("cursor_field", "id"), options.get("order", "ASC")
     value = options.get("initial_value")

@@ -15,6 +15,7 @@ import anyio
 import attrs
 
 from b24oauth.actions.batch_codec import MAX_COMMANDS, Command, Row, batch_params, read_rows, times_by_method
+from b24oauth.actions.batch_requests import has_text_reference
 from b24oauth.actions.options import Progress
 from b24oauth.actions.plan import Plan
 from b24oauth.actions.segments import Ask
@@ -101,6 +102,8 @@ async def _in_turn(http: HttpClient, pager: Pager, options: WalkOptions) -> Asyn
 
 async def _in_segments(http: HttpClient, pager: KeysetPager, options: WalkOptions) -> AsyncGenerator[list[Any], None]:
     most = min(options.pages_per_request or MAX_COMMANDS, MAX_COMMANDS)
+    if has_text_reference(pager.given):
+        most = 1  # in a batch the portal would fill in the caller's text
     concurrency = (options.concurrency or _CONCURRENCY) if most > 1 and pager.can_be_cut else 1
     plan = Plan(pager, most=most, concurrency=concurrency, wanted=options.max_items)
     fetcher = _Fetcher(http, pager, options, plan)

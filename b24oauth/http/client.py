@@ -199,11 +199,12 @@ class HttpClient:
         inner_methods: Sequence[str],
         times_of: TimesOf | None,
     ) -> _Call:
-        methods = tuple(inner_methods) or (query.method,)
+        request = prepare(query, self._dialect, idempotency_key=key)
+        methods = tuple(inner_methods) or (request.query.method,)
         reads = all(map(is_plain_read, methods))
         if key is None and self._dialect.idempotency_key and not reads:
             key = str(uuid.uuid4())
-        request = prepare(query, self._dialect, idempotency_key=key)
+            request = attrs.evolve(request, idempotency_key=key)
         harmless = reads if idempotent is None else idempotent
         rule = RepeatRule(params=self._services.limits.get_params(), harmless=harmless, keyed=key is not None)
         records = CallRecords(self._services.log, query, self._dialect.version)

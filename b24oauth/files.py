@@ -1,4 +1,4 @@
-"""Reading files from disk for upload, off the event loop and without holding their bytes twice."""
+"""Reading files for upload and writing downloaded ones, off the event loop and without holding their bytes twice."""
 
 from __future__ import annotations
 

@@ -134,8 +134,6 @@ class Clients:
         body: bytes | None,
         headers: Mapping[str, str],
         timeout: httpx.Timeout,
-        *,
-        streamed: bool = False,
     ) -> httpx.Request:
         """What is sent: as the caller's client would build it, with all that he set, or the same in fewer steps.
 
@@ -145,7 +143,6 @@ class Clients:
             body: What to post; None asks with GET.
             headers: Headers of this request.
             timeout: For this request.
-            streamed: Whether the body of the answer is read part by part.
         """
         method = "GET" if body is None else "POST"
         if client is self._given:
@@ -154,9 +151,14 @@ class Clients:
             complete = httpx.Headers(client.headers)
             complete.update(headers)
             self._known_headers = (headers, complete)
-        request = self._build(method, url, body, self._known_headers[1], timeout)
-        if streamed:
-            request.extensions = {**request.extensions, _STREAMED: True}
+        return self._build(method, url, body, self._known_headers[1], timeout)
+
+    def streamed_request(
+        self, client: httpx.AsyncClient, url: str, headers: Mapping[str, str], timeout: httpx.Timeout
+    ) -> httpx.Request:
+        """As `request`, asking with GET for a body that is read part by part."""
+        request = self.request(client, url, None, headers, timeout)
+        request.extensions = {**request.extensions, _STREAMED: True}
         return request
 
     def give_back(self, client: httpx.AsyncClient) -> None:

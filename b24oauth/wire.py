@@ -197,7 +197,7 @@ class Wire:
 
     async def _opened(self, client: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> httpx.Response:
         try:
-            request = self._clients.request(client, url, None, headers, self._timeout, streamed=True)
+            request = self._clients.streamed_request(client, url, headers, self._timeout)
             with unlogged():
                 return await client.send(request, auth=None, follow_redirects=False, stream=True)
         except Exception as error:

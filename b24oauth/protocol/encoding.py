@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 from urllib.parse import quote
-
-import attrs
 
 from b24oauth.errors import InvalidParamsError
 from b24oauth.protocol.batch_ref_v2 import BatchRefV2
@@ -37,8 +35,7 @@ _MISREAD_NAME: Final = re.compile(r"\0|\A(?:[ \[]|\Z)|\[[^\]]*\Z")
 _MISREAD_KEY: Final = re.compile(r"[\]\0]|\A[ \t-\r]?\Z")
 
 
-@attrs.define(eq=False)
-class _Walk:
+class _Walk(NamedTuple):
     """One walk through parameters.
 
     Attributes:
@@ -49,7 +46,7 @@ class _Walk:
 
     method: str
     references: References | None
-    above: set[int] = attrs.field(factory=set[int])
+    above: set[int]
 
 
 _Conversion: TypeAlias = Callable[[Any, str, _Walk], object]
@@ -137,7 +134,7 @@ def to_json(params: object, method: str = "", *, references: References | None =
         InvalidParamsError: A value cannot be sent; the message names its place.
     """
     try:
-        return _plain(params, "", _Walk(method, references))
+        return _plain(params, "", _Walk(method, references, set()))
     except RecursionError:
         pass
     # Outside the handler: the cause's traceback would carry the parameters along.

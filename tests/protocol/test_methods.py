@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from b24oauth import InvalidCallParamsError
-from b24oauth.protocol.methods import checked_method
+from b24oauth.protocol.methods import checked_method, known_method
 
 DOCUMENTED = Path(__file__).parents[1] / "data" / "method-names.txt"
 
@@ -51,7 +51,7 @@ def test_a_member_of_an_enumeration_becomes_its_text(name: str) -> None:
 
 
 BAD: list[tuple[Any, str]] = [
-    ("", "is empty"),
+    ("", "must not be empty"),
     ("crm.deal.get?auth=1", "character 13 is '\\?'"),
     ("crm.deal.get&auth=1", "character 13 is '&'"),
     ("crm.deal.get#", "character 13 is '#'"),
@@ -66,14 +66,14 @@ BAD: list[tuple[Any, str]] = [
     ("crm.deal.get\0", "character 13 is not printable ASCII"),
     ("сrm.deal.get", "character 1 is not printable ASCII"),  # noqa: RUF001 - a Cyrillic letter
     ("crm.deal.get²", "character 13 is not printable ASCII"),
-    ("crm\ud800", "character 4 is not printable ASCII"),
-    (".", "empty part"),
-    ("..", "empty part"),
-    ("...", "empty part"),
-    (".crm.deal.get", "empty part"),
-    ("crm.deal.get.", "empty part"),
-    ("crm..deal", "empty part"),
-    ("a" * 129, "129 characters"),
+    ("crm\ud800", "must be Unicode text"),
+    (".", "must not be empty, begin or end with a dot"),
+    ("..", "must not be empty, begin or end with a dot"),
+    ("...", "must not be empty, begin or end with a dot"),
+    (".crm.deal.get", "must not be empty, begin or end with a dot"),
+    ("crm.deal.get.", "must not be empty, begin or end with a dot"),
+    ("crm..deal", "must not be empty, begin or end with a dot"),
+    ("a" * 129, "at most 128 characters, not 129"),
     ("crm.deal.get.json", "must not end in '.json'"),
     ("batch.XML", "must not end in '.XML'"),
     (None, "must be a string, not NoneType"),
@@ -98,9 +98,9 @@ def test_what_is_not_the_name_of_a_method_is_refused_and_not_repeated(name: Any,
 
 
 def test_a_name_is_judged_once() -> None:
-    from b24oauth.protocol import methods  # noqa: PLC0415 - its cache
-
-    methods._judged.cache_clear()
+    known_method.cache_clear()
     for _ in range(3):
-        checked_method("crm.deal.get")
-    assert methods._judged.cache_info().misses == 1
+        assert known_method("crm.deal.get") == "crm.deal.get"
+    with pytest.raises(InvalidCallParamsError):
+        known_method("crm.deal.get?")
+    assert (known_method.cache_info().hits, known_method.cache_info().currsize) == (2, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
@@ -48,13 +48,15 @@ class StreamedAnswer:
 
     Args:
         response: What a client answered, its body unread.
+        check: Raises when no more may be read.
 
     Attributes:
         status: HTTP status.
         headers: Headers, names in any case.
     """
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, check: Callable[[], object]) -> None:
+        self._check = check
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._parts = response.aiter_bytes()
@@ -67,7 +69,9 @@ class StreamedAnswer:
 
         Raises:
             NoAnswer: The body broke off.
+            ClientStateError: The wire is closed.
         """
+        self._check()
         try:
             with unlogged():
                 return await anext(self._parts)
@@ -172,13 +176,17 @@ class Wire:
             NoAnswer: No answer came, or the wire was closed meanwhile.
             ClientStateError: When closed, or in another event loop than before.
         """
+        if self._clients.learns_late:
+            await asyncio.sleep(0)
         self.enter_loop()
+        if not all(value.isascii() and value.isprintable() for value in headers.values()):
+            raise NoAnswer(sent=False, timed_out=False, reason=httpx.LocalProtocolError.__name__)
         client, task = self._clients.take(), asyncio.current_task()
         self._streaming += (task,)
         response: httpx.Response | None = None
         try:
             response = await self._opened(client, url, headers)
-            yield StreamedAnswer(response)
+            yield StreamedAnswer(response, self.enter_loop)
         except asyncio.CancelledError:
             if task is None or task not in self._ended or task.cancelling() > 1:
                 raise  # by the caller

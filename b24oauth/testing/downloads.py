@@ -11,7 +11,7 @@ import attrs
 
 from b24oauth.testing.brackets import parse_query
 from b24oauth.testing.bucket import LeakyBucket
-from b24oauth.testing.files import FileStore, Link, StoredFile
+from b24oauth.testing.files import SHOW_FILE, FileStore, Link, StoredFile
 from b24oauth.testing.messages import Answer, Exchange, Request, RestError, dumps
 from b24oauth.testing.tokens import TokenBook
 
@@ -51,9 +51,22 @@ class Downloads:
         request = exchange.request
         if self.storage_origin and request.headers.get("host") == urlsplit(self.storage_origin).netloc:
             return self._from_storage(request)
-        if exchange.method == _SESSION_PAGE:
-            return Answer(status=200, body=_LOGIN_PAGE, headers=_HTML)  # nobody is logged in
+        if exchange.method in (_SESSION_PAGE, SHOW_FILE):
+            return self._from_page(exchange)
         return self._from_portal(exchange) if exchange.method in DOWNLOADS else None
+
+    def _from_page(self, exchange: Exchange) -> Answer:
+        """What pages for browsers answer: the file when a token stands in the address, else a form to log in."""
+        query = parse_query(exchange.request.query)
+        token, file = str(query.get("auth", "")), self.files.get(query.get("fileId"))
+        exchange.token = self.tokens.label(token)
+        try:
+            self.tokens.session(token)
+        except RestError:
+            file = None
+        if file is None or exchange.method == _SESSION_PAGE:
+            return Answer(status=200, body=_LOGIN_PAGE, headers=_HTML)
+        return self._served(file, exchange.request)
 
     def _from_portal(self, exchange: Exchange) -> Answer:
         request = exchange.request

@@ -16,10 +16,11 @@ import attrs
 from b24oauth.testing.messages import Call, Handler, Reply, RestError
 from b24oauth.testing.shapes import as_mapping, is_list, is_mapping
 
-__all__ = ["FILE_FIELDS", "FileStore", "Form", "Link", "StoredFile", "disk_methods"]
+__all__ = ["FILE_FIELDS", "SHOW_FILE", "FileStore", "Form", "Link", "StoredFile", "disk_methods"]
 
 Form = Literal["pair", "file data"]
 
+SHOW_FILE = "bitrix/components/bitrix/crm.deal.show/show_file.php"
 # The file fields of each table, and whether they hold several files.
 FILE_FIELDS: Mapping[str, Mapping[str, bool]] = {
     "crm.deal": {"UF_CRM_FILE": False, "UF_CRM_FILES": True},
@@ -122,12 +123,15 @@ class FileStore:
         removed = str(as_mapping(value).get("remove", "")).upper() == "Y"
         return held[0] if held else None if removed else before
 
-    def shown(self, held: Any, call: Call) -> Any:
+    def shown(self, held: Any, form: Form, call: Call) -> Any:
         """What a file field shows: identifiers and addresses, of which one holds the token."""
         if is_list(held):
-            return [self.shown(file_id, call) for file_id in held]
+            return [self.shown(file_id, form, call) for file_id in held]
         if held is None:
             return None
+        if form == "file data":
+            page = f"/{SHOW_FILE}?ownerId=1&fileId={held}"
+            return {"id": held, "showUrl": page, "downloadUrl": f"{page}&auth={call.auth}"}
         url = f"{self.origin()}/bitrix/services/main/ajax.php?action=crm.controller.item.getFile&fileId={held}"
         return {"id": held, "url": url, "urlMachine": self.link(held, "crm.controller.item.getFile", call)}
 

@@ -127,7 +127,7 @@ class _FileFields:
     def shown(self, row: dict[str, Any], call: Call) -> dict[str, Any]:
         """A row as one method answers it."""
         held = {name: row.get(name, [] if multiple else None) for name, multiple in self._multiple.items()}
-        return row | {name: self._files.shown(value, call) for name, value in held.items()}
+        return row | {name: self._files.shown(value, self._form, call) for name, value in held.items()}
 
 
 def _classic(name: str, table: Table, wrap: str | None, files: _FileFields | None = None) -> dict[str, Handler]:

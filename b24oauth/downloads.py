@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, nullcontext
 from os import PathLike
 from types import MappingProxyType
@@ -244,7 +244,7 @@ class Downloader:
 
     async def _address(self, job: _Job) -> tuple[str, str | None]:
         """The address of the file, and the token that a drive's file was asked for with."""
-        if isinstance(job.source, str) and not job.source.isdecimal():
+        if isinstance(job.source, str) and not job.source.strip().isdecimal():
             return job.source, None
         answer = await self._http.call(_FILE_METHOD, {"id": int(job.source)}, request_id=job.query.request_id)
         token = self._http.current_token()
@@ -347,7 +347,7 @@ class Downloader:
                 "browser; read it again"
             )
             raise _bad(message, "B24OAUTH_DOWNLOAD_PAGE", job)
-        await self._store(job, hop, head, _after(begun, answer))
+        await self._store(job, hop, head, begun, answer)
 
     def _error_in(self, job: _Job, hop: _Hop, answer: StreamedAnswer, body: bytes, token: str | None) -> _Failed:
         if not hop.from_portal and answer.status in (429, 503):
@@ -361,7 +361,7 @@ class Downloader:
             error.add_note("The token in the address is refused: read the address again")
         return _Failed(error, final=answer.status == 200, refused=token if about_token else None)
 
-    async def _store(self, job: _Job, hop: _Hop, head: FileHead, parts: AsyncIterator[bytes]) -> None:
+    async def _store(self, job: _Job, hop: _Hop, head: FileHead, begun: bytes, answer: StreamedAnswer) -> None:
         other_version = head.begin != 0 and job.validator is not None and head.validator not in (None, job.validator)
         if head.begin != job.written or other_version:
             await _restart(job)
@@ -370,7 +370,8 @@ class Downloader:
         job.validator, job.content_type = head.validator, head.content_type
         job.name = head.name or job.name or (None if hop.from_portal else last_segment(hop.url))
         _check_size(job, head.size)
-        async for part in parts:
+        part: bytes | None = begun or await anext(answer, None)
+        while part is not None:
             _check_size(job, job.written + len(part))
             await job.sink.write(part)
             job.written += len(part)
@@ -378,6 +379,7 @@ class Downloader:
                 told = job.on_progress(job.written, head.size)
                 if inspect.isawaitable(told):
                     await told
+            part = await anext(answer, None)
         if head.size is not None and job.written != head.size:
             raise _broken_off(f"The file broke off after {job.written} of {head.size} bytes", job)
 
@@ -413,13 +415,6 @@ async def _beginning(answer: StreamedAnswer) -> tuple[bytes, bool]:
         if len(begun) > _LONGEST_PAGE:
             return bytes(begun), False
     return bytes(begun), True
-
-
-async def _after(begun: bytes, answer: StreamedAnswer) -> AsyncIterator[bytes]:
-    if begun:
-        yield begun
-    async for part in answer:
-        yield part
 
 
 def _broken_off(message: str, job: _Job, *, final: bool = False) -> _Failed:

@@ -379,6 +379,22 @@ async def test_a_page_for_a_browser_is_not_the_file() -> None:
             await b24.download(item["ufCrmFile"]["url"], io.BytesIO())
 
 
+@pytest.mark.parametrize("token", ["", "&auth=no-such-token"])
+async def test_a_form_to_log_in_is_not_the_file(token: str) -> None:
+    portal = with_file()
+    async with connected(portal) as b24:
+        await b24.actions.v2.call.make(
+            "crm.deal.update", {"id": 1, "fields": {"UF_CRM_FILE": {"fileData": ["a.txt", "aGVsbG8="]}}}
+        )
+        deal = (await b24.actions.v2.call.make("crm.deal.get", {"id": 1})).result
+        page = deal["UF_CRM_FILE"]["showUrl"]
+        to = io.BytesIO()
+        with pytest.raises(BadResponseError) as caught:
+            await b24.download(f"{portal.origin}{page}{token}", to)
+    assert caught.value.code == "B24OAUTH_DOWNLOAD_PAGE"
+    assert not to.getvalue()
+
+
 async def test_a_file_that_does_not_exist_is_told_by_its_error() -> None:
     async with connected(with_file()) as b24:
         with pytest.raises(AjaxError) as caught:
@@ -538,6 +554,17 @@ async def test_a_download_gives_up_after_as_many_attempts_as_a_call(tmp_path: Pa
     assert names(tmp_path) == []
 
 
+async def test_nothing_is_sent_when_no_attempt_is_allowed(tmp_path: Path) -> None:
+    portal = with_file()
+    never = attrs.evolve(UNLIMITED, max_retries=0)
+    async with connected(portal, restriction_params=never) as b24:
+        with pytest.raises(AjaxError) as caught:
+            await b24.download("https://storage.example/a.pdf", tmp_path / "out.bin")
+    assert caught.value.code == "B24OAUTH_CALL_ALL_ATTEMPTS_EXHAUSTED"
+    assert not portal.requests
+    assert names(tmp_path) == []
+
+
 async def test_a_body_shorter_than_it_says_is_no_whole_file(tmp_path: Path) -> None:
     portal = with_file()
     short = answered(b"short", content_type="application/pdf", content_disposition="attachment", content_length="10")
@@ -638,6 +665,17 @@ async def test_l5_a_download_that_the_bucket_refuses_is_repeated() -> None:
         for _ in range(3):
             await b24.download(1, io.BytesIO())
     assert portal.refused > 0
+
+
+async def test_l4_a_download_refused_for_its_execution_time_waits_for_the_budget() -> None:
+    portal = with_file()
+    portal.inject(faults.status(429, error="OPERATION_TIME_LIMIT"), on="download")
+    to = io.BytesIO()
+    async with connected(portal) as b24:
+        await b24.download(1, to)
+    assert to.getvalue() == CONTENT
+    assert [status for status, _ in downloads(portal)] == [429, 200]
+    assert portal.clock.elapsed >= 5
 
 
 async def test_a_long_download_keeps_no_call_waiting() -> None:

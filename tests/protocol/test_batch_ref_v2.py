@@ -108,3 +108,7 @@ def test_what_a_portal_may_fill_in_looks_like_a_reference(text: str) -> None:
 )
 def test_other_text_does_not_look_like_a_reference(text: str) -> None:
     assert not looks_like_reference(text)
+
+
+def test_a_reference_shows_what_it_stands_for() -> None:
+    assert repr(BatchRefV2.ref("deal", "ID")) == "<BatchRefV2 $result[deal][ID]>"

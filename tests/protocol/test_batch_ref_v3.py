@@ -50,3 +50,8 @@ def test_ref_array_without_a_field_is_refused():
     with pytest.raises(InvalidParamsError, match="must contain a dot") as refused:
         BatchRefV3.ref_array("tasks")
     assert (refused.value.code, refused.value.status) == ("B24OAUTH_BATCH_REF_V3_INVALID_REF_ARRAY", 400)
+
+
+def test_a_reference_shows_what_it_stands_for() -> None:
+    assert repr(BatchRefV3.ref("task.id")) == "<BatchRefV3 $ref task.id>"
+    assert len(BatchRefV3.ref("task.id")) == 1

@@ -10,6 +10,7 @@ from b24oauth._version import __version__
 
 if TYPE_CHECKING:
     from b24oauth.client import B24OAuth
+    from b24oauth.downloads import Download
     from b24oauth.error_codes import HARD_ERROR_CODES, SOFT_ERROR_CODES
     from b24oauth.errors import (
         AccessDeniedError,
@@ -101,6 +102,7 @@ __all__ = [
     "ClientStateError",
     "ConfigurationError",
     "ConflictError",
+    "Download",
     "EnumAppStatus",
     "ExpiredTokenError",
     "File",
@@ -154,6 +156,7 @@ __all__ = [
 # Where each name lives, as type checkers read it above.
 _NAMES = {
     "client": "B24OAuth",
+    "downloads": "Download",
     "error_codes": "HARD_ERROR_CODES SOFT_ERROR_CODES",
     "errors": (
         "AccessDeniedError AjaxError AmbiguousResultError AuthRefusedError BadResponseError ClientStateError "

@@ -1,8 +1,12 @@
-"""Reading files from disk for upload, off the event loop and without holding their bytes twice."""
+"""Reading files for upload and writing downloaded ones, off the event loop and without holding their bytes twice."""
 
 from __future__ import annotations
 
-import base64
+import os
+import select
+import stat
+import threading
+from io import BytesIO, FileIO
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -13,12 +17,15 @@ from b24oauth.protocol.files import File
 
 __all__ = ["read_file"]
 
-# A multiple of three, so that the parts in base64 can be joined.
-_CHUNK: Final = 3 * 64 * 1024
+_PART: Final = 256 * 1024
+# How often a thread that waits for a pipe looks whether the reading was given up, seconds.
+_PATIENCE: Final = 0.05
 
 
 async def read_file(path: str | PathLike[str], *, name: str | None = None) -> File:
     """Reads a file for upload, in a thread.
+
+    Memory peaks at the size of the file. A cancelled reading ends at the next part of the file, and closes it.
 
     Args:
         path: Where it is.
@@ -29,13 +36,37 @@ async def read_file(path: str | PathLike[str], *, name: str | None = None) -> Fi
         InvalidParamsError: The name is empty or has directories.
     """
     source = Path(path)
-    return File(source.name if name is None else name, await anyio.to_thread.run_sync(_encoded, source))
+    given_up = threading.Event()
+    try:
+        # Abandoned at once when cancelled: the thread may be in the middle of a slow read, and ends behind it.
+        content = await anyio.to_thread.run_sync(_content, source, given_up, abandon_on_cancel=True)
+    finally:
+        given_up.set()
+    return File(source.name if name is None else name, content)
 
 
-def _encoded(source: Path) -> str:
-    text = ""
-    with source.open("rb") as file:
-        # CPython grows a text that nothing else refers to in place; joining parts would hold everything twice.
-        for chunk in iter(lambda: file.read(_CHUNK), b""):
-            text += base64.b64encode(chunk).decode("ascii")
-    return text
+def _content(source: Path, given_up: threading.Event) -> bytes:
+    with open(source, "rb", buffering=0, opener=_without_waiting) as file:
+        facts = os.fstat(file.fileno())
+        is_regular = stat.S_ISREG(facts.st_mode)
+        # As large as the file from the start, it neither grows nor copies its bytes to give them. Text in base64 does:
+        # CPython appends in place to it, but not under a tracer.
+        content = BytesIO(bytes(facts.st_size if is_regular else 0))
+        while not given_up.is_set():
+            if not is_regular and not _is_ready(file):
+                continue
+            part = file.read(_PART)
+            if not part:
+                break
+            content.write(part)
+    content.truncate()
+    return content.getvalue()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # A pipe that nobody writes to would keep the thread waiting in `open`, where nothing ends it.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _is_ready(file: FileIO) -> bool:
+    return bool(select.select([file], [], [], _PATIENCE)[0])

@@ -21,6 +21,7 @@ __all__ = ["client", "proxied_client", "request"]
 _KEPT_ALIVE: Final = 5.0
 _LONGEST_HEADER: Final = 64 * 1024
 _ADDRESS: Final = "b24oauth.address"
+_STREAMED: Final = "b24oauth.streamed"
 # Longer bodies are sent in parts of this size, bytes.
 _PART: Final = 64 * 1024
 _PLAIN_QUERY: Final = re.compile(r"[\w.~&=+*-]*(?:%[0-9A-F]{2}[\w.~&=+*-]*)*", re.ASCII)
@@ -116,7 +117,7 @@ class _WholeBodies(httpx.AsyncBaseTransport):
         self, request: httpx.Request, body: bytes | AsyncIterator[bytes] | None, headers: CIMultiDict[str]
     ) -> httpx.Response:
         timeout = request.extensions["timeout"]
-        async with self._session.request(
+        sending = self._session.request(
             request.method,
             URL(request.extensions[_ADDRESS], encoded=True),
             headers=headers,
@@ -124,7 +125,11 @@ class _WholeBodies(httpx.AsyncBaseTransport):
             allow_redirects=False,
             auto_decompress=False,
             timeout=_time_limits(timeout["connect"], timeout["read"], timeout["pool"]),
-        ) as answer:
+        )
+        if _STREAMED in request.extensions:
+            begun = await sending
+            return httpx.Response(begun.status, headers=begun.raw_headers, stream=_Parts(begun), request=request)
+        async with sending as answer:
             content = await answer.read()
         return httpx.Response(answer.status, headers=answer.raw_headers, content=content, request=request)
 
@@ -136,6 +141,20 @@ class _WholeBodies(httpx.AsyncBaseTransport):
         if raw != self._known_headers[0]:
             self._known_headers = (raw, CIMultiDict(request.headers.multi_items()))
         return self._known_headers[1]
+
+
+class _Parts(httpx.AsyncByteStream):
+    """The body of an answer as it comes."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._answer.content.iter_chunked(_PART):
+            yield part
+
+    async def aclose(self) -> None:
+        self._answer.close()  # gives the connection back when the body was read to its end
 
 
 async def _in_parts(body: bytes, sending: asyncio.Timeout, patience: float | None) -> AsyncIterator[bytes]:

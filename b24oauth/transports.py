@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final, Literal
 from urllib.request import getproxies
 
@@ -12,11 +15,13 @@ import httpx
 
 from b24oauth.errors import ConfigurationError
 
-__all__ = ["Clients", "Transport", "TransportName", "chosen_transport", "meant_by"]
+__all__ = ["Clients", "Transport", "TransportName", "chosen_transport", "meant_by", "unlogged"]
 
 Transport = Literal["httpx", "aiohttp"]
 TransportName = Literal["auto", "httpx", "aiohttp"]
 
+# Known to `over_aiohttp` too, which reads whole bodies otherwise.
+_STREAMED: Final = "b24oauth.streamed"
 # httpx-aiohttp takes a cut connection for one that was never made, and lets other errors through as they are.
 # Errors by the names of their classes, so that aiohttp is not imported to be asked; the first fitting row counts.
 _OF_AIOHTTP: Final[tuple[tuple[str, type[Exception]], ...]] = (
@@ -32,6 +37,34 @@ _OF_AIOHTTP: Final[tuple[tuple[str, type[Exception]], ...]] = (
     ("ServerDisconnectedError", httpx.RemoteProtocolError),
     ("ClientError", httpx.ReadError),
 )
+
+
+# What names addresses, or headers with addresses in them, in its records.
+_LOGGERS: Final = ("httpx", *(f"httpcore.{name}" for name in ("connection", "http11", "http2", "proxy", "socks")))
+_silent: Final[ContextVar[bool]] = ContextVar("b24oauth_unlogged", default=False)
+
+
+class _Unlogged(logging.Filter):
+    """Drops the records of requests whose addresses hold a token."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        del record
+        return not _silent.get()
+
+
+_UNLOGGED: Final = _Unlogged()
+
+
+@contextmanager
+def unlogged() -> Generator[None]:
+    """Inside of it, the libraries that requests are sent with write no log records."""
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_UNLOGGED)  # once: the same filter is not added twice
+    before = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(before)
 
 
 def chosen_transport(name: TransportName) -> Transport:
@@ -119,6 +152,14 @@ class Clients:
             complete.update(headers)
             self._known_headers = (headers, complete)
         return self._build(method, url, body, self._known_headers[1], timeout)
+
+    def streamed_request(
+        self, client: httpx.AsyncClient, url: str, headers: Mapping[str, str], timeout: httpx.Timeout
+    ) -> httpx.Request:
+        """As `request`, asking with GET for a body that is read part by part."""
+        request = self.request(client, url, None, headers, timeout)
+        request.extensions = {**request.extensions, _STREAMED: True}
+        return request
 
     def give_back(self, client: httpx.AsyncClient) -> None:
         """Keeps a client for the next request."""

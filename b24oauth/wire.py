@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
 
+import anyio
 import httpx
 
 from b24oauth.errors import ClientStateError
 from b24oauth.protocol.decoding import RawAnswer
-from b24oauth.transports import Clients, TransportName, meant_by
+from b24oauth.transports import Clients, TransportName, meant_by, unlogged
 
-__all__ = ["NoAnswer", "Wire"]
+__all__ = ["NoAnswer", "StreamedAnswer", "Wire"]
 
 _NEVER_SENT: Final = (
     httpx.ConnectError,
@@ -41,6 +43,46 @@ class NoAnswer(Exception):  # noqa: N818 - not an error by itself: whoever sent 
         self.reason = reason
 
 
+class StreamedAnswer:
+    """An answer whose body is read part by part: iterate over it.
+
+    Args:
+        response: What a client answered, its body unread.
+        check: Raises when no more may be read.
+
+    Attributes:
+        status: HTTP status.
+        headers: Headers, names in any case.
+    """
+
+    def __init__(self, response: httpx.Response, check: Callable[[], object]) -> None:
+        self._check = check
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._parts = response.aiter_bytes()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next part.
+
+        Raises:
+            NoAnswer: The body broke off.
+            ClientStateError: The wire is closed.
+        """
+        self._check()
+        try:
+            with unlogged():
+                return await anext(self._parts)
+        except Exception as error:
+            meant = meant_by(error)
+            if meant is None:
+                raise
+        # Raised outside of the except block: httpx's errors hold the request with its secrets.
+        raise _no_answer(meant)
+
+
 class Wire:
     """Sends requests over httpx clients, made as they are needed unless one is given.
 
@@ -60,8 +102,10 @@ class Wire:
         self._closed = False
         # An application may hold thousands of clients: an empty map and a shared set are the smallest.
         self._under_way: dict[asyncio.Task[Any] | None, None] = {}
+        # Apart, because a task that reads a stream may send requests meanwhile.
+        self._streaming: tuple[asyncio.Task[Any] | None, ...] = ()
         self._ended: frozenset[asyncio.Task[Any] | None] = frozenset()
-        self._all_ended: asyncio.Future[None] | None = None
+        self._one_ended: asyncio.Future[None] | None = None
 
     def enter_loop(self) -> asyncio.AbstractEventLoop:
         """The running event loop, which is the only one this client may be used in.
@@ -121,11 +165,59 @@ class Wire:
             if meant is None:
                 raise
         # Raised outside of the except block: httpx's errors hold the request with its secrets.
-        raise NoAnswer(
-            sent=not issubclass(meant, _NEVER_SENT),
-            timed_out=issubclass(meant, httpx.TimeoutException),
-            reason=meant.__name__,
-        )
+        raise _no_answer(meant)
+
+    @asynccontextmanager
+    async def stream(self, url: str, headers: Mapping[str, str]) -> AsyncGenerator[StreamedAnswer]:
+        """Asks with GET for a body of any size; follows no redirect, adds no authentication, and logs no address.
+
+        Closing the wire ends what goes on inside of the context: whatever it waits for.
+
+        Args:
+            url: Address, with its query.
+            headers: Headers of this request.
+
+        Raises:
+            NoAnswer: No answer came, or the wire was closed meanwhile.
+            ClientStateError: When closed, or in another event loop than before.
+        """
+        if self._clients.learns_late:
+            await asyncio.sleep(0)
+        self.enter_loop()
+        if not all(value.isascii() and value.isprintable() for value in headers.values()):
+            raise NoAnswer(sent=False, timed_out=False, reason=httpx.LocalProtocolError.__name__)
+        client, task = self._clients.take(), asyncio.current_task()
+        self._streaming += (task,)
+        response: httpx.Response | None = None
+        try:
+            response = await self._opened(client, url, headers)
+            yield StreamedAnswer(response, self.enter_loop)
+        except asyncio.CancelledError:
+            if task is None or task not in self._ended or task.cancelling() > 1:
+                raise  # by the caller
+        else:
+            return
+        finally:
+            if response is not None:
+                with anyio.CancelScope(shield=True):
+                    await response.aclose()
+            self._clients.give_back(client)
+            others = list(self._streaming)
+            others.remove(task)
+            self._streaming = tuple(others)
+            self._no_longer_under_way(task)
+        raise NoAnswer(sent=True, timed_out=False, reason="the client was closed")
+
+    async def _opened(self, client: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> httpx.Response:
+        try:
+            request = self._clients.streamed_request(client, url, headers, self._timeout)
+            with unlogged():
+                return await client.send(request, auth=None, follow_redirects=False, stream=True)
+        except Exception as error:
+            meant = meant_by(error)
+            if meant is None:
+                raise
+        raise _no_answer(meant)
 
     async def _exchange(
         self, url: str, body: bytes | None, headers: Mapping[str, str], timeout: httpx.Timeout
@@ -150,8 +242,8 @@ class Wire:
         if task is not None and task in self._ended:
             # However it ended: what was asked of it by the close alone must not be left to the caller.
             task.uncancel()
-        if self._all_ended is not None and not self._under_way and not self._all_ended.done():
-            self._all_ended.set_result(None)
+        if self._one_ended is not None and not self._one_ended.done():
+            self._one_ended.set_result(None)
 
     async def aclose(self) -> None:
         """Ends what is under way and closes the clients that were made here. May be called twice.
@@ -166,18 +258,28 @@ class Wire:
 
     async def _end_all(self) -> asyncio.CancelledError | None:
         """Ends what is under way. A cancellation is given back, since connections must be closed before it counts."""
-        loop, cancelled = asyncio.get_running_loop(), None
-        if not self._under_way or loop is not self._loop:
+        loop, here, cancelled = asyncio.get_running_loop(), asyncio.current_task(), None
+        if loop is not self._loop:
             return None
-        self._all_ended = self._all_ended or loop.create_future()
-        # Some transports would go on with a connection that is just being made, and send the request.
-        ending = [task for task in self._under_way if task is not None and task not in self._ended]
-        self._ended = self._ended.union(ending)
-        for task in ending:
-            task.cancel()
-        while not self._all_ended.done():
+        # A task that closes the client while it reads a stream must not wait for itself.
+        while left := [task for task in (*self._under_way, *self._streaming) if task is not here]:
+            # Some transports would go on with a connection that is just being made, and send the request.
+            ending = {task for task in left if task is not None and task not in self._ended}
+            self._ended = self._ended.union(ending)
+            for task in ending:
+                task.cancel()
+            if self._one_ended is None or self._one_ended.done():
+                self._one_ended = loop.create_future()
             try:
-                await asyncio.wait([self._all_ended])
+                await asyncio.wait([self._one_ended])
             except asyncio.CancelledError as error:
                 cancelled = error
         return cancelled
+
+
+def _no_answer(meant: type[Exception]) -> NoAnswer:
+    return NoAnswer(
+        sent=not issubclass(meant, _NEVER_SENT),
+        timed_out=issubclass(meant, httpx.TimeoutException),
+        reason=meant.__name__,
+    )

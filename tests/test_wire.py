@@ -453,3 +453,155 @@ def test_a_client_is_made_before_any_loop_runs_and_used_in_one() -> None:
     asyncio.run(enter())
     with pytest.raises(ClientStateError, match="another event loop"):
         asyncio.run(enter())
+
+
+# --- bodies that are read part by part --------------------------------------------------------------------------------
+
+
+async def read(made: Wire, url: str, headers: dict[str, str] | None = None) -> bytes:
+    body = b""
+    async with made.stream(url, headers or {}) as answer:
+        async for part in answer:
+            body += part
+    return body
+
+
+def in_parts(*parts: bytes, length: int, ended: asyncio.Event | None = None) -> Talk:
+    """Sends parts of a body one after another, then waits until the client leaves."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await whole_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        await reader.read()
+        if ended is not None:
+            ended.set()
+
+    return talk
+
+
+async def test_a_body_is_handed_over_as_it_comes() -> None:
+    got = asyncio.Event()
+    async with server(in_parts(b"one", b"two", length=6)) as url, wire() as made:
+        async with made.stream(url, {}) as answer:
+            assert (answer.status, answer.headers["content-length"]) == (200, "6")
+            parts = [part async for part in answer]
+        assert parts == [b"one", b"two"]
+        got.set()
+
+
+async def test_a_stream_asks_with_get_and_follows_no_redirect() -> None:
+    heard: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await whole_request(reader))
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    async with server(talk) as url, wire() as made, made.stream(f"{url}?a=1", {"X-Mine": "yes"}) as answer:
+        assert answer.status == 302
+    assert heard[0].startswith(b"GET /rest/profile?a=1 HTTP/1.1\r\n")
+    assert b"x-mine: yes\r\n" in heard[0].lower()
+
+
+@pytest.mark.parametrize("talk", [reset, saying(FINE[:-3]), saying(b""), in_parts(b"one", length=6)])
+async def test_a_body_that_breaks_off_was_sent(talk: Talk) -> None:
+    async with server(talk) as url, wire(timeout=0.1) as made:
+        with pytest.raises(NoAnswer) as caught:
+            await read(made, url)
+    assert caught.value.sent
+    assert caught.value.__context__ is None
+
+
+async def test_a_stream_that_cannot_begin_was_never_sent() -> None:
+    async with server(silence) as url:
+        pass
+    async with wire() as made:
+        for headers in ({}, {"X": "a\nb"}):
+            with pytest.raises(NoAnswer) as caught:
+                await read(made, url, headers)
+            assert not caught.value.sent
+
+
+@pytest.mark.parametrize("how", ["break", "error", "cancel", "close"])
+async def test_a_stream_that_is_left_early_closes_its_connection(how: str) -> None:
+    ended, begun = asyncio.Event(), asyncio.Event()
+
+    async def leave(made: Wire, url: str) -> None:
+        async with made.stream(url, {}) as answer:
+            async for _ in answer:
+                begun.set()
+                if how == "break":
+                    break
+                if how == "error":
+                    raise ValueError(how)
+
+    async with server(in_parts(b"one", length=6, ended=ended)) as url, wire() as made, asyncio.timeout(5):
+        leaving = asyncio.create_task(leave(made, url))
+        await begun.wait()
+        if how == "cancel":
+            leaving.cancel()
+        if how == "close":
+            await made.aclose()
+        [outcome] = await asyncio.gather(leaving, return_exceptions=True)
+        await ended.wait()
+    expected = {"break": type(None), "error": ValueError, "cancel": asyncio.CancelledError, "close": NoAnswer}
+    assert type(outcome) is expected[how]
+    assert leaving.cancelling() == (how == "cancel")
+
+
+async def test_requests_of_a_task_that_reads_a_stream_do_not_hide_the_stream_from_a_close() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def read_and_send(made: Wire, url: str, other: str) -> None:
+        async with made.stream(url, {}) as answer, made.stream(url, {}) as second:
+            async for _ in answer:
+                await made.send(other, b"{}", {})
+                await anext(second)
+                begun.set()
+
+    async with (
+        server(in_parts(b"one", length=6, ended=ended)) as url,
+        server(saying(FINE)) as other,
+        wire() as made,
+        asyncio.timeout(5),
+    ):
+        reading = asyncio.create_task(read_and_send(made, url, other))
+        await begun.wait()
+        await asyncio.sleep(0.05)
+        await made.aclose()
+        with pytest.raises(NoAnswer, match="the client was closed"):
+            await reading
+        assert reading.cancelling() == 0
+
+
+async def test_a_wire_can_be_closed_while_its_own_stream_is_read() -> None:
+    async def read_and_close(made: Wire, url: str) -> None:
+        async with made.stream(url, {}) as answer:
+            async for _ in answer:
+                await made.aclose()
+
+    async with server(in_parts(b"one", length=6)) as url, wire() as made, asyncio.timeout(5):
+        with pytest.raises(ClientStateError):
+            await read_and_close(made, url)
+
+
+async def test_a_connection_is_kept_when_a_stream_was_read_to_its_end() -> None:
+    connections: list[int] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(1)
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                await whole_request(reader)
+                writer.write(FINE)
+                await writer.drain()
+
+    async with server(talk) as url, wire() as made:
+        for _ in range(3):
+            assert await read(made, url) == BODY
+        await made.send(url, b"{}", {})
+    assert len(connections) == 1

@@ -10,7 +10,6 @@ from typing import Any, Final, TypeVar, Unpack, overload
 import attrs
 
 from b24oauth.actions.batch_codec import (
-    MAX_COMMANDS,
     Call,
     Calls,
     Command,
@@ -20,15 +19,16 @@ from b24oauth.actions.batch_codec import (
     parse_calls,
     query_of,
     read_rows,
-    refers_to_others,
     times_by_method,
 )
+from b24oauth.actions.batch_requests import Requests, make_requests
 from b24oauth.actions.options import BatchOptions, ChunkOptions, checked
 from b24oauth.converting import check_row_type, structure_row
 from b24oauth.errors import AjaxError, IncompleteBatchError, InvalidDataError, SdkError
 from b24oauth.http.client import HttpClient
 from b24oauth.http.records import batch_completed, batch_starting
 from b24oauth.http.retry import is_refused_command
+from b24oauth.models import ApiVersion
 from b24oauth.narrowing import is_mapping
 from b24oauth.result import AjaxResult, Result
 
@@ -48,6 +48,7 @@ class _Options:
     deadline: float | None
     idempotent: bool | None
     repeat_refused: bool
+    allow_text_references: bool
     row_type: Any = None
 
     def time_left(self) -> float | None:
@@ -80,9 +81,13 @@ class Batch:
     async def make(self, calls: Calls, *, result_type: Any = None, **options: Unpack[BatchOptions]) -> Result[Any]:
         """Runs up to 50 commands in one request.
 
+        Since it is one request, a command whose text looks like a reference to another command is refused, halt or
+        not; `batch_by_chunk` sends such a command as a call of its own.
+
         Args:
             calls: A list, or a mapping by name, of rows ``(method,)``, ``(method, params)`` or
-                ``{"method": …, "params": …}``.
+                ``{"method": …, "params": …}``. References to earlier commands are made with `BatchRefV2` or
+                `BatchRefV3`.
             result_type: An attrs class, dataclass or TypedDict to build each result as.
             options: How the batch is run; see `BatchOptions`.
 
@@ -91,15 +96,19 @@ class Batch:
             for a mapping a dict without these. Errors are under the caller's names or positions.
 
         Raises:
-            InvalidCallParamsError: No commands, more than 50, or one that cannot be sent; nothing was sent.
+            InvalidCallParamsError: No commands, more than 50, or one that cannot be sent: for a value, for a reference
+                that leads nowhere, or for text that looks like a reference. Nothing was sent.
             IncompleteBatchError: The answer leaves a command out; what it holds is in the error's `result`.
             AjaxError: The request as a whole failed; the class tells why.
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
         """
-        commands = parse_calls(calls)
-        check_size(commands)
+        version = self._http.api_version
+        parsed = parse_calls(calls, version)
+        check_size(parsed)
         rules = _rules(self._http, checked(options, BatchOptions, "batch.make"), result_type)
+        allowed = rules.allow_text_references
+        commands = make_requests(parsed, version, allow_text_references=allowed, may_leave=False).commands
         outcome = await _run(self._http, commands, rules)
         as_list = not is_mapping(calls)
         if isinstance(outcome, AjaxResult):
@@ -138,6 +147,9 @@ class BatchByChunk:
     async def make(self, calls: Calls, *, result_type: Any = None, **options: Unpack[ChunkOptions]) -> Result[Any]:
         """Runs any number of commands, 50 in a request.
 
+        In v2 and without a halt, a command whose text looks like a reference to another command is sent as a call of
+        its own, for which the portal fills in nothing; its result stands among the others. Otherwise it is refused.
+
         Args:
             calls: As for `batch.make`; commands can only refer to others of their own 50.
             result_type: An attrs class, dataclass or TypedDict to build each result as.
@@ -148,48 +160,60 @@ class BatchByChunk:
             commands and hides no result of the others.
 
         Raises:
-            InvalidCallParamsError: A command that cannot be sent; nothing was sent.
+            InvalidCallParamsError: A command that cannot be sent, as for `batch.make`; nothing was sent.
             IncompleteBatchError: An answer leaves a command out; what came is in the error's `result`.
             RefreshTokenError: The pair could not be renewed, and no request was made.
             TokenPersistenceError: The renewed pair could not be saved, and no request was made.
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
         """
-        commands = parse_calls(calls)
+        version = self._http.api_version
+        parsed = parse_calls(calls, version)
         rules = _rules(self._http, checked(options, ChunkOptions, "batch_by_chunk.make"), result_type)
-        chunks = [commands[start : start + MAX_COMMANDS] for start in range(0, len(commands), MAX_COMMANDS)]
-        for chunk in chunks:
-            batch_params(chunk, self._http.api_version, halt=rules.halt)  # refuses what cannot be sent
+        requests = make_requests(
+            parsed,
+            version,
+            allow_text_references=rules.allow_text_references,
+            may_leave=not rules.halt and version is ApiVersion.V2,
+        )
         if rules.halt:
-            rows = await self._in_turn(chunks, rules)
+            rows = await self._in_turn(requests, rules)
         else:
-            rows = await self._at_once(chunks, rules, options.get("concurrency", _CONCURRENCY))
+            rows = await self._at_once(requests, rules, options.get("concurrency", _CONCURRENCY))
         _raise_what_kept_all_from_running(rows)
-        result = _assembled(commands, rows, rules, as_list=not isinstance(calls, Mapping))
-        _check_complete(self._http, commands, rows, result, halt=rules.halt)
+        result = _assembled(requests.commands, rows, rules, as_list=not isinstance(calls, Mapping))
+        _check_complete(self._http, requests.commands, rows, result, halt=rules.halt)
         return result
 
-    async def _in_turn(self, chunks: Sequence[Sequence[Command]], options: _Options) -> list[Row | None]:
+    async def _in_turn(self, requests: Requests, options: _Options) -> list[Row | None]:
         rows: list[Row | None] = []
-        for chunk in chunks:
-            outcome = await self._chunk(chunk, options)
+        for positions in requests.batched:
+            outcome = await self._chunk([requests.commands[position] for position in positions], options)
             rows += outcome
             if any(row is None or (row.error is not None and not row.soft) for row in outcome):
                 break
-        return rows + [None] * (sum(map(len, chunks)) - len(rows))
+        return rows + [None] * (len(requests.commands) - len(rows))
 
-    async def _at_once(
-        self, chunks: Sequence[Sequence[Command]], options: _Options, concurrency: int
-    ) -> list[Row | None]:
+    async def _at_once(self, requests: Requests, options: _Options, concurrency: int) -> list[Row | None]:
         gate = asyncio.Semaphore(max(1, concurrency))
+        rows: list[Row | None] = [None] * len(requests.commands)
 
-        async def send(chunk: Sequence[Command]) -> list[Row | None]:
+        async def send(positions: Sequence[int]) -> None:
             async with gate:
-                return await self._chunk(chunk, options)
+                outcome = await self._chunk([requests.commands[position] for position in positions], options)
+            for position, row in zip(positions, outcome, strict=True):
+                rows[position] = row
+
+        async def send_apart(position: int) -> None:
+            async with gate:
+                rows[position] = await self._call(requests.commands[position], options)
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(send(chunk)) for chunk in chunks]
-        return [row for task in tasks for row in task.result()]
+            for positions in requests.batched:
+                group.create_task(send(positions))
+            for position in requests.apart:
+                group.create_task(send_apart(position))
+        return rows
 
     async def _chunk(self, chunk: Sequence[Command], options: _Options) -> list[Row | None]:
         try:
@@ -201,6 +225,21 @@ class BatchByChunk:
             errors = [failure for failure in outcome.get_errors() if isinstance(failure, SdkError)]
             return [Row(error=errors[0], soft=True) for _ in chunk]
         return outcome
+
+    async def _call(self, command: Command, options: _Options) -> Row:
+        """Sends a command as a call of its own."""
+        try:
+            answer = await self._http.call(
+                command.method,
+                command.params,
+                request_id=options.request_id,
+                timeout=options.time_left(),
+                idempotent=options.idempotent,
+            )
+        except SdkError as error:
+            return Row(error=error)
+        errors = [failure for failure in answer.get_errors() if isinstance(failure, SdkError)]
+        return Row(error=errors[0]) if errors else Row(payload=answer.payload)
 
 
 def _raise_what_kept_all_from_running(rows: Sequence[Row | None]) -> None:
@@ -221,6 +260,7 @@ def _rules(http: HttpClient, options: Mapping[str, Any], row_type: Any) -> _Opti
         deadline=None if timeout is None else loop.time() + timeout,
         idempotent=options.get("idempotent"),
         repeat_refused=options.get("repeat_refused", True),
+        allow_text_references=options.get("allow_text_references", False),
         row_type=row_type,
     )
 
@@ -286,7 +326,7 @@ def _to_repeat(commands: Sequence[Command], rows: Sequence[Row | None], pending:
     halted = [position for position in pending if rows[position] is None and refused]
     again = sorted({*refused, *halted})
     # What refers to an earlier answer cannot be understood without it.
-    return [] if any(refers_to_others(commands[position]) for position in again) else again
+    return [] if any(commands[position].refers for position in again) else again
 
 
 def _assembled(

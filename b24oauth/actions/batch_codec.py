@@ -12,7 +12,7 @@ from b24oauth.errors import AjaxError, InvalidCallParamsError, RequestInfo, SdkE
 from b24oauth.models import ApiVersion
 from b24oauth.narrowing import is_items, is_list, is_mapping, is_sequence
 from b24oauth.protocol.decoding import error_in
-from b24oauth.protocol.encoding import encode_query
+from b24oauth.protocol.methods import checked_method
 from b24oauth.result import AjaxQuery
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "parse_calls",
     "query_of",
     "read_rows",
-    "refers_to_others",
+    "refused",
     "times_by_method",
 ]
 
@@ -52,7 +52,8 @@ class Command:
         method: REST method.
         params: Its parameters.
         parallel: v3: whether it may run beside others; None follows the batch.
-        query: v2: the parameters as a query string, when they are encoded already.
+        query: The encoded parameters: a query string in v2, plain values in v3.
+        refers: True when it needs the responses of other commands of its request.
     """
 
     key: str | int
@@ -60,7 +61,8 @@ class Command:
     method: str
     params: Any
     parallel: bool | None = None
-    query: str | None = attrs.field(default=None, repr=False)
+    query: Any = attrs.field(default=None, repr=False)
+    refers: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -81,21 +83,22 @@ class Row:
     built: tuple[Any] | None = None
 
 
-def parse_calls(calls: object) -> tuple[Command, ...]:
+def parse_calls(calls: object, version: ApiVersion = ApiVersion.V2) -> tuple[Command, ...]:
     """Understands the caller's commands.
 
     Args:
         calls: A list, or a mapping by name, of rows ``(method,)``, ``(method, params)`` or
             ``{"method": …, "params": …, "as": …, "parallel": …}``.
+        version: The API version that they are for. Only v3 takes lists in which some commands have no `as`.
 
     Raises:
-        InvalidCallParamsError: A row is none of these, or two commands would have one name.
+        InvalidCallParamsError: A row is none of these, a method has no valid name, or two commands would have one name.
     """
     if is_mapping(calls):
         commands = tuple(_command(_name(key), row, named=True) for key, row in calls.items())
     elif is_items(calls):
         commands = tuple(_command(position, row, named=False) for position, row in enumerate(calls))
-        _check_aliases([command.alias for command in commands])
+        _check_aliases([command.alias for command in commands], version)
     else:
         raise refused("A batch takes a list or a mapping of commands")
     names = [command.alias for command in commands if command.alias is not None]
@@ -126,16 +129,13 @@ def batch_params(commands: Sequence[Command], version: ApiVersion, *, halt: bool
     """The parameters of the method `batch`.
 
     Args:
-        commands: At most 50.
+        commands: At most 50, encoded.
         version: The API version to speak.
         halt: Stop at the first command that fails.
-
-    Raises:
-        InvalidParamsError: A value cannot be sent; names its place.
     """
     if version is ApiVersion.V3:
         return [_v3_command(command, halt=halt) for command in commands]
-    lines = [f"{command.method}?{command.query or encode_query(command.params)}" for command in commands]
+    lines = [f"{command.method}?{command.query or ''}" for command in commands]
     if commands[0].alias is None:
         return {"halt": int(halt), "cmd": lines}
     names = [command.alias for command in commands]
@@ -155,7 +155,7 @@ def read_rows(
     """
     answer = payload.get("result")
     if version is ApiVersion.V3:
-        return _v3_rows(answer, commands)
+        return _v3_rows(answer, commands, payload.get("time"))
     parts: Mapping[str, Any] = answer if is_mapping(answer) else {}
     beside = [(part, entries) for part in ("time", "total", "next") if (entries := parts.get(f"result_{part}"))]
     failures, results = parts.get("result_error"), parts.get("result")
@@ -205,8 +205,7 @@ def _command(key: str | int, row: object, *, named: bool) -> Command:
     else:
         raise refused(f"Command {key}: must be (method, params) or a mapping with `method`", _ROW_FAIL)
     method, params = parts[0], parts[1]
-    if not isinstance(method, str) or not method:
-        raise refused(f"Command {key}: its method must be a name", _ROW_FAIL)
+    method = _checked_method(key, method)
     if is_sequence(params):
         params = dict(enumerate(params))
     elif params is not None and not is_mapping(params):
@@ -224,15 +223,27 @@ def _name(key: object) -> str:
     return key
 
 
-def _check_aliases(aliases: Sequence[str | None]) -> None:
+def _checked_method(key: str | int, method: object) -> str:
+    if not isinstance(method, str) or not method:
+        raise refused(f"Command {key}: its method must be a name like 'crm.deal.get'", _ROW_FAIL)
+    try:
+        return checked_method(method)
+    except InvalidCallParamsError as error:
+        found = error
+    raise refused(f"Command {key}: {found.message}", found.code)
+
+
+def _check_aliases(aliases: Sequence[str | None], version: ApiVersion) -> None:
+    if version is ApiVersion.V3:
+        return  # which answers in the order of the commands
     if any(alias is None for alias in aliases) and any(alias is not None for alias in aliases):
         raise refused("Give `as` to all commands of the list or to none: the others would have no name to be found by")
 
 
 def _v3_command(command: Command, *, halt: bool) -> dict[str, Any]:
     body: dict[str, Any] = {"method": command.method}
-    if command.params:
-        body["query"] = command.params
+    if command.query:
+        body["query"] = command.query
     if command.alias is not None:
         body["as"] = command.alias
     return body | {"parallel": (not halt) if command.parallel is None else command.parallel}
@@ -250,12 +261,16 @@ def _v2_row(result: object, beside: Sequence[tuple[str, object]], name: str) -> 
     return Row(payload=payload)
 
 
-def _v3_rows(answer: object, commands: Sequence[Command]) -> list[Row | None]:
+def _v3_rows(answer: object, commands: Sequence[Command], time: object) -> list[Row | None]:
     by_name = [_entry(answer, _name_in_answer(position, command)) for position, command in enumerate(commands)]
     by_place = [_entry(answer, str(position)) for position in range(len(commands))]
-    # Named commands may be answered by their places all the same.
-    numbered = all(found for found, _ in by_place) and not all(found for found, _ in by_name)
-    return [Row(payload={"result": result}) if found else None for found, result in (by_place if numbered else by_name)]
+    # Named commands may be answered by their places all the same; a list has nothing else.
+    numbered = is_list(answer) or (all(found for found, _ in by_place) and not all(found for found, _ in by_name))
+    beside = {} if time is None else {"time": time}  # of the batch: the portal times no single command of v3
+    return [
+        Row(payload={"result": result, **beside}) if found else None
+        for found, result in (by_place if numbered else by_name)
+    ]
 
 
 def _name_in_answer(position: int, command: Command) -> str:
@@ -285,8 +300,3 @@ def _row_error(failure: object, result: object, query: AjaxQuery) -> AjaxError |
 def query_of(command: Command, request_id: str) -> AjaxQuery:
     """What a command asked for, as a plain call would say it."""
     return AjaxQuery(method=command.method, params=command.params, request_id=request_id)
-
-
-def refers_to_others(command: Command) -> bool:
-    """True when a parameter stands for another command's answer."""
-    return "$result[" in (text := repr(command.params)) or "'$ref" in text

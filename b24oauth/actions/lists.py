@@ -9,6 +9,7 @@ from b24oauth.actions.options import ListOptions, checked
 from b24oauth.actions.reading import Pages, Reading, read_all, read_pages, walk_options
 from b24oauth.http.client import HttpClient
 from b24oauth.lists.choosing import check_list_options, choose_v2
+from b24oauth.protocol.methods import checked_method
 from b24oauth.result import Result
 
 __all__ = ["CallList", "FetchList"]
@@ -124,5 +125,6 @@ def _reading(
     row_type: Any,
     eager: bool = False,
 ) -> Reading:
+    method = checked_method(method)
     check_list_options(action, options)
     return Reading(http, choose_v2(action, method, params, options), walk_options(options, eager=eager), row_type)

@@ -11,6 +11,7 @@ from b24oauth.actions.reading import Pages, Reading, read_all, read_pages, walk_
 from b24oauth.http.client import HttpClient
 from b24oauth.lists.choosing import check_list_options, choose_tail, choose_v3
 from b24oauth.narrowing import is_list
+from b24oauth.protocol.methods import checked_method
 from b24oauth.result import Result
 
 __all__ = ["CallListV3", "CallTail", "FetchListV3", "FetchTail"]
@@ -196,6 +197,7 @@ def _list_reading(
     row_type: Any,
     eager: bool = False,
 ) -> Reading:
+    method = checked_method(method)
     check_list_options(action, options)
     return Reading(http, choose_v3(action, method, params, options), walk_options(options, eager=eager), row_type)
 
@@ -210,6 +212,7 @@ def _tail_reading(
     row_type: Any,
     eager: bool = False,
 ) -> Reading:
+    method = checked_method(method)
     check_list_options(action, options)
     pager = choose_tail(action, method, params, options)
     _warn_about_cursor(http, action, pager.field, pager.params)

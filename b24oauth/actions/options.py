@@ -47,6 +47,8 @@ class BatchOptions(TypedDict, total=False):
         timeout: For everything, waiting, renewal and repeats included, seconds; None for no such limit.
         idempotent: True when the commands may run twice; by default only a request of plain reads may.
         repeat_refused: Send commands again that the portal refused for its limits or an expired token, as by default.
+        allow_text_references: Let the portal fill in text that looks like a reference to another command. Only for
+            text that no user can write; False by default.
     """
 
     is_halt_on_error: bool
@@ -55,6 +57,7 @@ class BatchOptions(TypedDict, total=False):
     timeout: float | None
     idempotent: bool | None
     repeat_refused: bool
+    allow_text_references: bool
 
 
 class ChunkOptions(BatchOptions, total=False):

@@ -40,6 +40,7 @@ class PageRequests:
 
     Attributes:
         sizing: How many pages a request may ask for.
+        batches: Pages may be requested in batches.
     """
 
     def __init__(self, http: HttpClient, method: str, *, request_id: str, timeout: float | None, most: int) -> None:
@@ -49,12 +50,12 @@ class PageRequests:
         self._request_id = request_id
         self._timeout = timeout
         self._refusals = http.refusals()
-        self._batches = True
+        self.batches = True
 
     @property
     def most(self) -> int:
         """Pages that the next request may ask for."""
-        return self.sizing.most if self._batches else 1
+        return self.sizing.most if self.batches else 1
 
     async def send(self, commands: Sequence[Command]) -> list[Row | None]:
         """Sends one request and returns what became of each command; None where the response says nothing.
@@ -93,8 +94,8 @@ class PageRequests:
             refusals: How often it was refused in a row, this time included.
             token: The access token before it was sent.
         """
-        if error.code == NOT_IN_BATCH and self._batches:
-            self._batches = False
+        if error.code == NOT_IN_BATCH and self.batches:
+            self.batches = False
             return True
         if not is_refused_command(error) or refusals >= self._http.max_attempts:
             return False

@@ -15,6 +15,7 @@ import anyio
 import attrs
 
 from b24oauth.actions.batch_codec import MAX_COMMANDS, Command, Row
+from b24oauth.actions.batch_requests import has_text_reference
 from b24oauth.actions.options import Progress
 from b24oauth.actions.page_requests import NOT_IN_BATCH, PageRequests
 from b24oauth.actions.plan import Plan
@@ -24,7 +25,8 @@ from b24oauth.http.client import HttpClient
 from b24oauth.lists.choosing import ByIdentifier
 from b24oauth.lists.keyset import KeysetChain, KeysetPager
 from b24oauth.lists.pages import UnorderedRowsError, walk_error, whole_number
-from b24oauth.lists.paging import PAGE_SIZE, Pager
+from b24oauth.lists.paging import PAGE_SIZE, Pager, PageRequest
+from b24oauth.protocol.encoding import encode_query
 
 __all__ = ["WalkOptions", "walk"]
 
@@ -137,9 +139,11 @@ class _Walker:
         """The pages that a pager requests, one request after another."""
         refused, requests = 0, self._requests
         while wanted := pager.requests(requests.most):
+            if len(wanted) > 1 and has_text_reference(wanted[0].params):
+                # In a batch the portal would replace the caller's text by another command's response.
+                requests.batches, wanted = False, wanted[:1]
             commands = [
-                Command(key=f"p{number}", alias=f"p{number}", method=pager.method, params=one.params, query=one.query)
-                for number, one in enumerate(wanted)
+                _command(pager.method, number, one, alone=len(wanted) == 1) for number, one in enumerate(wanted)
             ]
             token = self._http.current_token()
             try:
@@ -163,14 +167,15 @@ class _Walker:
                     yield page
 
     async def _follow_identifiers(self, way: ByIdentifier) -> Pages:
-        pager, begin = way.pager, way.pager.cursor
+        pager, begin, requests = way.pager, way.pager.cursor, self._requests
         chain = KeysetChain(pager=pager, page_size=way.page_size)
         [request] = chain.requests(1)
-        [row] = await self._requests.send([Command(key=0, alias=None, method=pager.method, params=request.params)])
+        [row] = await requests.send([_command(pager.method, 0, request, alone=True)])
         payload = (row.payload if row is not None else None) or {}
         first = chain.read(request, payload)
         if first:
             yield first
+        requests.batches = not has_text_reference(request.params)
         engine = len(first) == PAGE_SIZE and not (pager.descending or pager.reader.keyed)
         if chain.done or not engine:
             async with aclosing(self.in_turn(chain)) as pages:
@@ -183,8 +188,9 @@ class _Walker:
                 yield page
 
     async def _in_segments(self, pager: KeysetPager, first: list[Any], total: int | None) -> Pages:
-        concurrency = (self._options.concurrency or _CONCURRENCY) if self._most > 1 and pager.can_be_cut else 1
-        plan = Plan(pager, most=self._most, concurrency=concurrency, wanted=self._options.max_items)
+        most = self._most if self._requests.batches else 1
+        concurrency = (self._options.concurrency or _CONCURRENCY) if most > 1 and pager.can_be_cut else 1
+        plan = Plan(pager, most=most, concurrency=concurrency, wanted=self._options.max_items)
         [[ask]] = plan.requests(1)
         plan.received(ask, [first], total)
         for _ in plan.pages():
@@ -198,7 +204,7 @@ class _Walker:
                 self.total = plan.total if self.total is None else self.total
                 for page in plan.pages():
                     count += len(page)
-                    if self._most > 1 and (wanted is None or count < wanted):
+                    if most > 1 and (wanted is None or count < wanted):
                         # On its way while the caller works on what came.
                         fetcher.begin(concurrency)
                     yield page
@@ -326,6 +332,13 @@ class _Fetcher:
         segment = failed.ask.segment
         segment.refused = 1 if failed.pages else segment.refused + 1
         return await self._requests.may_repeat(failed.error, segment.refused, token)
+
+
+def _command(method: str, number: int, request: PageRequest, *, alone: bool) -> Command:
+    query = request.query
+    if query is None and not alone:
+        query = encode_query(request.params)
+    return Command(key=number, alias=f"p{number}", method=method, params=request.params, query=query)
 
 
 def _incomplete(method: str) -> BadResponseError:

@@ -212,11 +212,12 @@ class HttpClient:
         *,
         repeat_timeouts: bool,
     ) -> _Call:
-        methods = tuple(inner_methods) or (query.method,)
+        request = prepare(query, self._dialect, idempotency_key=key)
+        methods = tuple(inner_methods) or (request.query.method,)
         reads = all(map(is_plain_read, methods))
         if key is None and self._dialect.idempotency_key and not reads:
             key = str(uuid.uuid4())
-        request = prepare(query, self._dialect, idempotency_key=key)
+            request = attrs.evolve(request, idempotency_key=key)
         harmless = reads if idempotent is None else idempotent
         rule = RepeatRule(
             params=self._services.limits.get_params(),

@@ -16,6 +16,7 @@ from b24oauth.errors import ConfigurationError, InvalidCallParamsError, InvalidP
 from b24oauth.narrowing import is_mapping, is_sendable, is_sequence
 from b24oauth.protocol.dialects import Dialect, sends_telemetry
 from b24oauth.protocol.encoding import encode_json
+from b24oauth.protocol.methods import checked_method, known_method
 from b24oauth.result import AjaxQuery
 
 __all__ = ["PreparedRequest", "prepare"]
@@ -89,18 +90,22 @@ def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None =
     bearer = dialect.batch_auth == "bearer" and query.method == "batch"
     if idempotency_key is not None:
         _check_key(idempotency_key, dialect)
+    method = "<invalid name>"
     try:
-        if not f"{query.method}{query.request_id}".isascii():
-            _check_texts(query)
-        body = encode_json(query.params if bearer else _as_object(query.params))
+        if type(query.method) is str:
+            method = known_method(query.method)
+        else:
+            method = checked_method(query.method)
+            query = attrs.evolve(query, method=method)
+        if not f"{query.request_id}".isascii() and not is_sendable(query.request_id):
+            raise InvalidParamsError("request_id: must be Unicode text without lone surrogates")  # noqa: TRY301 - beside
+        body = encode_json(query.params if bearer else _as_object(query.params), method)
     except InvalidParamsError as error:
         refusal = InvalidCallParamsError(
             error.message,
             code=error.code,
             status=error.status,
-            request_info=RequestInfo(
-                method=_printable(query.method), params=query.params, request_id=_printable(query.request_id)
-            ),
+            request_info=RequestInfo(method=method, params=query.params, request_id=_printable(query.request_id)),
         )
     else:
         return PreparedRequest(
@@ -112,12 +117,6 @@ def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None =
             bearer=bearer,
         )
     raise refusal
-
-
-def _check_texts(query: AjaxQuery) -> None:
-    for name, value in (("method", query.method), ("request_id", query.request_id)):
-        if not is_sendable(value):
-            raise InvalidParamsError(f"{name}: must be Unicode text without lone surrogates")
 
 
 def _printable(text: object) -> str:

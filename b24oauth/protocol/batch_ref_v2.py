@@ -1,33 +1,135 @@
-"""References from one command of a v2 batch to the answer of an earlier one."""
+"""References from one command of a v2 batch to the response of an earlier one."""
 
 from __future__ import annotations
 
+import re
+from string import Formatter
+from typing import Final
+
+import attrs
+
 from b24oauth.errors import InvalidParamsError
 
-__all__ = ["BatchRefV2"]
+__all__ = ["BatchRefV2", "looks_like_reference"]
+
+# What a portal reads as a reference in a value of a batch command: one of these names, in any case, and everything up
+# to the next space, if there is a key in brackets in it. Encoded brackets count too: something may decode them twice.
+_READ: Final = re.compile(r"\$(?:result|next|total|time|error)[^ \t-\r]*", re.IGNORECASE)
+_WITH_KEY: Final = re.compile(r"\[|%5b", re.IGNORECASE)
+_UNREADABLE: Final = re.compile(r"[\[\] \t-\r]")
 
 
+def looks_like_reference(text: str) -> bool:
+    """True when a portal may fill a text in with the response of another command."""
+    return "$" in text and any(_WITH_KEY.search(found[0]) for found in _READ.finditer(text))
+
+
+@attrs.frozen(repr=False)
 class BatchRefV2:
-    """Builds `$result[…]` references.
+    """A value of a v2 batch command that the portal fills in with (part of) the response of an earlier command.
+
+    Made by `ref` and `format`. It is not text, so that no text of a user can be taken for one.
+
+    Attributes:
+        text: What is sent, when commands have the names by which the reference knows them.
 
     Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
     """
 
-    @staticmethod
-    def ref(command: str | int, *path: str | int) -> str:
-        """Stands for an earlier command's answer, or a part of it.
+    _parts: tuple[str | tuple[str, ...], ...]
+
+    @classmethod
+    def ref(cls, command: str | int, *path: str | int) -> BatchRefV2:
+        """Stands for an earlier command's response, or a part of it.
 
         Args:
             command: Name of the command, or its position in a list.
             path: Keys and positions that lead to the part, for example ``("items", 0, "id")``.
 
         Raises:
-            InvalidParamsError: A part is empty or holds a bracket, which the portal would read differently.
+            InvalidParamsError: A part is empty or holds a bracket or a space, which the portal would read differently.
         """
-        parts = [str(part) for part in (command, *path)]
-        if any(not part or "[" in part or "]" in part for part in parts):
-            raise InvalidParamsError(
-                "BatchRefV2.ref: names and keys must not be empty and must not hold brackets",
-                code="B24OAUTH_BATCH_REF_V2_INVALID_PATH",
+        parts = tuple(str(part) for part in (command, *path))
+        if any(not part or _UNREADABLE.search(part) for part in parts):
+            raise _refused(
+                "ref: names and keys must not be empty and must not hold brackets or spaces",
+                "B24OAUTH_BATCH_REF_V2_INVALID_PATH",
             )
-        return "$result" + "".join(f"[{part}]" for part in parts)
+        return cls((parts,))
+
+    @classmethod
+    def format(cls, template: str, *values: BatchRefV2 | str | int) -> BatchRefV2:
+        """Text around references, for example ``BatchRefV2.format("Copy of {}", BatchRefV2.ref("deal", "TITLE"))``.
+
+        Args:
+            template: Text with ``{}`` for each value, as for `str.format`; ``{{`` and ``}}`` stand for braces.
+            values: References, and text or numbers to be written as they are.
+
+        Raises:
+            InvalidParamsError: Fields and values do not fit together, the text looks like a reference itself, or
+                something but a space follows a reference: the portal reads a reference up to the next space.
+        """
+        parts: list[str | tuple[str, ...]] = []
+        left = list(values)
+        for literal, field, spec, conversion in _fields(template):
+            parts.append(literal)
+            if field is None:
+                continue
+            if field or spec or conversion or not left:
+                raise _refused("format: takes one value for each plain {} of the template")
+            value = left.pop(0)
+            parts += value._parts if isinstance(value, BatchRefV2) else (str(value),)  # noqa: SLF001 - of this class
+        if left:
+            raise _refused("format: takes one value for each plain {} of the template")
+        made = cls(tuple(part for part in parts if part))
+        expected = [_written(part) for part in made._parts if isinstance(part, tuple)]
+        if [found[0] for found in _READ.finditer(made.text) if _WITH_KEY.search(found[0])] != expected:
+            raise _refused(
+                "format: the portal reads a reference up to the next space, so leave a space or nothing behind each "
+                "reference, and write no text that looks like one"
+            )
+        return made
+
+    @property
+    def text(self) -> str:
+        """What is sent, when commands have the names by which the reference knows them."""
+        return "".join(part if isinstance(part, str) else _written(part) for part in self._parts)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """Names of the commands that it refers to, as often as it does."""
+        return tuple(part[0] for part in self._parts if isinstance(part, tuple))
+
+    def renamed(self, names: dict[str, str]) -> str:
+        """What is sent when commands have other names.
+
+        Args:
+            names: The names in the request, by those that the reference has.
+        """
+        written = [
+            part if isinstance(part, str) else _written((names.get(part[0], part[0]), *part[1:]))
+            for part in self._parts
+        ]
+        return "".join(written)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"<BatchRefV2 {self.text}>"
+
+
+def _written(path: tuple[str, ...]) -> str:
+    return "$result" + "".join(f"[{part}]" for part in path)
+
+
+def _fields(template: str) -> list[tuple[str, str | None, str | None, str | None]]:
+    try:
+        return list(Formatter().parse(template))
+    except (ValueError, TypeError):
+        pass
+    raise _refused("format: the template must be text with a {} for each value; write {{ and }} for braces")
+
+
+def _refused(message: str, code: str = "B24OAUTH_BATCH_REF_V2_INVALID_FORMAT") -> InvalidParamsError:
+    return InvalidParamsError(f"BatchRefV2.{message}", code=code)

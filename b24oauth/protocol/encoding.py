@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 from urllib.parse import quote
 
 from b24oauth.errors import InvalidParamsError
-from b24oauth.protocol.files import File
+from b24oauth.protocol.batch_ref_v2 import BatchRefV2
+from b24oauth.protocol.batch_ref_v3 import BatchRefV3
+from b24oauth.protocol.files import File, write_file
 
-__all__ = ["encode_json", "encode_query", "to_json"]
+__all__ = ["References", "encode_json", "encode_query", "places_in", "to_json", "write_query"]
 
+Reference: TypeAlias = BatchRefV2 | BatchRefV3
+References: TypeAlias = list[tuple[str, Reference]]
 _Container: TypeAlias = Mapping[object, object] | list[object] | tuple[object, ...]
-_Conversion: TypeAlias = Callable[[Any, str], object]
 
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 _LEAVES: Final = frozenset({str, int, bool, type(None)})
@@ -31,6 +34,23 @@ _MINUTE: Final = timedelta(minutes=1)
 _MISREAD_NAME: Final = re.compile(r"\0|\A(?:[ \[]|\Z)|\[[^\]]*\Z")
 _LEFT_OUT_WHEN_EMPTY: Final = frozenset({"filter", "select", "order"})
 _MISREAD_KEY: Final = re.compile(r"[\]\0]|\A[ \t-\r]?\Z")
+
+
+class _Walk(NamedTuple):
+    """One walk through parameters.
+
+    Attributes:
+        method: REST method that they are for; empty when it is not known.
+        references: Collects the references to other commands, each with its place; None where they mean nothing.
+        above: The containers around the present value.
+    """
+
+    method: str
+    references: References | None
+    above: set[int]
+
+
+_Conversion: TypeAlias = Callable[[Any, str, _Walk], object]
 
 
 def encode_query(params: Mapping[str, object]) -> str:
@@ -51,7 +71,18 @@ def encode_query(params: Mapping[str, object]) -> str:
 
     Source: https://dev.1c-bitrix.ru/rest_help/general/batch.php
     """
-    plain = to_json(params)
+    return write_query(to_json(params))
+
+
+def write_query(plain: object) -> str:
+    """Write plain values, as `to_json` gives them, as the query string of a batch command; see `encode_query`.
+
+    Args:
+        plain: Parameters of one command; a reference counts as text.
+
+    Raises:
+        InvalidParamsError: A value cannot be sent, or PHP would read its name otherwise; the message names its place.
+    """
     if not isinstance(plain, dict):
         raise InvalidParamsError("The parameters of a command must be a mapping of names to values")
     names = {
@@ -72,11 +103,12 @@ def encode_query(params: Mapping[str, object]) -> str:
     )
 
 
-def encode_json(body: object) -> bytes:
+def encode_json(body: object, method: str = "") -> bytes:
     """Write parameters as a JSON body.
 
     Args:
         body: Parameters by name, or a list of commands.
+        method: REST method that they are for, which decides in what form a file is written.
 
     Returns:
         UTF-8 text without spaces between the tokens.
@@ -84,7 +116,7 @@ def encode_json(body: object) -> bytes:
     Raises:
         InvalidParamsError: A value cannot be sent; the message names its place.
     """
-    plain = to_json(body)
+    plain = to_json(body, method)
     try:
         return _JSON.encode(plain).encode()
     except ValueError:
@@ -92,11 +124,14 @@ def encode_json(body: object) -> bytes:
     raise _unwritable(plain)
 
 
-def to_json(params: object) -> object:
+def to_json(params: object, method: str = "", *, references: References | None = None) -> object:
     """Turn parameters into plain values: dict, list, str, int, float, bool, None.
 
     Args:
         params: Parameters by name, or a list of commands.
+        method: REST method that they are for, which decides in what form a file is written.
+        references: Gets the references to other commands of a batch, each with its place; they stay as they are in the
+            copy. Without it they are refused.
 
     Returns:
         A copy; decimals and dates have become text, enumerations their values and sets sorted lists.
@@ -105,51 +140,52 @@ def to_json(params: object) -> object:
         InvalidParamsError: A value cannot be sent; the message names its place.
     """
     try:
-        return _plain(params, "", set())
+        return _plain(params, "", _Walk(method, references, set()))
     except RecursionError:
         pass
     # Outside the handler: the cause's traceback would carry the parameters along.
     raise InvalidParamsError("Parameters are nested too deeply to be sent; flatten them")
 
 
-def _plain(value: Any, place: str, above: set[int]) -> object:
+def _plain(value: Any, place: str, walk: _Walk) -> object:
     if type(value) in _LEAVES:
         return cast("object", value)
     if isinstance(value, (dict, list, tuple)):
-        return _plain_container(cast("_Container", value), place, above)
+        return _plain_container(cast("_Container", value), place, walk)
     for kind, convert in _CONVERSIONS:
         if isinstance(value, kind):
-            return _plain(convert(value, place), place, above)
-    if isinstance(value, float):
-        return _finite(value, place)
-    if isinstance(value, (str, int)):
-        return value
+            return _plain(convert(value, place, walk), place, walk)
+    if isinstance(value, (float, str, int)):
+        return _finite(value, place) if isinstance(value, float) else value
+    if isinstance(value, Reference):
+        return _reference(value, place, walk)
     if isinstance(value, Mapping):
-        return _plain_container(cast("_Container", value), place, above)
+        return _plain_container(cast("_Container", value), place, walk)
     raise _refused(place, f"a value of type {type(value).__name__} cannot be sent; convert it to text or a number")
 
 
-def _plain_container(value: _Container, place: str, above: set[int]) -> object:
+def _plain_container(value: _Container, place: str, walk: _Walk) -> object:
+    above = walk.above
     if id(value) in above:
         raise InvalidParamsError(f"Parameters contain circular references: {place} refers to what contains it")
     above.add(id(value))
     plain: object
     if isinstance(value, Mapping):
-        plain = _plain_object(value, place, above)
+        plain = _plain_object(value, place, walk)
     else:
         plain = [
-            item if type(item) in _LEAVES else _plain(item, f"{place}[{index}]", above)
+            item if type(item) in _LEAVES else _plain(item, f"{place}[{index}]", walk)
             for index, item in enumerate(value)
         ]
     above.discard(id(value))
     return plain
 
 
-def _plain_object(value: Mapping[object, object], place: str, above: set[int]) -> dict[str, object]:
+def _plain_object(value: Mapping[object, object], place: str, walk: _Walk) -> dict[str, object]:
     plain: dict[str, object] = {}
     for key, item in value.items():
         name = key if type(key) is str else _name(key, place)
-        plain[name] = item if type(item) in _LEAVES else _plain(item, _inside(place, name), above)
+        plain[name] = item if type(item) in _LEAVES else _plain(item, _inside(place, name), walk)
     if len(plain) != len(value):
         raise _refused(place, "two keys are written alike, such as 1 and '1'; one would hide the other")
     return plain
@@ -174,13 +210,20 @@ def _finite(value: float, place: str) -> float:
     raise _refused(place, "NaN and infinity cannot be sent; use None or leave the value out")
 
 
-def _decimal(value: Decimal, place: str) -> str:
+def _reference(value: Reference, place: str, walk: _Walk) -> object:
+    if walk.references is None:
+        raise _refused(place, "a reference to the response of another command only works inside of a batch")
+    walk.references.append((place, value))
+    return value
+
+
+def _decimal(value: Decimal, place: str, _walk: _Walk) -> str:
     if value.is_finite():
         return format(value, "f")
     raise _refused(place, "NaN and infinity cannot be sent; use None or leave the value out")
 
 
-def _moment(value: datetime, place: str) -> str:
+def _moment(value: datetime, place: str, _walk: _Walk) -> str:
     offset = value.utcoffset()
     if offset is None:
         raise _refused(place, "a datetime without a time zone is ambiguous; give it one (tzinfo=...)")
@@ -198,19 +241,19 @@ def _with_offset(value: datetime, zone: timezone, place: str) -> datetime:
     raise _refused(place, "a datetime so near to the first or last one needs an offset of whole minutes")
 
 
-def _date(value: date, _place: str) -> str:
+def _date(value: date, _place: str, _walk: _Walk) -> str:
     return value.isoformat()
 
 
-def _enum(value: Enum, _place: str) -> object:
+def _enum(value: Enum, _place: str, _walk: _Walk) -> object:
     return value.value
 
 
-def _file(value: File, _place: str) -> object:
-    return value.to_pair()
+def _file(value: File, place: str, walk: _Walk) -> object:
+    return write_file(value, walk.method, place)
 
 
-def _sorted(value: Iterable[Any], place: str) -> list[object]:
+def _sorted(value: Iterable[Any], place: str, _walk: _Walk) -> list[object]:
     try:
         return sorted(value, key=lambda item: item.value if isinstance(item, Enum) else item)
     except TypeError:
@@ -279,6 +322,29 @@ def _text(value: object) -> str:
     if isinstance(value, float):
         return float.__repr__(value)
     return cast("str", value)
+
+
+def places_in(
+    plain: object, is_sought: Callable[[str], bool], place: str = "", *, keys_only: bool = False
+) -> Iterator[str]:
+    """Places of the keys and texts that are sought in plain values, as `to_json` gives them.
+
+    Args:
+        plain: The values; references are passed over.
+        is_sought: Judges each key and each text.
+        place: Where the values stand themselves.
+        keys_only: Whether only keys are looked at.
+    """
+    if isinstance(plain, dict):
+        for name, item in cast("dict[str, object]", plain).items():
+            if is_sought(name):
+                yield _inside(place, "<key>")
+            yield from places_in(item, is_sought, _inside(place, name), keys_only=keys_only)
+    elif isinstance(plain, list):
+        for index, item in enumerate(cast("list[object]", plain)):
+            yield from places_in(item, is_sought, f"{place}[{index}]", keys_only=keys_only)
+    elif isinstance(plain, str) and not keys_only and is_sought(plain):
+        yield place
 
 
 def _misread_places(plain: object, place: str, misread: re.Pattern[str]) -> Iterator[str]:

@@ -6,12 +6,13 @@ import ipaddress
 import re
 from collections.abc import Collection
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from b24oauth.errors import UntrustedHostError
 
 __all__ = [
     "DEFAULT_OAUTH_HOSTS",
+    "file_address",
     "host_of",
     "oauth_token_url",
     "plain_domain",
@@ -26,6 +27,7 @@ DEFAULT_OAUTH_HOSTS: Final = frozenset({"oauth.bitrix.info", "oauth.bitrix24.inf
 _PLAIN_URL: Final = re.compile(
     r"https?://([A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[A-Za-z0-9._~\-/%]*)?", re.ASCII
 )
+_LEFT_ALONE: Final = "%/:=&?~#+!$,;'@()*[]|"
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _IPV4: Final = re.compile(r"[0-9]+(\.[0-9]+){3}", re.ASCII)
 
@@ -65,6 +67,40 @@ def rest_root(client_endpoint: str, trusted_hosts: Collection[str]) -> str:
     if parts.scheme != "https" and not (_is_loopback(parts) and _is_listed(parts, trusted_hosts)):
         raise _refusal(what, parts, "must be reached over https")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}/"
+
+
+def file_address(address: str, base: str, trusted_hosts: Collection[str]) -> str:
+    """The address of a file that may be downloaded, complete and percent-encoded.
+
+    Args:
+        address: As a response or a redirect names it; it may be relative.
+        base: What it is relative to.
+        trusted_hosts: As for `rest_root`; only consulted for plain http.
+
+    Raises:
+        UntrustedHostError: For user information, for what is no address, and for plain http to anything but a listed
+            loopback address.
+    """
+    what = "the address of the file"
+    parts = _split(_joined(base, address.strip()))
+    if parts is None or not parts.hostname or parts.scheme not in _DEFAULT_PORTS:
+        raise UntrustedHostError(f"{what} must be an https address with a host; nothing was sent", host="")
+    origin = f"{parts.scheme}://{parts.netloc.lower()}"
+    _parsed(origin, what)
+    if parts.scheme != "https" and not (_is_loopback(parts) and _is_listed(parts, trusted_hosts)):
+        raise _refusal(what, parts, "must be reached over https")
+    # What is encoded stays as it is: the addresses are signed.
+    path, query = quote(parts.path or "/", safe=_LEFT_ALONE), quote(parts.query, safe=_LEFT_ALONE)
+    return f"{origin}{path}?{query}" if query else origin + path
+
+
+def _joined(base: str, address: str) -> str:
+    try:
+        own = urlsplit(address)
+        # With a scheme and without a host it is no address, though `urljoin` makes one of it.
+        return "" if own.scheme and not own.netloc else urljoin(base, address)
+    except ValueError:
+        return ""
 
 
 def portal_origin(root: str) -> str:

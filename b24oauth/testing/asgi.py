@@ -55,8 +55,11 @@ async def _run_http(respond: Respond, scope: MutableMapping[str, Any], receive: 
     except (DroppedConnectionError, RefusedConnectionError):
         await _cut(scope, receive)
         return
-    if answer is not None:
-        await _send_answer(answer, send)
+    if answer is None:
+        return
+    await _send_answer(answer, send)
+    if answer.breaks_after is not None:
+        await _break_off(answer, scope, receive)
 
 
 async def _read_request(scope: MutableMapping[str, Any], receive: Receive) -> Request:
@@ -105,4 +108,13 @@ async def _send_answer(answer: Answer, send: Send) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
     headers.append((b"content-length", str(len(answer.body)).encode("ascii")))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+    broken = answer.breaks_after is not None
+    await send({"type": "http.response.body", "body": answer.body[: answer.breaks_after], "more_body": broken})
+
+
+async def _break_off(answer: Answer, scope: MutableMapping[str, Any], receive: Receive) -> None:
+    if not answer.stalls:
+        await _cut(scope, receive)
+        return
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -18,8 +18,9 @@ Execute = Callable[[Call], Reply]
 Timing = Callable[[str], dict[str, Any]]
 
 _MOST = 50
-_REFERENCE = re.compile(r"\$result((?:\[[^\]]*\])+)")
-_KEY = re.compile(r"\[([^\]]*)\]")
+# A name in any case and everything up to the next space; only with a key in brackets it is a reference.
+_REFERENCE = re.compile(r"\$(result|next|total|time|error)([^ \t-\r]*)", re.IGNORECASE)
+_KEY = re.compile(r"\[([^\]]+)\]")
 _FORBIDDEN = frozenset({"batch", "disk.folder.uploadfile", "disk.storage.uploadfile", "disk.file.download"})
 _V3_ARGUMENT = "BITRIX_REST_V3_EXCEPTION_VALIDATION_REQUESTVALIDATIONEXCEPTION"
 
@@ -31,6 +32,16 @@ class _V2Answer:
     totals: dict[str, Any] = attrs.field(factory=dict[str, Any])
     nexts: dict[str, Any] = attrs.field(factory=dict[str, Any])
     times: dict[str, Any] = attrs.field(factory=dict[str, Any])
+
+    def referable(self) -> dict[str, Any]:
+        """What the values of later commands can refer to."""
+        return {
+            "result": self.results,
+            "next": self.nexts,
+            "total": self.totals,
+            "time": self.times,
+            "error": self.errors,
+        }
 
     def as_php(self) -> dict[str, Any]:
         return {
@@ -61,7 +72,7 @@ def run_v2_batch(call: Call, execute: Execute, timing: Timing) -> Reply:
     for key, command in commands.items():
         method, _, query = command.partition("?")
         try:
-            _run_v2_command(key, _inner(call, method, query, answer.results), execute, answer)
+            _run_v2_command(key, _inner(call, method, query, answer.referable()), execute, answer)
         except RestError as error:
             answer.errors[key] = {"error": error.code, "error_description": error.text}
             if halt:
@@ -81,8 +92,8 @@ def _commands(cmd: Any) -> dict[str, str]:
     return commands
 
 
-def _inner(call: Call, method: str, query: str, results: Mapping[str, Any]) -> Call:
-    params = {name: _resolved(value, results) for name, value in parse_query(query).items()}
+def _inner(call: Call, method: str, query: str, referable: Mapping[str, Any]) -> Call:
+    params = {name: _resolved(value, referable) for name, value in parse_query(query).items()}
     return attrs.evolve(call, method=_allowed(method.lower()), params=params, positional=False)
 
 
@@ -101,16 +112,25 @@ def _allowed(method: str) -> str:
     return method
 
 
-def _resolved(value: Any, results: Mapping[str, Any]) -> Any:
+def _resolved(value: Any, referable: Mapping[str, Any]) -> Any:
     if is_mapping(value):
-        return {name: _resolved(child, results) for name, child in value.items()}
+        return {name: _resolved(child, referable) for name, child in value.items()}
     if is_list(value):
-        return [_resolved(child, results) for child in value]
-    if not isinstance(value, str) or "$result" not in value:
+        return [_resolved(child, referable) for child in value]
+    if not isinstance(value, str) or "$" not in value:
         return value
-    if match := _REFERENCE.fullmatch(value):
-        return _followed(results, _KEY.findall(match.group(1)))
-    return _REFERENCE.sub(lambda found: str(_followed(results, _KEY.findall(found.group(1)))), value)
+    resolved = value
+    for found in _REFERENCE.finditer(value):
+        path = _KEY.findall(found[2])
+        if not path:
+            continue
+        referred = _followed(referable.get(found[1]), path)
+        if found[0] == value:
+            return referred
+        # Inside of a text only text and numbers are filled in. What follows up to the next space is lost.
+        if isinstance(referred, (str, int, float)) and referred != "":
+            resolved = resolved.replace(found[0], str(referred))
+    return resolved
 
 
 def _followed(value: Any, path: list[str]) -> Any:
@@ -148,10 +168,9 @@ def run_v3_batch(call: Call, commands: Any, execute: Execute) -> Reply:
         raise RestError("ERROR_BATCH_LENGTH_EXCEEDED", "Max batch length exceeded")
     named: dict[str, Any] = {}
     results: list[Any] = []
-    for command in commands:
+    for number, command in enumerate(commands):
         results.append(execute(_v3_command(call, command, named)).result)
-        if alias := as_mapping(command).get("as"):
-            named[str(alias)] = results[-1]
+        named[str(as_mapping(command).get("as") or number)] = results[-1]
     return Reply(result=results)
 
 
@@ -179,6 +198,8 @@ def _dereferenced(value: Any, named: Mapping[str, Any]) -> Any:
 def _one(named: Mapping[str, Any], path: str) -> Any:
     alias, _, rest = path.partition(".")
     found = named.get(alias)
+    if not rest and alias in named:
+        return found
     # Both `task.item.id` and `task.id` lead to the id of the item.
     for inner in (found, as_mapping(found).get("item")):
         value = _followed(inner, rest.split("."))

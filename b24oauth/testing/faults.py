@@ -16,6 +16,7 @@ from b24oauth.testing.messages import Answer, DroppedConnectionError, RefusedCon
 __all__ = [
     "Fault",
     "Faults",
+    "break_off",
     "drop_after",
     "drop_before",
     "empty",
@@ -119,6 +120,20 @@ def truncated_json() -> Fault:
 def empty() -> Fault:
     """The request is processed; the answer has no body."""
     return _rewritten(lambda _: b"")
+
+
+def break_off(after: int, *, stall: bool = False) -> Fault:
+    """The request is processed; the connection is cut in the middle of the answer's body.
+
+    Args:
+        after: Bytes of the body that arrive.
+        stall: Leave the connection open instead, and send nothing more.
+    """
+
+    async def fault(process: Process) -> Answer:
+        return attrs.evolve(await process(), breaks_after=after, stalls=stall)
+
+    return fault
 
 
 def garbage(body: bytes = b"\x80\x00\xff not json \xfe") -> Fault:

@@ -61,11 +61,15 @@ class Answer:
         status: HTTP status code.
         body: The whole body.
         headers: Names and values, `Content-Length` not included.
+        breaks_after: Bytes of the body after which nothing more comes; None: the whole body comes.
+        stalls: Whether the connection stays open when the body breaks off; it is cut otherwise.
     """
 
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = JSON_HEADERS
+    breaks_after: int | None = None
+    stalls: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -78,6 +82,7 @@ class Call:
         params: The parameters in the order they were sent, without the token.
         user_id: The user whose token it was.
         positional: Whether the query string could have shifted positional parameters.
+        auth: The access token, when it came among the parameters and not in a header.
     """
 
     method: str
@@ -85,6 +90,7 @@ class Call:
     params: dict[str, Any]
     user_id: int
     positional: bool = False
+    auth: str = attrs.field(default="", repr=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from b24oauth.testing.data import ENTITIES, Entity, camel, modern, upper
+from b24oauth.testing.files import FileStore, Form, disk_methods
 from b24oauth.testing.lists import PAGE, aggregate, legacy_list, modern_list, tail, v2_list
 from b24oauth.testing.messages import Call, Handler, Reply, RestError, Version
 from b24oauth.testing.shapes import as_mapping, is_mapping
@@ -74,6 +75,8 @@ class Facts:
         member_id: The portal's identifier.
         scope: What the application may do.
         page_caps: Rows of a v3 page at most, by method.
+        files: The stored files.
+        file_fields: Names of the file fields by table, each with whether it holds several files.
     """
 
     now: Callable[[], float]
@@ -81,6 +84,8 @@ class Facts:
     member_id: str
     scope: str
     page_caps: Mapping[str, int]
+    files: FileStore
+    file_fields: Mapping[str, Mapping[str, bool]]
 
 
 def standard_methods(tables: Mapping[str, Table], facts: Facts) -> Methods:
@@ -90,8 +95,9 @@ def standard_methods(tables: Mapping[str, Table], facts: Facts) -> Methods:
     methods |= _both("server.time", lambda _: Reply(result=_server_time(facts)))
     methods |= _both("app.info", lambda _: Reply(result=_app_info(facts)))
     methods |= _v2(_people(tables))
-    methods |= _v2(_crm(tables))
+    methods |= _v2(_crm(tables, facts))
     methods |= _v2(_tasks(tables))
+    methods |= _v2(disk_methods(facts.files))
     for name in ("tasks.task", "crm.deal", "main.eventlog"):
         methods |= _modern(name, tables[name], facts)
     methods |= _v3({"rest.documentation.openapi": lambda _: _openapi(methods)})
@@ -119,10 +125,11 @@ def _people(tables: Mapping[str, Table]) -> dict[str, Handler]:
     }
 
 
-def _crm(tables: Mapping[str, Table]) -> dict[str, Handler]:
-    handlers = _classic("crm.deal", tables["crm.deal"], None, _OF_CRM)
-    handlers |= _classic("crm.contact", tables["crm.contact"], None, _OF_CRM)
-    handlers |= _classic("crm.item", tables["crm.item"], "item", _OF_ITEMS)
+def _crm(tables: Mapping[str, Table], facts: Facts) -> dict[str, Handler]:
+    deals, contacts = _FileFields(facts, "crm.deal", "file data"), _FileFields(facts, "crm.contact", "file data")
+    handlers = _classic("crm.deal", tables["crm.deal"], None, _OF_CRM, deals)
+    handlers |= _classic("crm.contact", tables["crm.contact"], None, _OF_CRM, contacts)
+    handlers |= _classic("crm.item", tables["crm.item"], "item", _OF_ITEMS, _FileFields(facts, "crm.item", "pair"))
     handlers["crm.type.list"] = _listing("crm.type", tables["crm.type"], "types")
     return handlers
 
@@ -138,33 +145,71 @@ def _listing(name: str, table: Table, wrap: str | None) -> Handler:
     return lambda call: v2_list(table, ENTITIES[name], call.params, wrap=wrap)
 
 
-def _classic(name: str, table: Table, wrap: str | None, refusals: _Refusals) -> dict[str, Handler]:
+class _FileFields:
+    """The file fields of one table.
+
+    Args:
+        facts: Know the files, and which fields are file fields.
+        table: The table's name.
+        form: How its methods take files.
+    """
+
+    def __init__(self, facts: Facts, table: str, form: Form) -> None:
+        self._files = facts.files
+        self._multiple = facts.file_fields.get(table, {})
+        self._form: Form = form
+
+    def written(self, fields: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+        """Fields as they are stored: files by their identifiers, none where the form is wrong."""
+        for name, multiple in self._multiple.items():
+            if name in fields:
+                held = before.get(name)
+                fields[name] = self._files.written(fields[name], self._form, multiple=multiple, before=held)
+        return fields
+
+    def shown(self, row: dict[str, Any], call: Call) -> dict[str, Any]:
+        """A row as one method answers it."""
+        held = {name: row.get(name, [] if multiple else None) for name, multiple in self._multiple.items()}
+        return row | {name: self._files.shown(value, self._form, call) for name, value in held.items()}
+
+
+def _classic(
+    name: str, table: Table, wrap: str | None, refusals: _Refusals, files: _FileFields | None = None
+) -> dict[str, Handler]:
     """get, list, add, update and delete of v2; `wrap` is the key around one row, plural around many."""
     entity = ENTITIES[name]
 
-    def one(row_id: int) -> Any:
+    def stored(row_id: int) -> dict[str, Any]:
         row = table.get(row_id)
         if row is None:
             raise RestError(*refusals.not_found)
+        return row
+
+    def one(row_id: int, call: Call) -> Any:
+        row = stored(row_id)
+        row = row if files is None else files.shown(row, call)
         return {wrap: row} if wrap else row
 
+    def written(call: Call, before: Mapping[str, Any]) -> dict[str, Any]:
+        fields = _fields(call, entity, refusals)
+        return fields if files is None else files.written(fields, before)
+
     def add(call: Call) -> Reply:
-        row_id = table.add(_fields(call, entity, refusals))
-        return Reply(result=one(row_id) if wrap else row_id)
+        row_id = table.add(written(call, {}))
+        return Reply(result=one(row_id, call) if wrap else row_id)
 
     def update(call: Call) -> Reply:
         row_id = _id(call, refusals)
-        one(row_id)
-        table.update(row_id, _fields(call, entity, refusals))
-        return Reply(result=one(row_id) if wrap else True)
+        table.update(row_id, written(call, stored(row_id)))
+        return Reply(result=one(row_id, call) if wrap else True)
 
     def delete(call: Call) -> Reply:
-        one(row_id := _id(call, refusals))
+        stored(row_id := _id(call, refusals))
         table.delete(row_id)
         return Reply(result=[] if wrap else True)
 
     return {
-        f"{name}.get": lambda call: Reply(result=one(_id(call, refusals))),
+        f"{name}.get": lambda call: Reply(result=one(_id(call, refusals), call)),
         f"{name}.list": _listing(name, table, wrap and f"{wrap}s"),
         f"{name}.add": add,
         f"{name}.update": update,

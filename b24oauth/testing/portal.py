@@ -16,7 +16,9 @@ from b24oauth.testing.asgi import run_asgi
 from b24oauth.testing.bucket import LeakyBucket, OperatingBudget
 from b24oauth.testing.clock import Clock, as_clock
 from b24oauth.testing.data import make_tables
+from b24oauth.testing.downloads import Downloads
 from b24oauth.testing.faults import Fault, Faults
+from b24oauth.testing.files import FILE_FIELDS, FileStore
 from b24oauth.testing.list_shapes import ListShape
 from b24oauth.testing.messages import (
     Answer,
@@ -80,6 +82,11 @@ class FakePortal:
         scope: What the application may do.
         application_token: Proof that an event comes from this portal.
         redirect_uri: Where the application takes authorization codes.
+        file_fields: Names of file fields by table (``{"crm.deal": {"UF_CRM_FILE": False}}``), each with whether it
+            holds several files; a file that is written in a form that the method does not take is not stored.
+        download_ranges: Whether parts of files can be downloaded.
+        one_use_downloads: Whether the address of a file is good once.
+        storage_origin: Where downloads are redirected to; None: the portal serves files itself.
         record: Whether `requests` is kept, or how many of the last ones.
         dumps: Writes the JSON text of REST answers; a faster one than the standard library's for loads of rows.
 
@@ -107,6 +114,10 @@ class FakePortal:
     scope: str = "crm,task,user_brief,department"
     application_token: str = attrs.field(default="fake-portals-application-token", repr=False)
     redirect_uri: str = "https://application.example/oauth"
+    file_fields: Mapping[str, Mapping[str, bool]] = FILE_FIELDS
+    download_ranges: bool = True
+    one_use_downloads: bool = False
+    storage_origin: str | None = None
     record: bool | int = True
     dumps: Callable[[object], bytes] = dumps
     _addresses: Addresses = attrs.field(init=False)
@@ -114,6 +125,8 @@ class FakePortal:
     _tables: dict[str, Table] = attrs.field(init=False)
     _rest: RestServer = attrs.field(init=False)
     _oauth: OAuthServer = attrs.field(init=False)
+    _files: FileStore = attrs.field(init=False)
+    _downloads: Downloads = attrs.field(init=False)
     _faults: Faults = attrs.field(init=False, factory=Faults)
     _records: deque[RequestRecord] = attrs.field(init=False)
 
@@ -122,17 +135,29 @@ class FakePortal:
         self._addresses = Addresses(portal=self._origin.rstrip("/"), oauth=self._oauth_origin.rstrip("/"))
         self._tokens = TokenBook(now=now, lifetime=self.token_lifetime, single_use=self.single_use)
         self._tables = make_tables(self.sizes)
+        self._files = FileStore(now=now, origin=lambda: self._addresses.portal)
         facts = Facts(
             now=now,
             is_admin=self.is_admin,
             member_id=self.member_id,
             scope=self.scope,
             page_caps=self.page_caps,
+            files=self._files,
+            file_fields=self.file_fields,
+        )
+        bucket = LeakyBucket(burst=self.burst, drain=self.drain, now=now)
+        self._downloads = Downloads(
+            files=self._files,
+            tokens=self._tokens,
+            bucket=bucket,
+            ranges=self.download_ranges,
+            one_use=self.one_use_downloads,
+            storage_origin=self.storage_origin,
         )
         self._rest = RestServer(
             now=now,
             tokens=self._tokens,
-            bucket=LeakyBucket(burst=self.burst, drain=self.drain, now=now),
+            bucket=bucket,
             operating=OperatingBudget(costs=self.operating, limit=self.operating_limit, now=now),
             methods=standard_methods(self._tables, facts),
             tables=self._tables,
@@ -228,6 +253,11 @@ class FakePortal:
         if ids is not None:
             self._tables[table].replace(ids)
         return self._tables[table]
+
+    @property
+    def files(self) -> FileStore:
+        """The portal's files: ``portal.files.add("a.txt", b"...")`` stores one, `get` finds one by its identifier."""
+        return self._files
 
     def method(self, name: str, handler: Callable[[dict[str, Any]], Any]) -> None:
         """Adds a method of your own to both versions, or replaces a built-in one.
@@ -367,6 +397,9 @@ class FakePortal:
             return self._oauth.token(exchange)
         if exchange.request.headers.get("host") in self._addresses.former:
             return self._moved(exchange.request)
+        download = self._downloads.answer(exchange)
+        if download is not None:
+            return download
         if exchange.method == AUTHORIZE:
             return self._oauth.authorize(exchange)
         if exchange.version == "oauth":

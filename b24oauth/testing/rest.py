@@ -79,6 +79,7 @@ class RestServer:
                 params=dict(as_mapping(params)),
                 user_id=session.user_id,
                 positional=bool(exchange.request.query),
+                auth="" if "authorization" in exchange.request.headers else token or "",
             )
             return self._replayed(exchange, call) or self._run(exchange, call)
         except RestError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import httpx
@@ -44,7 +44,29 @@ class PortalTransport(httpx.AsyncBaseTransport):
             raise httpx.ReadError("the fake portal cut the connection", request=request) from None
         except RefusedConnectionError:
             raise httpx.ConnectError("the fake portal refused the connection", request=request) from None
-        return httpx.Response(answer.status, headers=list(answer.headers), content=answer.body)
+        if answer.breaks_after is None:
+            return httpx.Response(answer.status, headers=list(answer.headers), content=answer.body)
+        headers = [*answer.headers, ("content-length", str(len(answer.body)))]
+        return httpx.Response(answer.status, headers=headers, stream=_Broken(answer, _read_timeout(request)))
+
+
+class _Broken(httpx.AsyncByteStream):
+    """A body that breaks off."""
+
+    def __init__(self, answer: Answer, patience: float | None) -> None:
+        self._answer = answer
+        self._patience = patience
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._answer.breaks_after:
+            yield self._answer.body[: self._answer.breaks_after]
+        if self._answer.stalls:
+            try:
+                async with asyncio.timeout(self._patience):
+                    await asyncio.get_running_loop().create_future()
+            except TimeoutError:
+                raise httpx.ReadTimeout("the fake portal sends nothing more") from None
+        raise httpx.ReadError("the fake portal cut the connection")
 
 
 def _as_request(request: httpx.Request, body: bytes) -> Request:

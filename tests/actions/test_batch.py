@@ -14,6 +14,7 @@ from b24oauth import (
     AjaxResult,
     AmbiguousResultError,
     B24OAuth,
+    BatchRefV2,
     BatchRefV3,
     IncompleteBatchError,
     InvalidDataError,
@@ -152,7 +153,7 @@ async def test_commands_of_one_batch_can_refer_to_each_other() -> None:
         v2 = await b24.actions.v2.batch.make(
             {
                 "first": ("crm.deal.list", {"order": {"ID": "ASC"}}),
-                "again": ("crm.deal.get", {"id": "$result[first][3][ID]"}),
+                "again": ("crm.deal.get", {"id": BatchRefV2.ref("first", 3, "ID")}),
             }
         )
         v3 = await b24.actions.v3.batch.make(

@@ -6,7 +6,7 @@
 It knows no single recording. Where the library follows a better rule than the reference by default, the adapter asks
 for the recorded one, as a user would: repeats after a lost answer of a write (`retry_on_network_error=True`), one try
 for a renewal (`refresh_attempts=1`), lists by identifier with a page a request (`paging="keyset"`,
-`pages_per_request=1`); and since the reference does not
+`pages_per_request=1`), references that are plain text (`allow_text_references=True`); and since the reference does not
 remember that a pair was refused for good, it hands the pair anew before each step.
 """
 
@@ -548,8 +548,8 @@ async def _read(made: AsyncIterator[Any], stop_after: int | None) -> Stream:
 def _recorded_rules(path: list[str]) -> dict[str, Any]:
     """What a user asks for to get the reference's traffic."""
     rules: dict[str, dict[str, Any]] = {
-        "batch": {"repeat_refused": False},
-        "batch_by_chunk": {"repeat_refused": False, "concurrency": 1},
+        "batch": {"repeat_refused": False, "allow_text_references": True},
+        "batch_by_chunk": {"repeat_refused": False, "allow_text_references": True, "concurrency": 1},
         "call_list": {"pages_per_request": 1, "paging": "keyset"},
         "fetch_list": {"pages_per_request": 1, "paging": "keyset"},
     }

@@ -103,6 +103,15 @@ def test_the_first_program_of_the_readme_shows_a_deal(portal: FakePortal, capsys
     assert capsys.readouterr().out == "Deal 1\n"
 
 
+def test_the_portal_stores_the_files_that_the_readme_sends(portal: FakePortal, tmp_path: Path) -> None:
+    test_the_snippets_of_a_page_run(ROOT / "README.md", portal, tmp_path)
+    deal = portal.rows("crm.deal").get(1)
+    assert deal is not None
+    stored = portal.files.get(deal["UF_CRM_FILE"])
+    assert stored is not None
+    assert (tmp_path / "note.txt").read_bytes() == (tmp_path / "copy.txt").read_bytes() == stored.content
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_names_only_errors_and_files_that_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

@@ -170,8 +170,15 @@ def test_positional_task_methods_get_no_query_and_tasks_methods_do() -> None:
     assert "?bx24_request_id=" in prepared("tasks.task.list").url(ROOT)
 
 
-def test_a_method_cannot_leave_its_place_in_the_address() -> None:
-    assert prepared("../x?auth=1").url(ROOT).startswith(f"{ROOT}..%2Fx%3Fauth%3D1?")
+@pytest.mark.parametrize("version", ApiVersion)
+@pytest.mark.parametrize("method", ["../x", "..", ".", "x.get?auth=S3CR3T", "x/y", "", None, 5, ["x.get"]])
+def test_a_method_cannot_leave_its_place_in_the_address(method: Any, version: ApiVersion) -> None:
+    with pytest.raises(InvalidCallParamsError, match="method: ") as caught:
+        prepared(method, version=version)
+    assert PLANTED not in str(caught.value)
+    assert caught.value.__context__ is None
+    assert caught.value.request_info is not None
+    assert caught.value.request_info.request_id == "request-1"
 
 
 # --- idempotency keys -------------------------------------------------------------------------------------------------

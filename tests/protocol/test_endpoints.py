@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from b24oauth import DEFAULT_OAUTH_HOSTS, UntrustedHostError
-from b24oauth.protocol.endpoints import host_of, oauth_token_url, plain_domain, portal_origin, rest_root
+from b24oauth.protocol.endpoints import file_address, host_of, oauth_token_url, plain_domain, portal_origin, rest_root
 
 NOBODY: frozenset[str] = frozenset()
 
@@ -305,3 +305,51 @@ def test_a_domain_is_shown_without_scheme_and_default_port(domain: str, plain: s
 )
 def test_the_host_of_an_address_is_compared_in_lower_case(url: str, host: str) -> None:
     assert host_of(url) == host
+
+
+BASE = "https://portal.example/rest/"
+
+
+@pytest.mark.parametrize(
+    ("address", "complete"),
+    [
+        ("https://cdn.example/a.png?x=1", "https://cdn.example/a.png?x=1"),
+        ("https://CDN.example/a%2Fb?t=a%2Fb|c=&d", "https://cdn.example/a%2Fb?t=a%2Fb|c=&d"),
+        ("/rest/download.json?auth=1", "https://portal.example/rest/download.json?auth=1"),
+        ("download.json?auth=1", "https://portal.example/rest/download.json?auth=1"),
+        ("//other.example/a", "https://other.example/a"),
+        ("https://cdn.example", "https://cdn.example/"),
+        ("https://cdn.example/a b.pdf?n=\u00e9#part", "https://cdn.example/a%20b.pdf?n=%C3%A9"),
+        ("  https://cdn.example/a\n", "https://cdn.example/a"),
+    ],
+)
+def test_the_address_of_a_file_is_completed_and_keeps_what_is_encoded(address: str, complete: str) -> None:
+    assert file_address(address, BASE, ()) == complete
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://cdn.example/a",
+        "https://user@cdn.example/a",
+        "https://cdn.example\\@evil.example/a",
+        "ftp://cdn.example/a",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "https:a",
+        "https://",
+        "https://[::1/a",
+        "https://-..-/a",
+        "https://cdn\u2024example/a",
+    ],
+)
+def test_t11_the_address_of_a_file_must_be_plain_https(address: str) -> None:
+    with pytest.raises(UntrustedHostError) as caught:
+        file_address(address, BASE, ())
+    assert "user" not in str(caught.value).replace("user information", "")
+
+
+def test_the_address_of_a_file_may_be_a_listed_loopback_address() -> None:
+    assert file_address("http://127.0.0.1:8000/a", BASE, ["127.0.0.1:8000"]) == "http://127.0.0.1:8000/a"
+    with pytest.raises(UntrustedHostError, match="https"):
+        file_address("http://127.0.0.1:8001/a", BASE, ["127.0.0.1:8000"])

@@ -1,3 +1,5 @@
+from urllib.parse import quote
+
 import pytest
 
 from b24oauth.testing import FakePortal, VirtualClock
@@ -46,15 +48,24 @@ async def test_references_follow_earlier_results(caller):
     assert [rows[0]["ID"] for rows in answer["result"].values()] == ["1", "51", "101"]
 
 
-async def test_references_inside_a_text_and_into_wrapped_rows(caller):
-    answer = await caller.batch(
-        [
-            "tasks.task.list?order[ID]=DESC",
-            "crm.deal.add?fields[TITLE]=Task+$result[0][tasks][0][id]!",
-            "crm.deal.get?id=$result[1]",
-        ]
-    )
-    assert answer["result"][2]["TITLE"] == "Task 120!"
+@pytest.mark.parametrize(
+    ("written", "title"),
+    [
+        ("Task $result[0][tasks][0][id]", "Task 120"),
+        ("$result[0][tasks][0][id] is a task", "120 is a task"),
+        ("Task $result[0][tasks][0][id]! really", "Task 120 really"),
+        ("$total[0] tasks", "120 tasks"),
+        ("$result.anything[0][tasks][0][id] is read too", "120 is read too"),
+        ("Of 5 $result[0][tasks] rows", "Of 5 $result[0][tasks] rows"),
+        ("$result[nothing][id] is left", "$result[nothing][id] is left"),
+        ("$RESULT[0][tasks][0][id] is left", "$RESULT[0][tasks][0][id] is left"),
+        ("$result is a word, and $5[net] a price", "$result is a word, and $5[net] a price"),
+    ],
+)
+async def test_a_reference_inside_a_text_is_read_up_to_the_next_space(caller, written, title):
+    add = f"crm.deal.add?fields[TITLE]={quote(written)}"
+    answer = await caller.batch(["tasks.task.list?order[ID]=DESC", add, "crm.deal.get?id=$result[1]"])
+    assert answer["result"][2]["TITLE"] == title
 
 
 async def test_a_missing_reference_is_an_empty_string_and_so_selects_from_the_start(caller):
@@ -100,11 +111,12 @@ async def test_v3_references_an_item_and_all_items(caller):
         {"method": "tasks.task.list", "query": {"pagination": {"limit": 3}}, "as": "tasks"},
         {"method": "tasks.task.get", "query": {"id": {"$ref": "tasks.items.1.id"}}, "as": "one"},
         {"method": "tasks.task.get", "query": {"id": {"$ref": "one.id"}}},
+        {"method": "tasks.task.get", "query": {"id": {"$ref": "2.item.id"}}},
         {"method": "crm.deal.list", "query": {"filter": [["id", "in", {"$refArray": "tasks.id"}]]}},
     ]
     results = (await caller.v3("batch", commands)).json()["result"]
-    assert (results[1]["item"]["id"], results[2]["item"]["id"]) == (2, 2)
-    assert [row["id"] for row in results[3]["items"]] == [1, 2, 3]
+    assert [result["item"]["id"] for result in results[1:4]] == [2, 2, 2]
+    assert [row["id"] for row in results[4]["items"]] == [1, 2, 3]
 
 
 async def test_v3_is_all_or_nothing(caller, portal):

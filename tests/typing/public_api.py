@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from io import BytesIO
+from pathlib import Path
 from typing import Any, TypedDict, assert_type
 
 import attrs
@@ -12,6 +14,10 @@ from b24oauth import (
     AuthData,
     B24OAuth,
     B24OAuthParams,
+    BatchRefV2,
+    BatchRefV3,
+    Download,
+    File,
     HandlerRefreshAuth,
     PayloadTime,
     RefreshedAuth,
@@ -34,6 +40,20 @@ async def calls(b24: B24OAuth) -> None:
     assert_type(await b24.tools.ping.make(), float)
     assert_type(b24.auth.get_auth_data(), AuthData | None)
     assert_type(await b24.auth.get_access_token(), str)
+
+
+async def files_and_references(b24: B24OAuth) -> None:
+    assert_type(await b24.download(1, "report.pdf", timeout=60), Download)
+    assert_type(await b24.download("https://portal.example/x", to=BytesIO(), max_bytes=None), Download)
+    assert_type((await b24.download(1, Path("a"), on_progress=lambda done, total: (done, total))).name, str | None)
+    reference = BatchRefV2.ref("deal", "ID")
+    assert_type(BatchRefV2.format("Copy of {}", reference), BatchRefV2)
+    assert_type(BatchRefV3.ref("task.item.id"), BatchRefV3)
+    await b24.actions.v2.batch.make([("crm.deal.get", {"id": reference})], allow_text_references=True)
+    file = File.from_bytes("a.txt", b"a")
+    assert_type(file.as_pair(), list[str])
+    assert_type(file.as_file_data(), dict[str, list[str]])
+    assert_type(file.as_base64(), str)
 
 
 @attrs.frozen

@@ -224,13 +224,12 @@ def _name(key: object) -> str:
 
 
 def _checked_method(key: str | int, method: object) -> str:
-    if not isinstance(method, str) or not method:
-        raise refused(f"Command {key}: its method must be a name like 'crm.deal.get'", _ROW_FAIL)
     try:
         return checked_method(method)
     except InvalidCallParamsError as error:
         found = error
-    raise refused(f"Command {key}: {found.message}", found.code)
+    named = isinstance(method, str) and method
+    raise refused(f"Command {key}: {found.message}", found.code if named else _ROW_FAIL)
 
 
 def _check_aliases(aliases: Sequence[str | None], version: ApiVersion) -> None:

@@ -22,9 +22,10 @@ from b24oauth.http.services import Services
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.params import RestrictionParams
 from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
-from b24oauth.oauth.keeper import CallbackRefreshAuth, TokenKeeper
+from b24oauth.oauth.keeper import TokenKeeper
 from b24oauth.oauth.manager import AuthOAuthManager
 from b24oauth.oauth.renewal import CustomRefreshAuth, Renewer
+from b24oauth.oauth.settling import CallbackRefreshAuth
 from b24oauth.oauth.stores import TokenStore
 from b24oauth.observing import Log, LoggerLike
 from b24oauth.protocol.dialects import DIALECTS
@@ -56,6 +57,7 @@ class B24OAuth:
         token_store: Where token pairs outlive the process.
         logger: Anything like a `logging.Logger`; by default the one named "b24oauth".
         timeout: How long to wait for a connection, and for each part of an answer, seconds.
+        close_timeout: How long `aclose` waits for a token pair that is being renewed or saved, seconds.
         trusted_oauth_hosts: OAuth servers that may see the client secret, each "host" or "host:port". Loopback
             addresses listed here may be reached over plain http, as OAuth server and as portal.
         refresh_http_method: "GET" sends the client secret and the refresh token in the address, where proxies, servers
@@ -83,6 +85,7 @@ class B24OAuth:
         token_store: TokenStore | None = None,
         logger: LoggerLike | None = None,
         timeout: float = 30.0,
+        close_timeout: float = 10.0,
         trusted_oauth_hosts: Collection[str] = DEFAULT_OAUTH_HOSTS,
         refresh_http_method: Literal["POST", "GET"] = "POST",
         refresh_attempts: int = 3,
@@ -91,6 +94,11 @@ class B24OAuth:
         _check(auth_options, oauth_secret, trusted_oauth_hosts, refresh_http_method)
         _check_parts(restriction_params, restriction_manager)
         _check_connections(http_client, transport, max_concurrency)
+        if token_store is not None and not auth_options.member_id:
+            raise ConfigurationError(
+                "member_id: a token_store keeps pairs by it, so auth_options must name it; every response of the "
+                "OAuth server and every event does"
+            )
         trusted = frozenset(trusted_oauth_hosts)
         oauth_token_url(auth_options.server_endpoint, trusted)
         rest_root(auth_options.client_endpoint, trusted)
@@ -120,6 +128,7 @@ class B24OAuth:
         self._actions = ActionsManager(self._http[ApiVersion.V2], self._http[ApiVersion.V3])
         self._tools = ToolsManager(self._http[ApiVersion.V2])
         self._downloader = Downloader(self._http[ApiVersion.V2], services)
+        self._close_timeout = close_timeout
         self._entered = False
         if sys.platform == "emscripten":
             self._log.warning(
@@ -322,7 +331,7 @@ class B24OAuth:
         # Before anything is closed: the renewal that asks goes on, and so does the call it is for.
         self._keeper.check_outside()
         try:
-            await self._keeper.aclose()
+            await self._keeper.aclose(timeout=self._close_timeout)
         finally:
             # Connections are closed even when the task that closes is being cancelled.
             with anyio.CancelScope(shield=True):

@@ -216,7 +216,8 @@ class Downloader:
             error = failed.error
             if failed.refused and not job.renewed:
                 job.renewed, url = True, ""
-                await self._services.keeper.get(refused=failed.refused)
+                if await self._services.keeper.after_refusal(failed.refused, accepted=False) is None:
+                    raise error
             elif token is not None and not is_fresh and 400 <= error.status < 429:
                 url = ""  # it was good once only, or has expired; the drive gives another one
             else:

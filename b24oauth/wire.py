@@ -99,6 +99,7 @@ class Wire:
         self._timeout = httpx.Timeout(timeout)
         self._clients = Clients(client, transport, timeout=self._timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.entered_at: float | None = None
         self._closed = False
         # An application may hold thousands of clients: an empty map and a shared set are the smallest.
         self._under_way: dict[asyncio.Task[Any] | None, None] = {}
@@ -117,7 +118,7 @@ class Wire:
             raise ClientStateError("This client is closed: make a new one", code="B24OAUTH_CLIENT_CLOSED")
         loop = asyncio.get_running_loop()
         if self._loop is None:
-            self._loop = loop
+            self._loop, self.entered_at = loop, loop.time()
         elif self._loop is not loop:
             raise ClientStateError(
                 "This client belongs to another event loop: make one for each loop, or use asyncio.run() only once",

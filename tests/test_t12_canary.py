@@ -128,7 +128,15 @@ async def failure_of(b24: B24OAuth, version: ApiVersion = ApiVersion.V2) -> SdkE
 def assert_objects_are_clean(b24: B24OAuth) -> None:
     http = [b24.get_http_client(version) for version in ApiVersion]
     parts = [b24, b24.auth, b24.actions, b24.actions.v2, b24.actions.v3, b24.tools, b24.get_logger(), *http]
-    inner = [b24._keeper, b24._wire, b24._limits, b24._keeper._renewer, b24._keeper._held, http[0]._services]
+    inner = [
+        b24._keeper,
+        b24._wire,
+        b24._limits,
+        b24._keeper._renewer,
+        b24._keeper._settler,
+        b24._keeper._settler.held,
+        http[0]._services,
+    ]
     data = [b24.auth.get_params(), b24.auth.get_auth_data(), *[client.get_stats() for client in http]]
     assert_shows_nothing(*parts, *inner, *data)
 

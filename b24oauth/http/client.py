@@ -27,6 +27,7 @@ from b24oauth.http.retry import (
     backoff,
     growth,
     is_about_token,
+    is_denial,
     is_returned,
     is_without_answer,
     next_step,
@@ -94,6 +95,7 @@ class HttpClient:
         self._dialect = dialect
         self._services = services
         self._counter = CallCounter()
+        self._succeeded_before_refusal = 0
         self._known_root = ("", "")
         self._known_secrets: tuple[B24OAuthParams | None, tuple[str, ...]] = (None, ())
 
@@ -144,6 +146,7 @@ class HttpClient:
     def reset(self) -> None:
         """Forgets the counts and what is known of the portal's limits."""
         self._counter.reset()
+        self._succeeded_before_refusal = 0
         self._services.limits.reset()
 
     async def call(
@@ -345,17 +348,35 @@ class HttpClient:
         result = self._understood(answer, call, pair)
         if isinstance(result, AjaxResult):
             return result
-        if not is_about_token(result) or (call.renewed and services.keeper.params is pair):
+        other = await self._other_pair(result, call, pair)
+        if other is None:
             raise result
+        call.renewed = True
+        call.place = await services.limits.admit()
+        again = self._understood(await self._send(call, other), call, other)
+        if isinstance(again, AjaxError):
+            raise again
+        if is_denial(result):
+            services.keeper.denial_was_of_the_token()
+        return again
+
+    async def _other_pair(self, error: AjaxError, call: _Call, pair: B24OAuthParams) -> B24OAuthParams | None:
+        """A pair to repeat the call with, when it failed for its token."""
+        keeper = self._services.keeper
+        if is_denial(error):
+            try:
+                return await keeper.after_denial(pair.access_token)
+            except RefreshTokenError as failure:
+                if failure.needs_reauth:
+                    raise
+                return None
+        if not is_about_token(error) or (call.renewed and keeper.params is pair):
+            return None
         call.records.token_refused()
         call.records.renewing()
-        call.renewed = True
-        pair = await services.keeper.get(refused=pair.access_token)
-        call.place = await services.limits.admit()
-        again = self._understood(await self._send(call, pair), call, pair)
-        if isinstance(again, AjaxResult):
-            return again
-        raise again
+        accepted = self._counter.succeeded > self._succeeded_before_refusal
+        self._succeeded_before_refusal = self._counter.succeeded
+        return await keeper.after_refusal(pair.access_token, accepted=accepted)
 
     async def _send(self, call: _Call, pair: B24OAuthParams) -> RawAnswer:
         services, request = self._services, call.request

@@ -52,7 +52,10 @@ class Refusals:
         try:
             async with deadline:
                 if Retry.AFTER_RENEWAL in kinds:
-                    self._renewed_to = (await self._services.keeper.get(refused=token)).access_token
+                    pair = await self._services.keeper.after_refusal(token, accepted=False)
+                    if pair is None:
+                        return False
+                    self._renewed_to = pair.access_token
                 pause = await self._pause(refused, attempt)
                 if end is not None and loop.time() + pause > end:
                     return False

@@ -25,6 +25,7 @@ __all__ = [
     "backoff",
     "growth",
     "is_about_token",
+    "is_denial",
     "is_refused_command",
     "is_returned",
     "is_without_answer",
@@ -75,6 +76,14 @@ class RepeatRule:
 def is_about_token(error: AjaxError) -> bool:
     """True when the portal refuses the access token itself, whether as a 401 or inside of a 200."""
     return error.status in (200, 401) and meaning_of(error.code, error.status).retry is Retry.AFTER_RENEWAL
+
+
+def is_denial(error: AjaxError) -> bool:
+    """True when v3 may mean the access token as well as the rights of its user.
+
+    Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
+    """
+    return error.status == 401 and error.code.endswith("ACCESSDENIEDEXCEPTION")
 
 
 def is_refused_command(error: SdkError) -> bool:

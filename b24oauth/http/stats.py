@@ -55,6 +55,11 @@ class CallCounter:
         self._by_method: dict[str, MethodStats] = {}
         self._last_errors: list[tuple[str, str]] = []
 
+    @property
+    def succeeded(self) -> int:
+        """How many attempts came through."""
+        return self._succeeded
+
     def count(self, method: str, seconds: float, error: str | None = None) -> None:
         """Counts one attempt.
 

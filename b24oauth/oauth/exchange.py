@@ -17,6 +17,10 @@ from b24oauth.protocol.endpoints import host_of
 __all__ = ["Refusal", "lost_answer", "read_pair", "read_renewal", "refresh_form"]
 
 DEFAULT_LIFETIME: Final = 3600
+_EARLIEST: Final = 10**9
+_LATEST: Final = 10**11
+# As much of what a server names as a message shows.
+_SHOWN: Final = 64
 
 # Final for a token pair: asking again with the same pair cannot help.
 # Source: https://apidocs.bitrix24.com/settings/oauth/index.html
@@ -44,6 +48,7 @@ class Refusal:
         status: HTTP status, 0 when there was no answer.
         message: What happened.
         final: True when the same pair will never be renewed.
+        answered: True when it was the server that refused, so that the same request will be refused again.
         lost: True when the server may have renewed the pair all the same.
         repeatable: True when asking again at once may help.
         cause: The error of a custom refresh.
@@ -53,6 +58,7 @@ class Refusal:
     message: str
     status: int = 0
     final: bool = False
+    answered: bool = False
     lost: bool = False
     repeatable: bool = False
     cause: BaseException | None = None
@@ -102,6 +108,7 @@ def read_renewal(answer: RawAnswer, current: B24OAuthParams, *, now: float) -> B
                 status=answer.status,
                 message=found.message or (refused if ok or has_code else _failed(answer)),
                 final=found.code.lower() in _FINAL,
+                answered=not unclear,
                 lost=unclear,
                 repeatable=unclear,
             )
@@ -114,13 +121,14 @@ def read_renewal(answer: RawAnswer, current: B24OAuthParams, *, now: float) -> B
         code=_transport_code(answer.status),
         status=answer.status,
         message=_failed(answer),
+        answered=answer.status < 500,
         lost=answer.status >= 500,
         repeatable=answer.status >= 500,
     )
 
 
 def read_pair(body: Mapping[str, Any] | None, current: B24OAuthParams, *, now: float) -> B24OAuthParams | Refusal:
-    """The pair in a renewal's data, wherever it came from; never a pair without both tokens.
+    """The pair in a renewal's data, wherever it came from; never half a pair, or one of another portal.
 
     Args:
         body: What the OAuth server or a custom refresh gave.
@@ -129,18 +137,28 @@ def read_pair(body: Mapping[str, Any] | None, current: B24OAuthParams, *, now: f
     """
     if not is_mapping(body) or not _is_token(body, "access_token") or not _is_token(body, "refresh_token"):
         return _no_data(lost=False)
+    named = _portal_named(body)
+    if named and current.member_id and named != current.member_id:
+        return Refusal(
+            code="B24OAUTH_OAUTH_OTHER_PORTAL",
+            message=f"The renewed pair is of another portal: its member_id is {named[:_SHOWN]!r}, "
+            f"not {current.member_id!r}; it is not used, and nothing was sent with it",
+            answered=True,
+        )
     changes: dict[str, Any] = {name: body[name] for name in ("access_token", "refresh_token")}
     lifetime = _seconds(body.get("expires_in")) or DEFAULT_LIFETIME
     changes["expires_in"] = lifetime
-    changes["expires"] = _seconds(body.get("expires")) or int(now) + lifetime
+    changes["expires"] = _timestamp(body.get("expires")) or int(now) + lifetime
     changes["status"] = str(body.get("status") or "")
+    changes["member_id"] = current.member_id or named
+    changes["user_id"] = current.user_id or _seconds(body.get("user_id"))
     for name in ("client_endpoint", "server_endpoint", "scope"):
         if isinstance(body.get(name), str) and body[name]:
             changes[name] = body[name]
     try:
         return attrs.evolve(current, **changes)
     except InvalidDataError as error:
-        return Refusal(code="B24OAUTH_OAUTH_TOKEN_REFRESH_NO_DATA", message=error.message)
+        return Refusal(code="B24OAUTH_OAUTH_TOKEN_REFRESH_NO_DATA", message=error.message, answered=True)
 
 
 def lost_answer(*, sent: bool, timed_out: bool, reason: str) -> Refusal:
@@ -160,8 +178,20 @@ def _is_token(body: Mapping[str, Any], name: str) -> bool:
     return isinstance(body.get(name), str) and bool(body[name].strip())
 
 
+def _portal_named(body: Mapping[str, Any]) -> str:
+    """The `member_id` in a renewal's data, or nothing. What is no text cannot be ours, and is not passed over."""
+    named = body.get("member_id")
+    return named.strip() if isinstance(named, str) else "" if named is None else str(named)
+
+
+def _timestamp(value: object) -> int:
+    """A Unix timestamp, else 0: milliseconds, and what lies before the first portal, are none."""
+    seconds = _seconds(value)
+    return seconds if _EARLIEST <= seconds < _LATEST else 0
+
+
 def _seconds(value: object) -> int:
-    """A positive whole number of seconds, else 0."""
+    """A positive whole number, else 0."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
         return int(value)
     return int(value) if isinstance(value, (int, float)) and value is not True and 0 < value < 1e12 else 0
@@ -171,6 +201,7 @@ def _no_data(*, lost: bool) -> Refusal:
     return Refusal(
         code="B24OAUTH_OAUTH_TOKEN_REFRESH_NO_DATA",
         message="Unable to obtain authorization update data: the answer is no token pair",
+        answered=not lost,
         lost=lost,
         repeatable=lost,
     )

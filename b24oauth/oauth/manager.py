@@ -8,9 +8,10 @@ from typing import Any
 from b24oauth.errors import ConfigurationError, SdkError
 from b24oauth.models import ApiVersion, AuthData, B24OAuthParams
 from b24oauth.narrowing import is_mapping
-from b24oauth.oauth.keeper import CallbackRefreshAuth, TokenKeeper
+from b24oauth.oauth.keeper import TokenKeeper
 from b24oauth.oauth.pair import auth_data_of
 from b24oauth.oauth.renewal import CustomRefreshAuth, Renewer
+from b24oauth.oauth.settling import CallbackRefreshAuth
 from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.protocol.endpoints import portal_origin, rest_root
 from b24oauth.result import AjaxResult
@@ -48,7 +49,7 @@ class AuthOAuthManager:
         It goes before what the token store holds, unless it is refused for good.
 
         Raises:
-            ConfigurationError: It is no `B24OAuthParams`.
+            ConfigurationError: It is no `B24OAuthParams`, or of another portal; the old pair stays.
             UntrustedHostError: An endpoint of it must not see a secret; the old pair stays.
         """
         self._keeper.set_params(_pair(params))

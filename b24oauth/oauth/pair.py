@@ -20,11 +20,13 @@ class HeldPair:
         params: The pair.
         fresh_until: Loop time at which a pair that we received or found expires, seconds; None for a pair that was
             given to us: only its own `expires` tells, by the wall clock.
+        since: Loop time since which we have it, seconds; None for a pair that the client was made with.
         was_found: True for a pair that somebody else has put into the store.
     """
 
     params: B24OAuthParams
     fresh_until: float | None = None
+    since: float | None = None
     was_found: bool = False
 
     @classmethod
@@ -41,7 +43,7 @@ class HeldPair:
         """
         left = params.expires - wall_clock
         lifetime = min(left, params.expires_in) if left > 0 else params.expires_in
-        return cls(params, fresh_until=loop_time + lifetime, was_found=True)
+        return cls(params, fresh_until=loop_time + lifetime, since=loop_time, was_found=True)
 
     @property
     def was_given(self) -> bool:

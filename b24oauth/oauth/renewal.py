@@ -19,12 +19,23 @@ from b24oauth.protocol.endpoints import oauth_token_url
 from b24oauth.redaction import REDACTED, SENSITIVE_KEYS, redact_text, scrub
 from b24oauth.wire import NoAnswer, Wire
 
-__all__ = ["CustomRefreshAuth", "Renewer", "ends_the_task", "outcome_of", "safe_cause", "what_happened"]
+__all__ = [
+    "CustomRefreshAuth",
+    "Renewer",
+    "ends_the_program",
+    "ends_the_task",
+    "outcome_of",
+    "safe_cause",
+    "what_happened",
+]
 
 CustomRefreshAuth = Callable[[], Awaitable[HandlerRefreshAuth | None] | HandlerRefreshAuth | None]
 
 FORM_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _PAUSE: Final = 0.5
+# Whatever callers are content with: a renewal that is given up loses the pair when the server has made a new one.
+_LONGEST_ATTEMPT: Final = 30.0
+_LONGEST_RENEWAL: Final = 60.0
 # People's texts name tokens in the midst of a sentence, and as Python writes arguments.
 _NAMED: Final = re.compile(
     rf"""(?<![a-z])((?:{"|".join(SENSITIVE_KEYS)})\s*=\s*['"]?)[^\s'",;&)\]}}]+""", re.IGNORECASE
@@ -61,35 +72,44 @@ class Renewer:
         """
         if self.custom is not None:
             return await self._ask_custom(self.custom, current)
-        lost = False
-        outcome: B24OAuthParams | Refusal = await self._ask_server(current)
+        lost, loop = False, asyncio.get_running_loop()
+        end = loop.time() + _LONGEST_RENEWAL
+        outcome: B24OAuthParams | Refusal = await self._ask_server(current, end)
         for attempt in range(1, self.attempts):
-            if isinstance(outcome, B24OAuthParams) or not outcome.repeatable:
+            pause = _PAUSE * 2 ** (attempt - 1)
+            if isinstance(outcome, B24OAuthParams) or not outcome.repeatable or loop.time() + pause >= end:
                 break
             lost = lost or outcome.lost
-            await asyncio.sleep(_PAUSE * 2 ** (attempt - 1))
-            outcome = await self._ask_server(current)
+            await asyncio.sleep(pause)
+            outcome = await self._ask_server(current, end)
         if isinstance(outcome, Refusal) and lost:
             # What is refused now may be what the lost answer had renewed.
             return attrs.evolve(outcome, lost=True)
         return outcome
 
-    async def _ask_server(self, current: B24OAuthParams) -> B24OAuthParams | Refusal:
+    async def _ask_server(self, current: B24OAuthParams, end: float) -> B24OAuthParams | Refusal:
         url = oauth_token_url(current.server_endpoint, self.trusted_hosts)
         form = refresh_form(self.secret, current.refresh_token)
+        deadline = min(end, asyncio.get_running_loop().time() + _LONGEST_ATTEMPT)
         try:
-            if self.http_method == "GET":
-                answer = await self.wire.send(f"{url}?{form}", None, {"Accept": "application/json"})
-            else:
-                answer = await self.wire.send(url, form.encode(), FORM_HEADERS)
+            # The wire's own timeouts begin anew with each part of a response.
+            async with asyncio.timeout_at(deadline):
+                if self.http_method == "GET":
+                    url, body, headers = f"{url}?{form}", None, {"Accept": "application/json"}
+                else:
+                    body, headers = form.encode(), FORM_HEADERS
+                answer = await self.wire.send(url, body, headers, timeout=_LONGEST_ATTEMPT)
         except NoAnswer as failure:
             return lost_answer(sent=failure.sent, timed_out=failure.timed_out, reason=failure.reason)
+        except TimeoutError:
+            return lost_answer(sent=True, timed_out=True, reason=f"no whole response in {_LONGEST_ATTEMPT:g} s")
         outcome = read_renewal(answer, current, now=self.wall_clock())
         if isinstance(outcome, Refusal):
             return self._clean(outcome, current)
         return outcome
 
     async def _ask_custom(self, custom: CustomRefreshAuth, current: B24OAuthParams) -> B24OAuthParams | Refusal:
+        task = asyncio.current_task()
         try:
             data: Mapping[str, Any] | None = await outcome_of(custom())
             return read_pair(data, current, now=self.wall_clock())
@@ -100,7 +120,7 @@ class Renewer:
             )
             return self._clean(refusal, current)
         except BaseException as error:  # whatever people's code raises reaches every waiter
-            if ends_the_task(error):
+            if ends_the_task(error, task) or ends_the_program(error):
                 raise
             secrets = self.secrets_of(current)
             return Refusal(
@@ -125,12 +145,24 @@ async def outcome_of(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
-def ends_the_task(error: BaseException) -> bool:
-    """True when the current task is to end; anything else is people's, also a cancellation of what they wait for."""
+def ends_the_task(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
+    """True when the task itself is to end; anything else is of the code it called, also a cancellation in there.
+
+    Args:
+        error: What was raised.
+        task: The task that called the code.
+    """
+    if task is None:
+        return True
     if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
-    return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit))
+        return task.cancelling() > 0
+    # Thrown into a coroutine that is discarded, in whatever task runs by then.
+    return isinstance(error, GeneratorExit) and asyncio.current_task(task.get_loop()) is not task
+
+
+def ends_the_program(error: BaseException) -> bool:
+    """True for what has to reach the event loop, whatever it also means here."""
+    return isinstance(error, (KeyboardInterrupt, SystemExit))
 
 
 def what_happened(error: BaseException, secrets: Iterable[str]) -> str:

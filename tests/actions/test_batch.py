@@ -337,7 +337,7 @@ async def test_a2_a_timeout_covers_the_wait_for_refused_commands() -> None:
 async def test_a2_a_timeout_covers_the_renewal_for_refused_commands() -> None:
     portal = fake_portal()
     adding(portal, {"c": ["expired_token"]})
-    portal.inject(faults.latency(60), on="oauth/token")
+    portal.inject(faults.latency(12), on="oauth/token")
     async with connected(portal) as b24:
         result = await b24.actions.v2.batch.make(ADDS, is_halt_on_error=False, timeout=5)
         assert portal.clock.elapsed == pytest.approx(5, abs=0.1)

@@ -316,6 +316,14 @@ QUIRKS: dict[str, tuple[str, Check]] = {
         lambda p: threw(p.outcome[1], "JSSDK_INVALID_PARAMS", status=400),
     ),
     "log-batch": ("B3: a list keeps one place per command", lambda p: p.outcome[1]["data"] == [1, None]),
+    "refresh-ignores-domain-and-member": (
+        "T13: a pair of another portal is never adopted",
+        lambda p: (
+            threw(p.outcome[1], "JSSDK_OAUTH_OTHER_PORTAL")
+            and p.after["authData"] is False
+            and p.after["callback"] == []
+        ),
+    ),
     "refresh-failure-is-not-remembered": (
         "T6: the caller sees why",
         lambda p: threw(p.outcome[0], "ERR_BAD_RESPONSE", "RefreshTokenError", 502),

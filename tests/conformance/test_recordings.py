@@ -20,6 +20,7 @@ START_MS = 1_700_000_000_000
 # Recordings that contradict an invariant of ours; answered in `test_quirks.py` like quirks.
 ANSWERED = {
     "limit-batch-stats-are-not-shared-with-calls": "L4: a method has one budget, whether called plainly or in a batch",
+    "refresh-ignores-domain-and-member": "T13: a pair of another portal is never adopted",
 }
 
 

@@ -56,7 +56,7 @@ def test_a_renewal_changes_what_it_names_and_keeps_the_rest() -> None:
 
 
 def test_the_domain_of_a_renewal_is_the_oauth_hosts_and_is_not_taken() -> None:
-    pair = renewed(NEW | {"domain": "oauth.bitrix.info", "member_id": "other"})
+    pair = renewed(NEW | {"domain": "oauth.bitrix.info", "member_id": params().member_id})
     assert (pair.domain, pair.member_id) == (params().domain, params().member_id)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from b24oauth.oauth.renewal import ends_the_task, safe_cause, what_happened
+from b24oauth.oauth.renewal import ends_the_program, ends_the_task, safe_cause, what_happened
 from tests.support.builders import REFRESH
 
 SECRETS = (REFRESH,)
@@ -140,10 +140,11 @@ def kind_of_end(run: Callable[[], Any]) -> bool | None:
     verdict: list[bool] = []
 
     async def task() -> None:
+        here = asyncio.current_task()
         try:
             await run()
         except BaseException as error:  # noqa: BLE001 - that is what is judged
-            verdict.append(ends_the_task(error))
+            verdict.append(ends_the_task(error, here))
 
     async def main() -> None:
         started = asyncio.create_task(task())
@@ -164,12 +165,33 @@ def test_t10_a_cancellation_of_the_task_ends_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [asyncio.CancelledError(), BaseExceptionGroup("g", [asyncio.CancelledError()]), OSError()]
+    "error",
+    [asyncio.CancelledError(), BaseExceptionGroup("g", [asyncio.CancelledError()]), OSError(), GeneratorExit()],
 )
-def test_t10_whatever_people_raise_does_not(error: BaseException) -> None:
+def test_t10_whatever_the_called_code_raises_does_not(error: BaseException) -> None:
     assert kind_of_end(lambda: _raise(error)) is False
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), GeneratorExit()])
-def test_what_ends_the_program_ends_the_task(error: BaseException) -> None:
-    assert ends_the_task(error)
+def test_t10_discarding_its_coroutine_ends_the_task() -> None:
+    verdict: list[bool] = []
+
+    async def discarded() -> None:
+        here = asyncio.current_task()
+        try:
+            await asyncio.Event().wait()
+        except BaseException as error:  # noqa: BLE001 - that is what is judged
+            verdict.append(ends_the_task(error, here))
+
+    async def main() -> None:
+        task = asyncio.create_task(discarded())
+        await asyncio.sleep(0)
+        task.get_coro().close()  # type: ignore[union-attr]  # as the garbage collector does
+        task.cancel()
+
+    asyncio.run(main())
+    assert verdict == [True]
+
+
+@pytest.mark.parametrize(("error", "ends"), [(KeyboardInterrupt(), True), (SystemExit(), True), (OSError(), False)])
+def test_what_ends_the_program(error: BaseException, ends: bool) -> None:
+    assert ends_the_program(error) is ends

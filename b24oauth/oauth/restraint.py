@@ -1,0 +1,105 @@
+"""When the OAuth server is not asked for a new token pair although a call wants one: decisions on given times."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from b24oauth.oauth.exchange import Refusal
+
+__all__ = ["Allowance", "RefusedTokens"]
+
+_FIRST_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 300.0
+
+_YOUNG: Final = 60.0
+_MOST: Final = 20.0
+_GAIN: Final = 1 / 15
+_COST: Final = {True: 1.0, False: 8.0}
+
+
+@attrs.define
+class _Standing:
+    refusal: Refusal
+    times: int = 1
+    until: float = 0.0
+
+
+class RefusedTokens:
+    """Refresh tokens that the OAuth server has refused.
+
+    A final refusal stands. Any other may be over by the next call, so the server is asked once more; when it refuses
+    the same token again, it is left alone for pauses that double from 5 s to 5 minutes.
+    """
+
+    def __init__(self) -> None:
+        self._standings: dict[str, _Standing] = {}
+
+    def is_final(self, token: str) -> bool:
+        """True for a refresh token that will never be accepted again."""
+        standing = self._standings.get(token)
+        return standing is not None and standing.refusal.final
+
+    def standing(self, token: str, *, now: float) -> Refusal | None:
+        """The refusal to go by instead of asking, or None when the server is to be asked.
+
+        Args:
+            token: A refresh token.
+            now: Loop time, seconds.
+        """
+        standing = self._standings.get(token)
+        if standing is None or not (standing.refusal.final or now < standing.until):
+            return None
+        return standing.refusal
+
+    def add(self, token: str, refusal: Refusal, *, now: float) -> None:
+        """Remembers a refusal.
+
+        Args:
+            token: The refresh token that was refused.
+            refusal: Why.
+            now: Loop time, seconds.
+        """
+        known = self._standings.get(token)
+        if known is None:
+            self._standings[token] = _Standing(refusal)
+            return
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(known.times - 1, 10))
+        known.refusal, known.times, known.until = refusal, known.times + 1, now + pause
+
+    def clear(self) -> None:
+        """Forgets everything: there is a new pair."""
+        self._standings.clear()
+
+
+class Allowance:
+    """Renewals that a portal may cause by refusing access tokens.
+
+    A portal that refuses every token would cost one renewal for each call. An allowance of 20 fills up by one in 15 s.
+    A renewal takes 8 of it when the portal accepted no token since the one before: two renewals at once, then one in
+    two minutes. When it did accept one, the renewal takes 1, or nothing if the token was a minute old.
+    """
+
+    def __init__(self) -> None:
+        self._left = _MOST
+        self._at: float | None = None
+
+    def take(self, *, age: float | None, accepted: bool, now: float) -> bool:
+        """True when a refused access token may be renewed.
+
+        Args:
+            age: How long ago it was received, seconds; None for one that came with the client.
+            accepted: True when the portal accepted a token since it refused one last.
+            now: Loop time, seconds.
+        """
+        if age is None or (accepted and age >= _YOUNG):
+            return True
+        if self._at is not None:
+            self._left = min(_MOST, self._left + (now - self._at) * _GAIN)
+        self._at = now
+        cost = _COST[accepted]
+        if self._left < cost:
+            return False
+        self._left -= cost
+        return True

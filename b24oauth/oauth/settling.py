@@ -1,0 +1,289 @@
+"""What one run of the renewal does: looks into the store, asks for a new pair, saves it; one run at a time.
+
+Between our pair and another one in the store, no clock decides. The other one is newer than a pair that we had from
+there or put there, and older than one from `set_params`. A pair from the constructor may be of a new authorization or
+from an old file: the store's is used first, for that asks for nothing. A pair refused for good yields to the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+import attrs
+
+from b24oauth.errors import ConfigurationError, TokenPersistenceError, UntrustedHostError
+from b24oauth.models import B24OAuthParams, RefreshedAuth
+from b24oauth.oauth.exchange import Refusal
+from b24oauth.oauth.pair import HeldPair, UnsavedPair, auth_data_of
+from b24oauth.oauth.renewal import Renewer, ends_the_program, ends_the_task, outcome_of, safe_cause, what_happened
+from b24oauth.oauth.restraint import RefusedTokens
+from b24oauth.oauth.stores import TokenStore
+from b24oauth.observing import Log
+from b24oauth.protocol.endpoints import host_of, oauth_token_url, rest_root
+from b24oauth.redaction import scrub
+
+__all__ = ["CallbackRefreshAuth", "NotSaved", "Outcome", "Settler"]
+
+CallbackRefreshAuth = Callable[[RefreshedAuth], Awaitable[object] | object]
+
+_JUDGES: Final = (("server_endpoint", oauth_token_url), ("client_endpoint", rest_root))
+
+
+@attrs.frozen
+class NotSaved:
+    """A renewed pair that the store or the callback did not take."""
+
+    message: str
+    cause: BaseException | None = None
+
+    def error(self) -> TokenPersistenceError:
+        """A new error object that says it."""
+        error = TokenPersistenceError(self.message)
+        error.__cause__ = self.cause
+        return error
+
+
+Outcome: TypeAlias = B24OAuthParams | Refusal | NotSaved
+
+
+class Settler:
+    """The token pair in use, and the steps that bring a new one.
+
+    Args:
+        params: The pair to start with; its `member_id` is the pair's key in the store for ever.
+        renewer: Obtains a new pair.
+        store: Where pairs outlive the process.
+        log: Told about data that are not used.
+
+    Attributes:
+        callback: Called with each renewed pair.
+        renewals: How many pairs were obtained.
+        held: The pair in use.
+        former: The pair before it.
+        unsaved: A renewed pair that the store and the callback have not both seen.
+        is_asking: True from the request for a new pair to its outcome.
+        is_saving: True while the store or the callback gets a new pair.
+        failure: Why the last save failed.
+    """
+
+    def __init__(self, params: B24OAuthParams, renewer: Renewer, *, store: TokenStore | None, log: Log) -> None:
+        self.callback: CallbackRefreshAuth | None = None
+        self.renewals = 0
+        self.held = HeldPair(params)
+        self.former = params
+        self.unsaved: UnsavedPair | None = None
+        self.is_asking = False
+        self.is_saving = False
+        self.failure: NotSaved | None = None
+        self.store = store
+        self.key = params.member_id
+        self._renewer = renewer
+        self._log = log
+        self._set_wins = False
+        self._spare: HeldPair | None = None
+        self._refused = RefusedTokens()
+        self._in_store: str | None = None
+
+    @property
+    def has_something_to_lose(self) -> bool:
+        """True when ending now would lose a pair: it is being renewed, or is not saved yet."""
+        return self.is_asking or self.unsaved is not None
+
+    def lost_after(self, seconds: float) -> NotSaved | None:
+        """What is lost when the client ends although it waited for a renewal or a save, or None.
+
+        Args:
+            seconds: How long it waited.
+        """
+        if not self.has_something_to_lose:
+            return None
+        params = self.held.params
+        portal = f"portal {params.member_id or 'without a member_id'} ({host_of(params.client_endpoint)})"
+        if self.unsaved is None:
+            what, lost = "renewing", "the OAuth server may have made a new pair, which is lost, and ended the old one"
+        elif self.unsaved.stored:
+            what, lost = "saving", "the token store has the renewed pair; the callback has not finished with it"
+        else:
+            what, lost = "saving", "the renewed pair is lost with this process, unless saving it ends well after all"
+        return NotSaved(
+            f"The client of {portal} was closed, and {what} its token pair took longer than {seconds:g} s: {lost}"
+        )
+
+    def set(self, params: B24OAuthParams, *, since: float | None) -> None:
+        """Uses another pair from now on; forgets refusals, an unsaved pair, and what a renewal under way brings.
+
+        Args:
+            params: The pair.
+            since: Loop time, seconds.
+
+        Raises:
+            ConfigurationError: It is of another portal.
+            UntrustedHostError: An endpoint of it must not see a secret.
+        """
+        for name, judge in _JUDGES:
+            judge(getattr(params, name), self._renewer.trusted_hosts)
+        ours = self.held.params.member_id
+        if ours and params.member_id and params.member_id != ours:
+            raise ConfigurationError(
+                f"member_id: the pair is of portal {params.member_id}, and this client is of {ours}: "
+                "make a client for each portal"
+            )
+        self._hold(HeldPair(params if params.member_id else attrs.evolve(params, member_id=ours), since=since))
+        self._set_wins = True
+        self._spare = None
+        self.unsaved = None
+        self._refused.clear()
+
+    def is_refused(self, now: float) -> bool:
+        """True when the OAuth server is not to be asked with the pair in use: it has refused it.
+
+        Args:
+            now: Loop time, seconds.
+        """
+        return self._refused.standing(self.held.params.refresh_token, now=now) is not None
+
+    async def settle(self, ours: HeldPair, *, renews: bool) -> Outcome:
+        """Saves what is not saved yet; else takes the store's pair, or renews and saves. Needs the store's lock.
+
+        Args:
+            ours: The pair in use when the run began.
+            renews: False when nothing but the store's pair may replace it.
+        """
+        found = await self._found()
+        if self.held is not ours:
+            return self.held.params  # set meanwhile: what the application sets wins
+        if self.unsaved is not None:
+            if found is None or self.unsaved.may_replace(found):
+                return await self.save(self.unsaved)
+            # Nobody can have renewed what nobody else has seen: the pair found is of a later authorization.
+            self._spare, self.unsaved = self.unsaved.held, None
+            return self._adopt(found)
+        if found is not None and not self._set_wins:
+            return self._adopt(found)
+        return await self._renew(ours) if renews else ours.params
+
+    async def _found(self) -> B24OAuthParams | None:
+        """The store's pair when it is another one than ours, of the same portal, and was not refused for good."""
+        if self.store is None:
+            return None
+        ours = self.held.params
+        stored = await self.store.load(self.key)
+        self._in_store = None if stored is None else stored.refresh_token
+        if stored is None:
+            return None
+        if stored.member_id not in ("", self.key):
+            self._log.error(
+                f"the token store holds a pair of another portal for {self.key}: it is not used",
+                member_id=self.key,
+                found=stored.member_id,
+            )
+            return None
+        if stored.refresh_token == ours.refresh_token or self._refused.is_final(stored.refresh_token):
+            return None
+        if not stored.member_id:
+            stored = attrs.evolve(stored, member_id=self.key)
+        return self._with_trusted_endpoints(stored, ours)
+
+    def _adopt(self, found: B24OAuthParams) -> B24OAuthParams:
+        if self.held.was_given:
+            self._spare = self._spare or self.held
+        wall_clock, loop_time = self._renewer.wall_clock(), asyncio.get_running_loop().time()
+        self._hold(HeldPair.found(found, wall_clock=wall_clock, loop_time=loop_time))
+        self._set_wins = False
+        return found
+
+    async def _renew(self, pair: HeldPair) -> Outcome:
+        ours, token, loop = self.held, pair.params.refresh_token, asyncio.get_running_loop()
+        refusal = self._refused.standing(token, now=loop.time())
+        if refusal is None:
+            outcome = await self._asked(pair.params)
+            if self.held is not ours:
+                return self.held.params
+            if isinstance(outcome, UnsavedPair):
+                return await self.save(outcome)
+            refusal = outcome
+            if refusal.final or refusal.answered:
+                self._refused.add(token, refusal, now=loop.time())
+        if not refusal.final:
+            return refusal
+        found = await self._found()
+        if self.held is not ours:
+            return self.held.params
+        if found is not None:
+            return self._adopt(found)
+        spare, self._spare = self._spare, None
+        return refusal if spare is None else await self._renew(spare)
+
+    async def _asked(self, pair: B24OAuthParams) -> UnsavedPair | Refusal:
+        ours, self.is_asking = self.held, True
+        try:
+            outcome = await self._renewer.renew(pair)
+        finally:
+            self.is_asking = False
+        if isinstance(outcome, Refusal):
+            return outcome
+        received = self._with_trusted_endpoints(outcome, pair)
+        arrival = asyncio.get_running_loop().time()
+        unsaved = UnsavedPair(
+            HeldPair(received, fresh_until=arrival + received.expires_in, since=arrival), replaces=self._in_store
+        )
+        if self.held is ours:
+            self.renewals += 1
+            self.unsaved, self._set_wins = unsaved, False
+        return unsaved
+
+    async def save(self, unsaved: UnsavedPair) -> Outcome:
+        """Shows a renewed pair to the store and the callback, each once, and uses it from then on."""
+        task, self.is_saving = asyncio.current_task(), True
+        try:
+            if self.store is not None and not unsaved.stored:
+                await self.store.save(unsaved.held.params)
+                unsaved.stored = True
+            if self.callback is not None and not unsaved.told:
+                params = unsaved.held.params
+                await outcome_of(self.callback(RefreshedAuth(auth_data=auth_data_of(params), b24_oauth_params=params)))
+                unsaved.told = True
+        except BaseException as error:  # whatever the application's code raises reaches every waiter
+            if ends_the_task(error, task):
+                raise
+            what = "The renewed token pair could not be saved; it is kept and saved again before the next call"
+            failure = self.failed(what, error, unsaved.held.params)
+            if ends_the_program(error):
+                raise
+            return failure
+        finally:
+            self.is_saving = False
+        if self.unsaved is unsaved:
+            self._hold(unsaved.held)
+            self.unsaved = self._spare = None
+            self._refused.clear()
+        return self.held.params
+
+    def failed(self, what: str, error: BaseException, pair: B24OAuthParams) -> NotSaved:
+        """Remembers, free of secrets, that the application's code failed.
+
+        Args:
+            what: What could not be done.
+            error: What was raised.
+            pair: The pair it was about.
+        """
+        secrets = self._renewer.secrets_of(pair, self.held.params)
+        self.failure = NotSaved(f"{what}: {what_happened(error, secrets)}", safe_cause(error, secrets))
+        return self.failure
+
+    def _hold(self, held: HeldPair) -> None:
+        self.former, self.held = self.held.params, held
+
+    def _with_trusted_endpoints(self, received: B24OAuthParams, before: B24OAuthParams) -> B24OAuthParams:
+        """The pair, with the old address wherever the new one must not see a secret."""
+        trusted = self._renewer.trusted_hosts
+        for name, judge in _JUDGES:
+            try:
+                judge(getattr(received, name), trusted)
+            except UntrustedHostError as error:
+                host = scrub(error.host, self._renewer.secrets_of(received, before))
+                self._log.warning(f"renewal keeps the old {name}", host=host)
+                received = attrs.evolve(received, **{name: getattr(before, name)})
+        return received

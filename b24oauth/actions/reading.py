@@ -11,12 +11,12 @@ from typing import Any, TypeAlias, TypeVar
 import attrs
 
 from b24oauth.actions.walk import SoftError, WalkOptions, walk
-from b24oauth.converting import check_row_type, structure_rows
 from b24oauth.errors import ConfigurationError, RequestInfo, RequestTimeoutError, SdkError
 from b24oauth.http.client import HttpClient
 from b24oauth.narrowing import is_mapping
 from b24oauth.protocol.listing import KeysetPager, Pager
 from b24oauth.result import Result
+from b24oauth.rows import check_row_type, structure_rows
 
 __all__ = ["Pages", "Reading", "named_params", "read_all", "read_pages", "walk_options", "warn_about_order"]
 
@@ -46,12 +46,14 @@ class Reading:
 
     async def pages(self) -> Pages[Any]:
         """The pages, with their rows built."""
+        method, request_id, count = self.pager.method, self.options.request_id, 0
         async with aclosing(walk(self.http, self.pager, self.options)) as pages:
             async for page in pages:
                 if self.row_type is None:
                     yield page
                 else:
-                    yield structure_rows(page, self.row_type, method=self.pager.method)
+                    yield structure_rows(page, self.row_type, method=method, request_id=request_id, first=count)
+                    count += len(page)
 
 
 def named_params(method: str, params: object) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def name_of(type_: Any) -> str:
         name = " | ".join(map(name_of, get_args(type_)))
     elif origin is Literal:
         options = (str(option) if isinstance(option, Enum) else repr(option) for option in get_args(type_))
-        name = f"Literal[{', '.join(options)}]"
+        name = f"Literal[{', '.join(sorted(options))}]"  # equal whatever their order
     elif origin is not None and origin is not type_:
         name = f"{name_of(origin)}[{', '.join(map(name_of, get_args(type_)))}]"
     elif type_ is None or type_ is NoneType or type_ is Ellipsis:

@@ -164,7 +164,8 @@ class _Readers:
         meant: dict[Any, list[Reader]] = {
             kind: [read for member, read in readers if _rank(member, kind) in (1, 2)] for kind in (list, dict)
         }
-        expected = f"one of {', '.join(map(name_of, members))}"
+        # Sorted, because unions are equal whatever their order, and this reader may have been made for another one.
+        expected = f"one of {', '.join(sorted(map(name_of, members)))}"
 
         def read_one_of(value: Any) -> Any:
             kind = value.__class__

@@ -126,7 +126,7 @@ def test_an_empty_result_or_item_is_named_as_empty(empty: Any) -> None:
     assert problems_of(list[int], empty) == ("must be a list, not empty",)
     assert problems_of(dict[str, int], {"SECRET": empty}) == ("[*] must be a whole number, not empty",)
     assert problems_of(Group, empty) == ("must be a map of fields, not empty",)
-    assert problems_of(int | float, empty) == ("must be one of int, float, not empty",)
+    assert problems_of(int | float, empty) == ("must be one of float, int, not empty",)
     assert structure_row(empty, int | None, method="m") is None
 
 

@@ -85,7 +85,7 @@ def test_the_error_names_request_method_type_and_every_field() -> None:
     error = caught.value
     assert error.problems == (
         "id must be a whole number",
-        "phone[0].value_type must be one of Literal['WORK', 'HOME']",
+        "phone[0].value_type must be one of Literal['HOME', 'WORK']",
         "tags[*] must be a whole number",
     )
     assert "B24OAUTH_INVALID_DATA (0): The response to crm.deal.get does not fit Deal: id must be" in str(error)

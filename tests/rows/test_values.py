@@ -147,7 +147,7 @@ def test_a_value_is_read_as_its_type(type_: Any, given: Any, value: Any) -> None
         (set[int], "must be a list"),
         (tuple[int, str], "must be a list"),
         (dict[str, int], "must be a map"),
-        (int | bool, "must be one of int, bool"),
+        (int | bool, "must be one of bool, int"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_by_what_was_expected(type_: Any, expected: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import InitVar
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, ForwardRef, Literal, NewType, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, ForwardRef, Literal, NewType, TypeVar, Union, cast, get_args, get_origin
 
 __all__ = [
     "LISTS",
@@ -57,7 +57,7 @@ def stripped(type_: Any) -> Any:
         if isinstance(type_, NewType):
             type_ = type_.__supertype__
         elif isinstance(type_, InitVar):
-            type_ = _inner_type(type_)
+            type_ = cast("Any", type_).type
         elif isinstance(type_, TypeVar):
             type_ = _meaning_of_variable(type_)
         elif get_args(type_) and (origin is Annotated or str(origin).rpartition(".")[2] in _QUALIFIERS):
@@ -66,10 +66,6 @@ def stripped(type_: Any) -> Any:
             type_ = filled(origin.__value__, dict(zip(origin.__type_params__, get_args(type_), strict=False)))
         else:
             return Any if type_ is Final else type_
-
-
-def _inner_type(variable: Any) -> Any:
-    return variable.type
 
 
 def _meaning_of_variable(variable: Any) -> Any:

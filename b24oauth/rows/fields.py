@@ -182,8 +182,8 @@ def _hints(cls: type) -> dict[str, Any]:
         return {field.name: field.type for field in attrs.fields(cls)}  # `attrs.resolve_types` was called before
     raise UnsupportedTypeError(
         name,
-        f"the annotations of {cls.__name__} must name types that are defined at module level, or, for an attrs class, "
-        "that `attrs.resolve_types` was given",
+        f"the annotations of {cls.__name__} must name what its module defines or imports when it runs, or, for an "
+        "attrs class, what was given to `attrs.resolve_types`",
     )
 
 

@@ -219,7 +219,8 @@ class _Readers:
         return read_tuple
 
     def _map(self, type_: Any, origin: Any) -> Reader:
-        key_type, value_type = _map_arguments(type_, origin)
+        arguments = get_args(type_) or (str, Any)
+        key_type, value_type = arguments[0], int if origin is Counter else arguments[1]
         _check_hashable(key_type, type_)
         read_key, read_value = self.of(key_type), self.of(value_type)
         has_numbers_as_keys = stripped(key_type) is int
@@ -338,11 +339,6 @@ def _read_items(pairs: Iterable[tuple[Reader, Any]]) -> list[Any]:
     if problems:
         raise MismatchError(problems)
     return built
-
-
-def _map_arguments(type_: Any, origin: Any) -> tuple[Any, Any]:
-    arguments = get_args(type_) or (str, Any)
-    return (arguments[0], int) if origin is Counter else (arguments[0], arguments[1])
 
 
 def _maker_of(origin: Any, value_type: Any) -> Callable[[Any], Any]:

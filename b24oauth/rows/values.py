@@ -96,7 +96,7 @@ def _read_str(value: Any) -> str:
     if isinstance(value, str):
         return value
     # Some methods write numbers where others write text.
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    if (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and math.isfinite(value)):
         return str(value)
     raise mismatch("text", value)
 

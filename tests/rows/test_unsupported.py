@@ -88,8 +88,8 @@ def test_a_type_that_values_can_be_read_as_is_taken(type_: Any) -> None:
         (tuple[int, *tuple[str, ...]], "because of *tuple[str, ...]; use tuple[X, ...] or a tuple of a fixed length"),
         (set[Mutable], "set[Mutable] is not a supported row type; Mutable has no hash: use a list, or a frozen class"),
         (dict[list[int], int], "list[int] has no hash"),
-        (Unresolved, "Unresolved is not a supported row type because of Nowhere; the annotations of Unresolved must "),
-        (Broken, "Broken is not a supported row type; the annotations of Broken must name types "),
+        (Unresolved, "Unresolved is not a supported row type because of Nowhere; the annotations of Unresolved "),
+        (Broken, "Broken is not a supported row type; the annotations of Broken must name what "),
         (Growing[int], "Growing[int] is not a supported row type; use a type that does not grow "),
         (list["SECRET"], "an object of str; use the type itself, not its name as text"),  # type: ignore[name-defined]  # noqa: F821
         ("SECRET", "an object of str is not a supported row type; use the type itself, not its name as text"),
@@ -118,7 +118,7 @@ def test_classes_inside_a_function_must_name_types_that_can_be_found() -> None:
     class Holder:
         inner: Inner
 
-    with pytest.raises(ConfigurationError, match="because of Inner; the annotations of Holder must name types that"):
+    with pytest.raises(ConfigurationError, match="because of Inner; the annotations of Holder must name what "):
         check_row_type(Holder)
 
 

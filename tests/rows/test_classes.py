@@ -29,6 +29,7 @@ from tests.support.rows import problems_of, read_field
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)
 Bound = TypeVar("Bound", bound=int)
+Default = typing_extensions.TypeVar("Default", default=int)
 
 
 def build(type_: Any, row: Any) -> Any:
@@ -214,7 +215,13 @@ def test_generic_classes_read_their_arguments() -> None:
     assert build(IntPage, {"items": ["1"], "total": "1"}) == {"items": [1], "total": 1}
 
 
+@attrs.frozen
+class Defaulted(Generic[Default]):
+    value: Default
+
+
 def test_type_variables_without_arguments_mean_their_bound_or_anything() -> None:
+    assert build(Defaulted, {"value": "5"}) == Defaulted(5)
     assert build(Box, {"item": "5", "maybe": "5"}) == Box("5", maybe="5")
     assert build(Numbers, {"number": "1.5", "bound": "5", "thing": "x"}) == Numbers(1.5, 5, "x")
 

@@ -319,6 +319,37 @@ def test_generic_and_root_models_are_read() -> None:
     assert problems_of(Groups, [{"ID": "SECRET"}]) == ("[0].id must be a whole number",)
 
 
+def test_the_exact_name_wins() -> None:
+    for row in ({"ID": 1, "id": 2}, {"id": 2, "ID": 1}):
+        assert build(Group, row) == Group(id=2)
+
+
+def test_unions_of_models_and_other_types_are_left_to_pydantic() -> None:
+    class Either(BaseModel):
+        value: int | Group | list[int]
+        plain: int | str = 0
+        odd: list[Annotated[int, []]] = []
+
+    assert build(Either, {"VALUE": {"ID": "5"}, "PLAIN": "5", "ODD": ["1"]}) == Either(
+        value=Group(id=5), plain="5", odd=[1]
+    )
+    assert build(Either, {"VALUE": ["5"], "PLAIN": 5}) == Either(value=[5], plain=5)
+
+
+def test_what_only_pydantic_can_find_is_left_to_pydantic() -> None:
+    class Inner(BaseModel):
+        id: int
+
+    @dataclass
+    class Data:
+        inner: Inner
+
+    class Outer(BaseModel):
+        data: Data
+
+    assert build(Outer, {"DATA": {"inner": {"id": "5"}}}) == Outer(data=Data(Inner(id=5)))
+
+
 def test_models_inside_a_function_are_read() -> None:
     class Inner(BaseModel):
         id: int
@@ -344,5 +375,4 @@ def test_models_nested_too_deeply_are_refused() -> None:
     row: dict[str, Any] = {"id": 1}
     for _ in range(5000):
         row = {"id": 1, "below": [row]}
-    (problem,) = problems_of(Deal, row)
-    assert problem.endswith(("is nested too deeply", "is refused by Deal"))
+    assert problems_of(Deal, row) == ("is nested too deeply",)

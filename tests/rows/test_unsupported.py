@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import time, timedelta
-from typing import Any, Generic, Literal, NoReturn, TypedDict, TypeVar
+from typing import Annotated, Any, ForwardRef, Generic, Literal, NoReturn, TypedDict, TypeVar
 
 import attrs
 import pytest
@@ -92,6 +92,8 @@ def test_a_type_that_values_can_be_read_as_is_taken(type_: Any) -> None:
         (Broken, "Broken is not a supported row type; the annotations of Broken must name what "),
         (Growing[int], "Growing[int] is not a supported row type; use a type that does not grow "),
         (list["SECRET"], "an object of str; use the type itself, not its name as text"),  # type: ignore[name-defined]  # noqa: F821
+        (list[ForwardRef("Nowhere")], "list[Nowhere] is not a supported row type because of Nowhere; use the type "),
+        (Annotated[bytes, "x"], "bytes is not a supported row type; use str: "),
         ("SECRET", "an object of str is not a supported row type; use the type itself, not its name as text"),
         (5, f"an object of int is not a supported row type; {GENERAL}"),
         ({"SECRET": 1}, f"an object of dict is not a supported row type; {GENERAL}"),

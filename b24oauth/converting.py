@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final, TypeVar, get_args
 
 import cattrs
@@ -10,11 +11,15 @@ from cattrs.preconf.json import make_converter
 
 from b24oauth.errors import InvalidDataError
 
-__all__ = ["WHOLE_NUMBER", "structure", "unstructure"]
+__all__ = ["WHOLE_NUMBER", "name_of", "problems_of", "structure", "unstructure"]
 
 # Narrower than `int()`, which also takes underscores and digits of other scripts.
 WHOLE_NUMBER: Final = re.compile(r"\s*-?[0-9]{1,18}\s*", re.ASCII)
-_KEY: Final = re.compile(r"""\[(['"]).*\1\]""")
+# Keys of maps in the places of cattrs: texts as `repr` writes them.
+_KEY: Final = re.compile(r"""\[(['"])(?:\\.|(?!\1).)*\1\]""")
+_POSITION: Final = re.compile(r"\.([0-9]+|\*)")
+_MODULES: Final = re.compile(r"('[^']*')|(?:[\w<>]+\.)+(?=\w)")
+_MAX_PLACE: Final = 200
 
 T = TypeVar("T")
 
@@ -51,9 +56,7 @@ def _without_value(error: BaseException, expected: Any) -> str:
         return "is missing"
     if isinstance(error, InvalidDataError):
         return "; ".join(error.problems)
-    if expected is None:
-        return "must be of another type"
-    return f"must be {str(expected).replace('typing.', '') if get_args(expected) else expected.__name__}"
+    return f"must be {'of another type' if expected is None else name_of(expected)}"
 
 
 def structure(data: object, type_: type[T], what: str) -> T:
@@ -70,7 +73,7 @@ def structure(data: object, type_: type[T], what: str) -> T:
     try:
         return _converter.structure(data, type_)
     except cattrs.BaseValidationError as error:
-        problems = [_placed(line) for line in cattrs.transform_error(error, format_exception=_without_value)]
+        problems = problems_of(error, _without_value)
     except (TypeError, ValueError, KeyError, AttributeError):
         problems = ["must be a mapping of its fields"]
     # Raised outside of the except blocks: a cause would repeat the value in tracebacks.
@@ -82,7 +85,26 @@ def unstructure(value: object) -> Any:
     return _converter.unstructure(value)
 
 
-def _placed(line: str) -> str:
-    problem, _, path = line.partition(" @ $")
-    # What a validator refuses stands at the root: it names its field itself. Keys of maps are data as values are.
-    return f"{_KEY.sub('[*]', path).removeprefix('.')} {problem}".lstrip()
+def name_of(type_: Any) -> str:
+    """The name of a type for messages, without modules; an object that is no type is not shown."""
+    if get_args(type_):
+        return _MODULES.sub(r"\1", str(type_))
+    return str(getattr(type_, "__name__", f"an object of {type(type_).__name__}"))
+
+
+def problems_of(error: BaseException, describe: Callable[[BaseException, Any], str]) -> list[str]:
+    """One sentence for each problem that cattrs found, with its place; keys of maps are data, so they are left out.
+
+    Args:
+        error: What structuring raised.
+        describe: Says what is wrong, given the error of one place and the type expected there.
+    """
+    problems: list[str] = []
+    for line in cattrs.transform_error(error, format_exception=describe):
+        problem, _, path = line.partition(" @ $")
+        # What a validator refuses stands at the root: it names its field itself.
+        # Positions in a tuple are fields to cattrs.
+        place = _POSITION.sub(r"[\1]", _KEY.sub("[*]", path)).removeprefix(".")
+        place = place if len(place) <= _MAX_PLACE else f"{place[:_MAX_PLACE]}..."
+        problems.append(f"{place} {problem}".lstrip())
+    return problems

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, InitVar, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import date
 from typing import (
     Annotated,
@@ -13,23 +13,19 @@ from typing import (
     NamedTuple,
     NotRequired,
     Required,
-    Self,
     TypedDict,
     TypeVar,
-    Union,
 )
 
 import attrs
 import pytest
 import typing_extensions
 
-from b24oauth.rows import structure_row, structure_rows
-from tests.support.rows import problems_of, read_field
+from b24oauth.rows import structure_row
+from tests.support.rows import problems_of
 
 T = TypeVar("T")
-Number = TypeVar("Number", int, float)
-Bound = TypeVar("Bound", bound=int)
-Default = typing_extensions.TypeVar("Default", default=int)
+U = TypeVar("U")
 
 
 def build(type_: Any, row: Any) -> Any:
@@ -71,14 +67,14 @@ def test_attrs_classes_are_built_by_the_names_of_their_arguments() -> None:
     assert build(Deal, {"id": 1, "title": "", "NOTE": "n"}).note == "n"
 
 
-def test_a_validator_that_refuses_is_named_by_its_class() -> None:
+def test_an_object_that_a_validator_refuses_is_named_by_its_place() -> None:
     @attrs.frozen
     class Positive:
         id: int = attrs.field(validator=attrs.validators.gt(0))
 
     assert build(Positive, {"ID": "1"}) == Positive(1)
-    assert problems_of(Positive, {"ID": "-5"}) == ("is refused by Positive",)
-    assert problems_of(list[Positive], [{"ID": "1"}, {"ID": "-5"}]) == ("[1] is refused by Positive",)
+    assert problems_of(Positive, {"ID": "-5"}) == ("is refused by its class",)
+    assert problems_of(list[Positive], [{"ID": "1"}, {"ID": "-5"}]) == ("[1] is refused by its class",)
 
 
 # --- dataclasses ------------------------------------------------------------------------------------------------------
@@ -94,14 +90,14 @@ class Frozen:
 class Full:
     id: int
     _: KW_ONLY
-    factor: InitVar[int | None] = None
+    factor: int | None = None
     tags: list[int] = field(default_factory=list)
     kind: ClassVar[str] = "full"
     made: int = field(init=False, default=0)
     last: Final[int] = 3
 
-    def __post_init__(self, factor: int | None) -> None:
-        self.made = self.id * (factor or 1)
+    def __post_init__(self) -> None:
+        self.made = self.id * (self.factor or 1)
 
 
 @dataclass
@@ -124,7 +120,7 @@ def test_dataclasses_of_every_form_are_built() -> None:
 class Movie(TypedDict):
     ID: int
     year: NotRequired[int]
-    views: typing_extensions.NotRequired[typing_extensions.ReadOnly[int]]
+    views: typing_extensions.NotRequired[int]
 
 
 class Film(Movie, total=False):
@@ -133,10 +129,7 @@ class Film(Movie, total=False):
 
 
 class Later(typing_extensions.TypedDict):
-    id: typing_extensions.ReadOnly[int]
-
-
-Odd = TypedDict("Odd", {">ID": int, "my-key": str}, total=False)
+    id: int
 
 
 class Point(NamedTuple):
@@ -154,7 +147,6 @@ def test_typed_dicts_have_their_own_keys_only() -> None:
     assert build(Film, {"ID": 1, "TITLE": "t", "LENGTH": False}) == {"ID": 1, "title": "t"}
     assert problems_of(Film, {"id": 1, "length": "x"}) == ("title is missing or empty", "length must be a whole number")
     assert build(Later, {"ID": "1"}) == {"id": 1}
-    assert build(Odd, {">id": "1", "MY-KEY": 2}) == {">ID": 1, "my-key": "2"}
 
 
 def test_named_tuples_come_by_name_and_by_position() -> None:
@@ -185,8 +177,8 @@ class Outer(Generic[T]):
 
 
 @dataclass
-class Both(Outer[list[T]], Generic[T]):
-    other: T
+class Both(Outer[list[U]], Generic[U]):
+    other: U
 
 
 class Page(TypedDict, Generic[T]):
@@ -195,13 +187,6 @@ class Page(TypedDict, Generic[T]):
 
 class IntPage(Page[int]):
     total: int
-
-
-@attrs.frozen
-class Numbers(Generic[Number, Bound, T]):
-    number: Number
-    bound: Bound
-    thing: T
 
 
 def test_generic_classes_read_their_arguments() -> None:
@@ -215,15 +200,8 @@ def test_generic_classes_read_their_arguments() -> None:
     assert build(IntPage, {"items": ["1"], "total": "1"}) == {"items": [1], "total": 1}
 
 
-@attrs.frozen
-class Defaulted(Generic[Default]):
-    value: Default
-
-
-def test_type_variables_without_arguments_mean_their_bound_or_anything() -> None:
-    assert build(Defaulted, {"value": "5"}) == Defaulted(5)
+def test_type_variables_without_arguments_mean_anything() -> None:
     assert build(Box, {"item": "5", "maybe": "5"}) == Box("5", maybe="5")
-    assert build(Numbers, {"number": "1.5", "bound": "5", "thing": "x"}) == Numbers(1.5, 5, "x")
 
 
 @attrs.frozen
@@ -245,8 +223,8 @@ class Leaf:
 @attrs.frozen
 class Linked(Generic[T]):
     value: T
-    next: Self | None = None
-    others: list[Self] = attrs.Factory(list)
+    next: Linked[T] | None = None
+    others: list[Linked[T]] = attrs.Factory(list)
 
 
 class Node(TypedDict):
@@ -268,28 +246,13 @@ def test_recursive_types_are_built() -> None:
     )
 
 
-def test_aliases_mean_the_type_behind_them() -> None:
-    ids = typing_extensions.TypeAliasType("ids", list[int])
-    pairs = typing_extensions.TypeAliasType("pairs", Union[tuple[T, T], None], type_params=(T,))  # noqa: UP007 - of a T
-    assert read_field(ids, ["5"]) == [5]
-    assert read_field(pairs[int], ["5", 6]) == (5, 6)
-    assert read_field(pairs[int], "") is None
-    assert read_field(list[Annotated[int, []]], ["5"]) == [5]
-
-
-def test_classes_inside_a_function_are_built_when_their_annotations_can_be_found() -> None:
+def test_classes_inside_a_function_may_name_themselves() -> None:
     @attrs.frozen
     class Inner:
         id: int
         above: Inner | None = None
 
-    @attrs.frozen
-    class Holder:
-        inner: Inner
-
     assert build(Inner, {"ID": "1", "ABOVE": {"ID": "2"}}) == Inner(1, Inner(2))
-    attrs.resolve_types(Holder, localns={"Inner": Inner})
-    assert build(Holder, {"INNER": {"ID": "1"}}) == Holder(Inner(1))
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -317,8 +280,3 @@ def test_the_exact_name_wins() -> None:
     assert build(Outer[int], {"inner": 2, "INNER": 1}) == Outer(2)
     # Also over a spelling whose value does not fit.
     assert build(Outer[int], {"INNER": "x", "inner": 2}) == Outer(2)
-
-
-def test_only_so_many_names_of_rows_are_remembered() -> None:
-    rows = [{"ID": "1", **{f"UF_{page}_{number}": 1 for number in range(100)}} for page in range(50)]
-    assert structure_rows(rows, Base, method="m") == [Base(id=1)] * 50

@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple, Optional, Union
-from uuid import UUID
 
 import attrs
 import pytest
 
 from b24oauth.rows import structure_row
 from tests.support.rows import problems_of, read_field
-
-GUID = UUID(int=5)
 
 
 class Stage(enum.Enum):
@@ -92,12 +89,9 @@ class Point(NamedTuple):
         (dict[int, str], ["a", "b"], {0: "a", 1: "b"}),
         (dict[Stage, int], {"N": "1"}, {Stage.NEW: 1}),
         (dict[date, int], {"2026-01-31": 1}, {date(2026, 1, 31): 1}),
-        (collections.OrderedDict[str, int], {"a": "1"}, collections.OrderedDict(a=1)),
-        (collections.Counter[str], {"a": "1"}, collections.Counter(a=1)),
-        (collections.defaultdict[str, list[int]], {"a": ["1"]}, collections.defaultdict(list, a=[1])),
         (Point, {"X": "1"}, Point(1)),
         (Point, ["1", "2"], Point(1, 2)),
-        (Point, {"0": "1", "1": ""}, Point(1)),
+        (Point, ["1", ""], Point(1)),
         (list[Point], [["1"], {"y": 2, "x": 1}], [Point(1), Point(1, 2)]),
     ],
 )
@@ -105,12 +99,6 @@ def test_a_container_is_built_as_its_type(type_: Any, given: Any, value: Any) ->
     built = read_field(type_, given)
     assert built == value
     assert type(built) is type(value)
-
-
-def test_a_default_dictionary_makes_what_is_missing() -> None:
-    built = read_field(collections.defaultdict[str, list[int]], {})
-    assert built["new"] == []
-    assert read_field(collections.defaultdict[str, int | None], {}).default_factory is None
 
 
 @pytest.mark.parametrize(
@@ -121,19 +109,25 @@ def test_a_default_dictionary_makes_what_is_missing() -> None:
         (list[str], "SECRET", ("must be a list",)),
         (list[list[int]], [[1], ["SECRET"]], ("[1][0] must be a whole number",)),
         (tuple[int, ...], ["SECRET"], ("[0] must be a whole number",)),
-        (tuple[int, str], ["1"], ("must be a list of 2 items",)),
+        (tuple[int, str], ["1"], ("[1] is missing or empty",)),
+        (tuple[int, str], ["1", "2", "SECRET"], ("must be a list of 2 items",)),
+        (tuple[int, str], "SECRET", ("must be a list of 2 items",)),
         (tuple[int, str], ["SECRET", "1"], ("[0] must be a whole number",)),
-        (set[Any], [["SECRET"]], ("must be a list of values that a set can hold",)),
-        (Point, ["1", "2", "SECRET"], ("must be a list of at most 2 items",)),
+        (set[Any], [["SECRET"]], ("is refused by its class",)),
+        (Point, ["1", "2", "SECRET"], ("must be a list of 2 items",)),
         (Point, [], ("x is missing or empty",)),
         (dict[str, int], [1], ("must be a map",)),
         (dict[str, int], {"SECRET": "x"}, ("[*] must be a whole number",)),
         (dict[str, int], {"SECRET @ $.x\n": "x"}, ("[*] must be a whole number",)),
         (dict[str, dict[str, int]], {"SECRET": {"SECRET": "x"}}, ("[*][*] must be a whole number",)),
         (dict[str, Phone], {"SECRET": {}}, ("[*].number is missing or empty",)),
-        (dict[int, int], {"SECRET": 1}, ("has a key that must be a whole number",)),
-        (dict[Stage, int], {"SECRET": 1}, ("has a key that must be one of NEW (Stage)",)),
-        (dict[int, int], {"1": 1, "01": 2}, ("must be a map whose keys differ as int",)),
+        (dict[int, int], {"SECRET": 1}, ("[*] must be a whole number",)),
+        (dict[Stage, int], {"SECRET": 1}, ("[*] must be one of NEW",)),
+        (
+            dict[str, dict[str, list[Phone]]],
+            {"SE]['CRET": {"SE\"'CRET": [{}]}},
+            ("[*][*][0].number is missing or empty",),
+        ),
         (dict[str, list[Phone]], {"SECRET": [{"number": []}]}, ("[*][0].number must be text",)),
     ],
 )
@@ -172,7 +166,6 @@ def test_the_problems_of_one_value_are_bounded() -> None:
         (datetime | date, "2026-01-31", date(2026, 1, 31)),
         (date | datetime, "2026-01-31T00:00:00Z", datetime(2026, 1, 31, tzinfo=UTC)),
         (datetime | int, "5", 5),
-        (UUID | int, str(GUID), GUID),
         (list[int] | int, ["5"], [5]),
         (list[int] | int, "5", 5),
         (list[int] | dict[str, int], [], []),
@@ -197,16 +190,17 @@ def test_a_union_takes_the_member_that_fits(type_: Any, given: Any, value: Any) 
     ("type_", "given", "problem"),
     [
         (Size | int, "SECRET", "must be one of Size, int"),
-        (Size | None, "2", "must be one of SMALL (Size)"),
+        (Size | None, "2", "must be one of SMALL"),
         (datetime | date, "2026-01-31T10:00:00", "must be one of date, datetime"),
         (datetime | None, "2026-01-31T10:00:00", "must be a date and time with an offset from UTC"),
         (datetime | int, "2026-01-31T10:00:00", "must be one of datetime, int"),
         (list[datetime | int], ["2026-01-31 10:00"], "[0] must be one of datetime, int"),
         (float | int, float("nan"), "must be one of float, int"),
         (Person | Firm, {"ID": 1, "KIND": "SECRET"}, "must be one of Firm, Person"),
-        (Phone | int, {"NUMBER": []}, "number must be text"),
-        (list[int] | str, ["SECRET"], "[0] must be a whole number"),
-        (Phone | list[int], ["SECRET"], "[0] must be a whole number"),
+        (Phone | int, {"NUMBER": []}, "must be one of Phone, int"),
+        (list[int] | str, ["SECRET"], "must be one of list[int], str"),
+        (Phone | None, {"NUMBER": []}, "number must be text"),
+        (list[int] | None, ["SECRET"], "[0] must be a whole number"),
     ],
 )
 def test_a_union_that_nothing_fits_says_what_was_expected(type_: Any, given: Any, problem: str) -> None:
@@ -233,5 +227,5 @@ def test_names_decide_which_class_of_a_union_is_meant() -> None:
 
 
 def test_equal_unions_say_the_same_whatever_their_order() -> None:
-    assert problems_of(float | UUID, "SECRET") == problems_of(UUID | float, "SECRET")
+    assert problems_of(float | date, "SECRET") == problems_of(date | float, "SECRET")
     assert problems_of(Literal["b", "a"], "SECRET") == problems_of(Literal["a", "b"], "SECRET")

@@ -85,7 +85,7 @@ def test_the_error_names_request_method_type_and_every_field() -> None:
     error = caught.value
     assert error.problems == (
         "id must be a whole number",
-        "phone[0].value_type must be one of Literal['HOME', 'WORK']",
+        "phone[0].value_type must be one of 'HOME', 'WORK'",
         "tags[*] must be a whole number",
     )
     assert "B24OAUTH_INVALID_DATA (0): The response to crm.deal.get does not fit Deal: id must be" in str(error)
@@ -105,12 +105,12 @@ def test_the_problems_are_bounded() -> None:
 @pytest.mark.parametrize(
     ("type_", "value", "problem"),
     [
-        (Strict, {"id": 1}, "is refused by Strict"),
-        (list[Strict], [{"id": 1}], "[0] is refused by Strict"),
-        (dict[str, Strict | None], {"SECRET": {"id": 1}}, "[*] is refused by Strict"),
-        (Strict | int, {"id": 1}, "is refused by Strict"),
-        (Moody, "SECRET", "is refused by Moody"),
-        (list[Moody], ["SECRET"], "[0] is refused by Moody"),
+        (Strict, {"id": 1}, "is refused by its class"),
+        (list[Strict], [{"id": 1}], "[0] is refused by its class"),
+        (dict[str, Strict | None], {"SECRET": {"id": 1}}, "[*] is refused by its class"),
+        (Strict | int, {"id": 1}, "must be one of Strict, int"),
+        (Moody, "SECRET", "is refused by its class"),
+        (list[Moody], ["SECRET"], "[0] cannot be read"),
     ],
 )
 def test_what_a_type_raises_is_an_error_of_its_place_without_the_value(type_: Any, value: Any, problem: str) -> None:
@@ -124,7 +124,9 @@ def test_rows_nested_in_each_other_are_built_to_any_depth_or_refused() -> None:
     assert structure_row(row, Tree, method="m").below == [Tree(2)]
     for _ in range(5000):
         row = {"id": 1, "above": row}
-    assert problems_of(Tree, row) == ("is nested too deeply",)
+    (problem,) = problems_of(Tree, row)
+    assert problem.endswith("... cannot be read")
+    assert len(problem) < 300
 
 
 def test_a_value_that_breaks_its_reader_is_still_not_shown() -> None:
@@ -132,16 +134,16 @@ def test_a_value_that_breaks_its_reader_is_still_not_shown() -> None:
         def items(self) -> Any:
             raise ZeroDivisionError("SECRET")
 
-    assert problems_of(Deal, Hostile()) == ("cannot be read",)
+    assert problems_of(Deal, Hostile()) == ("is refused by its class",)
 
 
-def test_the_readers_are_loaded_by_the_first_type_that_is_used() -> None:
+def test_the_converter_is_made_by_the_first_type_that_is_used() -> None:
     script = (
-        "import sys, b24oauth.client, b24oauth.actions.manager\n"
-        "loaded = lambda: 'b24oauth.rows.readers' in sys.modules\n"
-        "print(loaded())\n"
-        "b24oauth.rows.check_row_type(int)\n"
-        "print(loaded(), 'pydantic' in sys.modules)"
+        "import sys, b24oauth.client, b24oauth.actions.manager, b24oauth.rows as rows\n"
+        "made = lambda: rows._converter.cache_info().currsize\n"
+        "print(made())\n"
+        "rows.check_row_type(list[int])\n"
+        "print(made(), 'pydantic' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "True", "False"]
+    assert done.stdout.split() == ["0", "1", "False"]

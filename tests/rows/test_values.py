@@ -5,16 +5,13 @@ from __future__ import annotations
 import enum
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NewType
-from uuid import UUID
 
 import pytest
 
 from tests.support.rows import problems_of, read_field
 
 MSK = timezone(timedelta(hours=3))
-GUID = "12345678-1234-5678-1234-56781234abcd"
 
 
 class Stage(enum.Enum):
@@ -76,11 +73,13 @@ Id = NewType("Id", int)
         (Decimal, "-3|EUR", Decimal(-3)),
         (float, "1.5", 1.5),
         (float, 2, 2.0),
+        (float, 1e300, 1e300),
+        (float, "10.50|USD", 10.5),
+        (float | None, "-3|EUR", -3.0),
         (bool, "Y", True),
         (bool, "n", False),
         (bool, "1", True),
         (bool, 0, False),
-        (bool, 1.0, True),
         (bool, "true", True),
         (bool, "False", False),
         (bool, True, True),
@@ -96,10 +95,6 @@ Id = NewType("Id", int)
         (date, "2026-01-31", date(2026, 1, 31)),
         (date, "2026-01-31T00:00:00+03:00", date(2026, 1, 31)),
         (date, "2026-01-31T23:00:00+03:00", date(2026, 1, 31)),
-        (UUID, GUID, UUID(GUID)),
-        (UUID, GUID.replace("-", "").upper(), UUID(GUID)),
-        (Path, "/a/b", Path("/a/b")),
-        (PurePosixPath, "a", PurePosixPath("a")),
         (Stage, "W", Stage.WON),
         (Stage, "WON", Stage.WON),
         (Size, "1", Size.SMALL),
@@ -135,18 +130,17 @@ def test_a_value_is_read_as_its_type(type_: Any, given: Any, value: Any) -> None
         (int, "must be a whole number"),
         (Id, "must be a whole number"),
         (float, "must be a number"),
-        (Decimal, "must be a number"),
+        (Decimal, "must be an exact number"),
         (bool, "must be true or false"),
         (datetime, "must be a date and time with an offset from UTC"),
         (date, "must be a date"),
-        (UUID, "must be a UUID"),
-        (Stage, "must be one of NEW, WON (Stage)"),
-        (Size, "must be one of ZERO, SMALL (Size)"),
-        (Lenient, "must be one of NEW (Lenient)"),
-        (Literal["A", 1], "must be one of Literal['A', 1]"),
+        (Stage, "must be one of NEW, WON"),
+        (Size, "must be one of ZERO, SMALL"),
+        (Lenient, "must be one of NEW"),
+        (Literal["A", 1], "must be one of 'A', 1"),
         (list[int], "must be a list"),
         (set[int], "must be a list"),
-        (tuple[int, str], "must be a list"),
+        (tuple[int, str], "must be a list of 2 items"),
         (dict[str, int], "must be a map"),
         (int | bool, "must be one of bool, int"),
     ],
@@ -155,14 +149,14 @@ def test_a_value_that_does_not_fit_is_named_by_what_was_expected(type_: Any, exp
     assert problems_of(type_, "SECRET") == (expected,)
 
 
-@pytest.mark.parametrize(("type_", "expected"), [(str, "text"), (Kind, "one of NONE, DEAL (Kind)"), (Path, "a path")])
+@pytest.mark.parametrize(("type_", "expected"), [(str, "text"), (Kind, "one of NONE, DEAL")])
 def test_what_is_no_text_is_named_by_what_was_expected(type_: Any, expected: str) -> None:
     assert problems_of(type_, ["SECRET"]) == (f"must be {expected}",)
 
 
 def test_only_the_first_names_of_a_long_enumeration_are_listed() -> None:
     many = enum.Enum("Many", [f"M{number}" for number in range(50)])
-    assert problems_of(many, "SECRET") == ("must be one of M0, M1, M2, M3, M4, M5, M6, M7, M8, M9, ... (Many)",)
+    assert problems_of(many, "SECRET") == ("must be one of M0, M1, M2, M3, M4, M5, M6, M7, M8, M9, ...",)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +169,10 @@ def test_only_the_first_names_of_a_long_enumeration_are_listed() -> None:
         (int, True),
         (int, float("nan")),
         (int, 9007199254740994.0),  # as a float it may have been rounded already
+        (int | None, -9007199254740994.0),
+        (Decimal, 9007199254740994.0),
+        (Decimal | None, 1e300),
+        (str, 9007199254740994.0),
         (float, "nan"),
         (float, float("inf")),
         (float, "1e999"),
@@ -186,7 +184,10 @@ def test_only_the_first_names_of_a_long_enumeration_are_listed() -> None:
         (Decimal, "10.50|"),
         (Decimal, "10.50|US|D"),
         (Decimal, "|EUR"),
-        (float, "10.50|USD"),
+        (float, "|EUR"),
+        (float, "10.50|eur"),
+        (float, "1e999|EUR"),
+        (int, "10.50|USD"),
         (bool, "yes"),
         (bool, 2),
         (bool, []),
@@ -204,8 +205,6 @@ def test_only_the_first_names_of_a_long_enumeration_are_listed() -> None:
         (date, "2026-W01-1T00:00:00+03:00"),
         (date, "20260131"),
         (date, "2026-01-٣١"),
-        (UUID, "1234567_-1234-5678-1234-56781234abcd"),
-        (UUID, "٣2345678-1234-5678-1234-56781234abcd"),
         (Stage, True),
         (Size, True),
         (Size, "2"),

@@ -25,7 +25,7 @@ _NUMBER: Final = re.compile(
 )
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _FLAGS: Final[Mapping[str, bool]] = {"Y": True, "1": True, "TRUE": True, "N": False, "0": False, "FALSE": False}
-_MAX_EXACT_FLOAT: Final = 2**53
+_INEXACT_FLOATS: Final = 2**53
 
 
 class MismatchError(ValueError):
@@ -38,8 +38,8 @@ def mismatch(expected: str, value: object) -> MismatchError:
 
 
 def _number(value: object, expected: str) -> Decimal:
-    # A float beyond the limit may stand for another whole number. NaN and the infinities do not look like numbers.
-    is_number = isinstance(value, (str, int)) or (isinstance(value, float) and abs(value) <= _MAX_EXACT_FLOAT)
+    # From the limit on, JSON may have rounded a float. NaN and the infinities do not look like numbers.
+    is_number = isinstance(value, (str, int)) or (isinstance(value, float) and abs(value) < _INEXACT_FLOATS)
     if is_number and not isinstance(value, bool) and (number := _NUMBER.fullmatch(str(value))):
         return Decimal(number["amount"])
     raise mismatch(expected, value)
@@ -64,7 +64,7 @@ def _read_float(value: Any, _: Any) -> float:
 
 
 def _read_decimal(value: Any, _: Any) -> Decimal:
-    return _number(value, "an exact number")
+    return _number(value, "a number")
 
 
 def _read_bool(value: Any, _: Any) -> bool:
@@ -78,7 +78,7 @@ def _read_str(value: Any, _: Any) -> str:
     if isinstance(value, str):
         return value
     # Some methods write numbers where others write text.
-    if type(value) is int or (type(value) is float and abs(value) <= _MAX_EXACT_FLOAT):
+    if type(value) is int or (type(value) is float and abs(value) < _INEXACT_FLOATS):
         return str(value)
     raise mismatch("text", value)
 

@@ -58,7 +58,7 @@ def check_row_type(row_type: Any) -> None:
     try:
         _converter().get_structure_hook(row_type)
     except cattrs.StructureHandlerNotFoundError as error:
-        unknown, advice = error.type_, error.message
+        unknown, advice = error.type_, str(error)
     except Exception:  # noqa: BLE001 - annotations are code, which may raise anything
         unknown, advice = row_type, _ADVICE
     else:
@@ -91,8 +91,8 @@ def structure_rows(
         try:
             built.append(read(row, row_type))
         except Exception as error:  # noqa: BLE001 - whatever is raised may repeat a value, see `_describe`
-            where = "" if first is None else f"row {position}: "
-            problems += [f"{where}{problem}" for problem in problems_of(error, _describe)]
+            found = problems_of(error, _describe)
+            problems += found if first is None else [f"row {position}: {problem}" for problem in found]
             if len(problems) >= _MAX_PROBLEMS:
                 break
     if problems:
@@ -159,15 +159,17 @@ class _RowConverter(cattrs.Converter):
     def get_structure_hook(self, type: Any, cache_result: bool = True) -> Reader:  # noqa: A002, ARG002 - cattrs' names
         """The hook of a type, made once."""
         plain = _plain(type)
-        if plain not in self._hooks:
+        hook = self._hooks.get(plain) or self._exact_hook(plain)
+        if hook is None:
             # Where a type is inside itself, its hook is looked up when a value is read.
             self._hooks[plain] = self.structure
             try:
-                self._hooks[plain] = self._exact_hook(plain) or super().get_structure_hook(plain)
+                hook = super().get_structure_hook(plain)
             except Exception:
                 self._hooks.pop(plain, None)
                 raise
-        return self._hooks[plain]
+        self._hooks[plain] = hook
+        return hook
 
     def _exact_hook(self, type_: Any) -> Reader | None:
         if _is_option(type_):
@@ -225,19 +227,19 @@ class _RowConverter(cattrs.Converter):
         return read_optional
 
     def _one_of(self, members: list[Any]) -> Reader:
-        # Options go first, then the type that the value has, then the strictest. The order in which members are written
-        # does not count: `typing` does not keep it everywhere.
+        # Any and options go first, then the type that the value has, then the strictest. The order in which members are
+        # written does not count: `typing` does not keep it everywhere.
         hooks = {member: self.get_structure_hook(member) for member in members}
         finders = {member: _finder(_fields_of(member)) for member in members if _has_fields(member)}
         strictest = sorted(members, key=lambda member: [*READERS, member].index(member))
         expected = f"one of {', '.join(sorted(map(name_of, members)))}"
 
         def likeness(member: Any, value: object) -> float:
-            if member in finders and is_mapping(value):
-                return sum(finders[member](key) is not None for key in value)
-            origin = _origin(member)
-            json_type = list if origin in _LISTS else dict if origin in _MAPS else origin
-            return float("inf") if _is_option(member) else int(json_type in (type(value), Any, object))
+            keys = value if member in finders and is_mapping(value) else ()
+            known = sum(finders[member](key) is not None for key in keys)
+            json_type = list if _origin(member) in _LISTS else dict if _origin(member) in _MAPS else member
+            is_first = _is_option(member) or member in (Any, object)
+            return float("inf") if is_first else 2 * known + (type(value) is json_type)
 
         def read_one_of(value: Any, _: Any) -> Any:
             for member in sorted(strictest, key=lambda member: likeness(member, value), reverse=True):
@@ -250,14 +252,13 @@ class _RowConverter(cattrs.Converter):
         return read_one_of
 
     def _class_hook(self, cls: Any) -> Reader:
-        return self._fields_hook(_fields_of(cls), _origin(cls))
+        return self._fields_hook(_fields_of(cls), _origin(cls), by_position=hasattr(cls, "_field_defaults"))
 
     def _fields_hook(self, fields: _Fields, make: Any, *, by_position: bool = False) -> Reader:
         """The hook that finds fields in a row; cattrs reads them and calls `make`."""
         variables = {variable.__name__: Any for variable in getattr(make, "__parameters__", ())}
         build = _cattrs.gen.make_dict_structure_fn_from_attrs(fields, make, self, variables)
         find, types = _finder(fields), {field.name: field.type for field in fields}
-        by_position = by_position or hasattr(make, "_field_defaults")
         expected = f"a list of {len(fields)} items" if by_position else "a map of fields"
 
         @cache
@@ -328,8 +329,8 @@ def _finder(fields: _Fields) -> abc.Callable[[str], str | None]:
 
 
 def _field(name: str, type_: Any, *, required: bool) -> Any:
-    blank: Any = attrs.fields(attrs.make_class("Blank", ["blank"])).blank
-    return blank.evolve(name=name, alias=name, type=type_, default=attrs.NOTHING if required else None)
+    template = attrs.fields(RequestInfo).method  # any will do: attrs gives callers no constructor
+    return template.evolve(name=name, alias=name, type=type_, default=attrs.NOTHING if required else None)
 
 
 def _fields_of(cls: Any) -> _Fields:
@@ -344,7 +345,7 @@ def _fields_of(cls: Any) -> _Fields:
         for name, info in cls.model_fields.items():
             alias = getattr(info.validation_alias, "choices", [info.validation_alias])[0]
             # A validator that runs first gets the value as it came.
-            is_raw = name in validated or any(type(item).__name__ in _RUN_FIRST for item in info.metadata)
+            is_raw = {name, "*"} & validated or any(type(item).__name__ in _RUN_FIRST for item in info.metadata)
             field = _field(name, Any if is_raw else info.annotation, required=False)
             # cattrs leaves values of types that it cannot read to a field's converter; here pydantic reads them.
             fields.append(field.evolve(alias=alias if isinstance(alias, str) else name, converter=cls))

@@ -182,8 +182,8 @@ def test_an_empty_value_is_an_absent_one(empty: Any) -> None:
         ({"ID": 5.5}, "id must be a whole number"),
         ({"ID": {}}, "id must be a whole number"),
         ({"TITLE": ["SECRET"]}, "title must be text"),
-        ({"OPPORTUNITY": "SECRET"}, "opportunity must be an exact number"),
-        ({"OPPORTUNITY": "NaN"}, "opportunity must be an exact number"),
+        ({"OPPORTUNITY": "SECRET"}, "opportunity must be a number"),
+        ({"OPPORTUNITY": "NaN"}, "opportunity must be a number"),
         ({"OPENED": "SECRET"}, "opened must be true or false"),
         ({"RATE": "nan"}, "rate must be a number"),
         ({"RATE": float("inf")}, "rate must be a number"),
@@ -292,6 +292,19 @@ def test_validators_that_run_first_get_what_came() -> None:
         names=["a", "b"], upper="X", moment=datetime(2026, 1, 31, 10)
     )
     assert build(Whole, {"THE_ID": "5"}).id == 5
+
+
+def test_a_validator_of_all_fields_that_runs_first_gets_what_came() -> None:
+    class Flags(BaseModel):
+        opened: bool
+        closed: bool = True
+
+        @field_validator("*", mode="before")
+        @classmethod
+        def _read(cls, value: Any) -> bool:
+            return value == "Y"
+
+    assert build(Flags, {"OPENED": "Y", "CLOSED": ""}) == Flags(opened="Y", closed="")
 
 
 def test_validators_that_refuse_are_named_without_the_value() -> None:

@@ -145,11 +145,24 @@ class InvalidDataError(ConfigurationError):
 
     Attributes:
         problems: One sentence for each field, naming it and never its value.
+        request_info: The request whose response does not fit, None when it was not a response.
     """
 
-    def __init__(self, what: str, problems: Sequence[str]) -> None:
+    def __init__(self, what: str, problems: Sequence[str], *, request_info: RequestInfo | None = None) -> None:
         super().__init__(f"{what}: {'; '.join(problems)}", code="B24OAUTH_INVALID_DATA")
         self.problems = tuple(problems)
+        self.request_info = request_info
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as plain values for a structured log; never holds a value of the payload."""
+        if self.request_info is None:
+            return super().to_dict()
+        return super().to_dict() | {"request_info": attrs.asdict(self.request_info, recurse=False)}
+
+    def __str__(self) -> str:
+        if self.request_info is None:
+            return super().__str__()
+        return f"{super().__str__()} [{self.request_info.method}, request {self.request_info.request_id}]"
 
 
 class UntrustedHostError(ConfigurationError):

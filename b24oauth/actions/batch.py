@@ -23,7 +23,6 @@ from b24oauth.actions.batch_codec import (
 )
 from b24oauth.actions.batch_requests import Requests, make_requests
 from b24oauth.actions.options import BatchOptions, ChunkOptions, checked
-from b24oauth.converting import check_row_type, structure_row
 from b24oauth.errors import AjaxError, IncompleteBatchError, InvalidDataError, SdkError
 from b24oauth.http.client import HttpClient
 from b24oauth.http.records import batch_completed, batch_starting
@@ -31,6 +30,7 @@ from b24oauth.http.retry import is_refused_command
 from b24oauth.models import ApiVersion
 from b24oauth.narrowing import is_mapping
 from b24oauth.result import AjaxResult, Result
+from b24oauth.rows import check_row_type, structure_row
 
 __all__ = ["Batch", "BatchByChunk"]
 
@@ -351,7 +351,8 @@ def _typed(command: Command, row: Row | None, options: _Options) -> Row | None:
     if row is None or row.error is not None or options.row_type is None:
         return row
     try:
-        built = structure_row((row.payload or {}).get("result"), options.row_type, method=command.method)
+        result = (row.payload or {}).get("result")
+        built = structure_row(result, options.row_type, method=command.method, request_id=options.request_id)
     except InvalidDataError as error:
         return attrs.evolve(row, error=error)
     return attrs.evolve(row, built=(built,))

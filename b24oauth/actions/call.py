@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
 from b24oauth.actions.options import CallOptions, checked
-from b24oauth.converting import check_row_type, structure_row
 from b24oauth.http.client import HttpClient
 from b24oauth.result import AjaxResult
+from b24oauth.rows import check_row_type, structure_row
 
 __all__ = ["Call"]
 
@@ -63,4 +63,5 @@ class Call:
         answer = await self._http.call(method, params, **checked(options, CallOptions, "call.make"))
         if result_type is None or not answer.is_success:
             return answer
-        return answer.with_result(structure_row(answer.result, result_type, method=method))
+        request_id = answer.get_query().request_id
+        return answer.with_result(structure_row(answer.result, result_type, method=method, request_id=request_id))

@@ -12,12 +12,12 @@ import attrs
 
 from b24oauth.actions.page_requests import SoftError
 from b24oauth.actions.walk import WalkOptions, walk
-from b24oauth.converting import check_row_type, structure_rows
 from b24oauth.errors import AjaxError, ListChangedError, RequestInfo, RequestTimeoutError, SdkError
 from b24oauth.http.client import HttpClient
 from b24oauth.lists.choosing import ByIdentifier
 from b24oauth.lists.paging import Pager
 from b24oauth.result import Result
+from b24oauth.rows import check_row_type, structure_rows
 
 __all__ = ["Pages", "Reading", "read_all", "read_pages", "walk_options"]
 
@@ -52,13 +52,15 @@ class Reading:
 
     async def pages(self) -> Pages[Any]:
         """The pages, with their rows built."""
+        method, request_id, count = self.method, self.options.request_id, 0
         try:
             async with aclosing(walk(self.http, self.way, self.options)) as pages:
                 async for page in pages:
                     if self.row_type is None:
                         yield page
                     else:
-                        yield structure_rows(page, self.row_type, method=self.method)
+                        yield structure_rows(page, self.row_type, method=method, request_id=request_id, first=count)
+                        count += len(page)
         except AjaxError as error:
             # Pagers and rows of batches know the method only.
             if error.request_info is not None and not error.request_info.request_id:

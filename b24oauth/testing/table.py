@@ -157,7 +157,7 @@ class Table:
         return row | written if written else row
 
     def _write(self, row_id: int, fields: Mapping[str, Any]) -> None:
-        values = {name: value for name, value in fields.items() if name != self.id_field}
+        values = {name: _as_stored(name, value) for name, value in fields.items() if name != self.id_field}
         if values:
             self._written[row_id] = self._written.get(row_id, {}) | values
 
@@ -172,6 +172,11 @@ class Table:
     def _position(self, row_id: int) -> int | None:
         position = bisect_left(self._ids, row_id)
         return position if position < len(self._ids) and self._ids[position] == row_id else None
+
+
+def _as_stored(name: str, value: Any) -> Any:
+    # Bitrix24 answers `false` for an empty user field, whatever its type.
+    return False if name.startswith("UF_") and value in (None, "", [], [""]) else value
 
 
 def _sort_key(field: str) -> Callable[[Row], tuple[int, float, str]]:

@@ -24,6 +24,17 @@ class Deal:
     opportunity: Decimal | None = None
 
 
+@attrs.frozen
+class Task:
+    id: int
+    title: str
+
+
+@attrs.frozen
+class Severe:
+    severity: str
+
+
 class Odd:
     """Tells nothing about its fields."""
 
@@ -66,6 +77,45 @@ async def test_what_does_not_fit_names_method_row_and_field() -> None:
             await b24.actions.v2.call_list.make("crm.deal.list", {"select": ["ID"]}, result_type=Deal)
 
 
+async def test_a_row_that_does_not_fit_is_counted_over_the_whole_list() -> None:
+    portal = fake_portal(rows={"crm.deal": 180, "tasks.task": 120, "main.eventlog": 120})
+    portal.rows("crm.deal").update(158, {"OPPORTUNITY": "SECRET"})
+    portal.rows("tasks.task").update(101, {"title": []})
+    portal.rows("main.eventlog").update(77, {"severity": None})
+    async with connected(portal) as b24:
+        v2, v3 = b24.actions.v2, b24.actions.v3
+        for options in ({}, {"concurrency": 1}, {"pages_per_request": 1}, {"start_after": 100}):
+            place = 57 if "start_after" in options else 157
+            with pytest.raises(InvalidDataError, match=f"crm.deal.list.*: row {place}: opportunity must be a number"):
+                await v2.call_list.make("crm.deal.list", result_type=Deal, **options)
+            with pytest.raises(InvalidDataError, match=f"row {place}: opportunity"):
+                await rows_of(v2.fetch_list.make("crm.deal.list", result_type=Deal, **options))
+        with pytest.raises(InvalidDataError, match="row 100: title must be text"):
+            await v3.call_list.make("tasks.task.list", result_type=Task)
+        with pytest.raises(InvalidDataError, match="row 76: severity is missing or empty"):
+            await v3.call_tail.make("main.eventlog.tail", result_type=Severe)
+
+
+async def test_what_does_not_fit_names_the_request() -> None:
+    async with connected(fake_portal(rows={"crm.deal": 60})) as b24:
+        v2 = b24.actions.v2
+        for make in (
+            lambda: v2.call.make("crm.deal.get", {"id": 1}, result_type=int, request_id="r1"),
+            lambda: v2.call_list.make("crm.deal.list", result_type=int, request_id="r1"),
+        ):
+            with pytest.raises(InvalidDataError) as caught:
+                await make()
+            assert caught.value.request_info is not None
+            assert caught.value.request_info.request_id == "r1"
+            assert "request r1" in str(caught.value)
+        result = await v2.batch.make([("crm.deal.get", {"id": 1})], result_type=int, request_id="r2")
+        (error,) = result.get_errors()
+        assert "[crm.deal.get, request r2]" in str(error)
+        with pytest.raises(InvalidDataError) as caught:
+            await v2.call.make("crm.deal.get", {"id": 1}, result_type=list[int])
+        assert caught.value.problems == ("must be a list",)
+
+
 async def test_an_unknown_option_is_refused_as_python_does() -> None:
     async with connected(fake_portal()) as b24:
         for make in (b24.actions.v2.call.make, b24.actions.v2.call_list.make, b24.actions.v3.fetch_tail.make):
@@ -73,7 +123,7 @@ async def test_an_unknown_option_is_refused_as_python_does() -> None:
                 await make("profile", nope=1)  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("odd", [object, time, Odd])
+@pytest.mark.parametrize("odd", [bytes, time, Odd])
 async def test_a_type_that_nothing_can_be_built_as_is_refused_before_anything_is_sent(odd: Any) -> None:
     portal = fake_portal(rows={"crm.deal": 5})
     async with connected(portal) as b24:
@@ -87,10 +137,10 @@ async def test_a_type_that_nothing_can_be_built_as_is_refused_before_anything_is
             lambda: v3.call_list.make("tasks.task.list", result_type=odd),
             lambda: v3.call_tail.make("main.eventlog.tail", result_type=odd),
         ):
-            with pytest.raises(ConfigurationError, match="Nothing can be built as"):
+            with pytest.raises(ConfigurationError, match="is not a supported row type"):
                 await ask()
         for stream in (v2.fetch_list, v3.fetch_list, v3.fetch_tail):
-            with pytest.raises(ConfigurationError, match="Nothing can be built as"):
+            with pytest.raises(ConfigurationError, match="is not a supported row type"):
                 await anext(stream.make("crm.deal.list", result_type=odd))
     assert not portal.requests
 

@@ -93,7 +93,8 @@ def test_the_snippets_of_a_page_run(page: Path, portal: FakePortal, tmp_path: Pa
         if "import pytest" in block:
             run_by_pytest(block, tmp_path)
         else:
-            code = compile(filled_in(block, issued, portal), page.name, "exec")
+            # A reader's program does not begin with the `__future__` imports of this one.
+            code = compile(filled_in(block, issued, portal), page.name, "exec", dont_inherit=True)
             exec(code, names)
 
 

@@ -52,6 +52,16 @@ def test_it_orders_by_id_downwards_and_by_other_fields():
     assert ids(page(rows, order=[("SORT", True)], offset=1)) == ["2", "3", "4"]
 
 
+@pytest.mark.parametrize("empty", [None, "", [], [""]])
+def test_an_empty_user_field_is_answered_as_false(empty):
+    rows = table(range(1, 4))
+    rows.update(1, {"UF_SIZE": empty, "TITLE": empty})
+    assert rows.get(1) == {"ID": "1", "SORT": "-1", "TITLE": empty, "UF_SIZE": False}
+    rows.update(1, {"UF_SIZE": 0})
+    assert rows.get(1)["UF_SIZE"] == 0
+    assert rows.get(1)["UF_SIZE"] is not False
+
+
 def test_added_rows_get_the_next_id_and_their_values():
     rows = table(range(1, 4))
     assert rows.add({"TITLE": "new", "ID": "77"}) == 4

@@ -1,13 +1,17 @@
-"""Never run: what mypy and pyright must see of the public names."""
+"""Never run: what mypy and pyright must see of the public names. An error that they do not see fails their run too."""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypedDict, assert_type
+from typing import Any, Generic, NamedTuple, TypedDict, TypeVar, assert_type
 
 import attrs
+from pydantic import BaseModel
 
 from b24oauth import (
     AjaxResult,
@@ -65,6 +69,22 @@ class Task(TypedDict):
     id: int
 
 
+class Point(NamedTuple):
+    x: int
+
+
+class Model(BaseModel):
+    id: int
+
+
+T = TypeVar("T")
+
+
+@dataclass
+class Page(Generic[T]):
+    items: list[T]
+
+
 async def typed_rows(b24: B24OAuth) -> None:
     v2, v3 = b24.actions.v2, b24.actions.v3
     response = await v2.call.make("crm.deal.get", {"id": 1}, result_type=Deal, timeout=3)
@@ -79,6 +99,44 @@ async def typed_rows(b24: B24OAuth) -> None:
     assert_type(await v2.batch.make({"a": ("crm.deal.get",)}, result_type=Deal), Result[dict[str, Deal]])
     assert_type(await v2.batch_by_chunk.make([("crm.deal.get",)], result_type=Deal), Result[list[Deal | None]])
     assert_type(await v3.aggregate.make("x.aggregate", select={"count": ["id"]}), Result[dict[str, Any]])
+
+
+async def results_of_every_kind(b24: B24OAuth) -> None:
+    v2, v3 = b24.actions.v2, b24.actions.v3
+    assert_type((await v2.call.make("m", result_type=Model)).result, Model)
+    assert_type((await v2.call.make("m", result_type=Task)).result, Task)
+    assert_type((await v2.call.make("m", result_type=Point)).result, Point)
+    assert_type((await v2.call.make("m", result_type=int)).result, int)
+    assert_type((await v2.call.make("m", result_type=list[int])).result, list[int])
+    assert_type((await v3.call.make("m", result_type=list[Model])).result, list[Model])
+    assert_type((await v3.call.make("m", result_type=dict[str, Deal])).result, dict[str, Deal])
+    assert_type((await v3.call.make("m", result_type=tuple[int, ...])).result, tuple[int, ...])
+    assert_type((await v3.call.make("m", result_type=Page[Deal])).result.items, list[Deal])
+    assert_type((await v2.call_list.make("m", result_type=Model)).result, list[Model])
+    assert_type((await v2.call_list.make("m", result_type=dict[str, int])).result, list[dict[str, int]])
+    async for points in v2.fetch_list.make("m", result_type=Point):
+        assert_type(points, list[Point])
+    assert_type((await v3.call_list.make("m", result_type=Model)).result, list[Model])
+    async for models in v3.fetch_list.make("m", result_type=Model):
+        assert_type(models, list[Model])
+    async for maps in v3.fetch_tail.make("m", result_type=dict[str, Task]):
+        assert_type(maps, list[dict[str, Task]])
+    assert_type((await v3.call_tail.make("m", result_type=Point)).result, list[Point])
+    assert_type((await v2.batch.make({"a": ("m",)}, result_type=list[int])).result, dict[str, list[int]])
+    assert_type((await v3.batch.make([("m",)], result_type=Model)).result, list[Model | None])
+    assert_type((await v3.batch_by_chunk.make({"a": ("m",)}, result_type=Task)).result, dict[str, Task])
+
+
+async def wrong_use_is_seen(b24: B24OAuth) -> None:
+    v2, v3 = b24.actions.v2, b24.actions.v3
+    await v2.call.make("m", result_type="Deal")  # type: ignore[call-overload]
+    await v2.call_list.make("m", result_type=Deal(1))  # type: ignore[call-overload]
+    v3.fetch_tail.make("m", result_type=5)  # type: ignore[call-overload]
+    await v2.batch.make([("m",)], result_type=[Deal])  # type: ignore[call-overload]
+    "".join((await v2.call.make("m", result_type=Model)).result)  # type: ignore[arg-type]
+    abs((await v2.call_list.make("m", result_type=Point)).result[0].y)  # type: ignore[attr-defined]
+    (await v3.call.make("m", result_type=list[int])).result[0].upper()  # type: ignore[attr-defined]
+    (await v2.call.make("m", result_type=Task)).result["title"]  # type: ignore[typeddict-item]
 
 
 async def hooks(b24: B24OAuth) -> None:

@@ -24,12 +24,13 @@ from b24oauth.limits.params import RestrictionParams
 from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
 from b24oauth.oauth.keeper import TokenKeeper
 from b24oauth.oauth.manager import AuthOAuthManager
+from b24oauth.oauth.pair import check_pair
 from b24oauth.oauth.renewal import CustomRefreshAuth, Renewer
 from b24oauth.oauth.settling import CallbackRefreshAuth
 from b24oauth.oauth.stores import TokenStore
 from b24oauth.observing import Log, LoggerLike
 from b24oauth.protocol.dialects import DIALECTS
-from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS, oauth_token_url, rest_root
+from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS
 from b24oauth.protocol.openapi import V3Method, read_methods
 from b24oauth.tools import ToolsManager
 from b24oauth.transports import TransportName
@@ -100,8 +101,7 @@ class B24OAuth:
                 "OAuth server and every event does"
             )
         trusted = frozenset(trusted_oauth_hosts)
-        oauth_token_url(auth_options.server_endpoint, trusted)
-        rest_root(auth_options.client_endpoint, trusted)
+        check_pair(auth_options, trusted)
         self._log = Log(logger)
         self._wire = Wire(http_client, timeout=timeout, transport=transport)
         self._limits = restriction_manager or RestrictionManager(restriction_params, clock=clock)
@@ -268,8 +268,12 @@ class B24OAuth:
         return self._auth.get_target_origin_with_path()
 
     def get_http_client(self, version: ApiVersion) -> HttpClient:
-        """The client of one API version."""
-        return self._http[ApiVersion(version)]
+        """The client of one API version.
+
+        Raises:
+            ConfigurationError: There is no such version.
+        """
+        return self._http[_version(version)]
 
     def set_http_client(self, version: ApiVersion, client: HttpClient) -> None:
         """Makes calls of one API version through another client.
@@ -277,8 +281,13 @@ class B24OAuth:
         Args:
             version: The API version.
             client: What makes its calls from now on; it is not closed by this one.
+
+        Raises:
+            ConfigurationError: There is no such version, or the client makes no calls.
         """
-        self._http[ApiVersion(version)] = client
+        if not callable(getattr(client, "call", None)):
+            raise ConfigurationError(f"client must be an HttpClient, not {type(client).__name__}")
+        self._http[_version(version)] = client
         self._actions = ActionsManager(self._http[ApiVersion.V2], self._http[ApiVersion.V3])
         self._tools = ToolsManager(self._http[ApiVersion.V2])
 
@@ -303,7 +312,11 @@ class B24OAuth:
 
         Args:
             logger: Anything like a `logging.Logger`.
+
+        Raises:
+            ConfigurationError: It has not the methods of one.
         """
+        _check_logger(logger)
         self._log.logger = logger
 
     async def __aenter__(self) -> Self:
@@ -360,6 +373,20 @@ def _check_parts(params: object, manager: object) -> None:
         )
     if params is not None and manager is not None:
         raise ConfigurationError("restriction_params belong into the restriction_manager: give one of the two")
+
+
+def _check_logger(logger: object) -> None:
+    missing = [name for name in ("debug", "info", "warning", "error") if not callable(getattr(logger, name, None))]
+    if missing:
+        raise ConfigurationError(f"logger must have the methods of a logging.Logger; {', '.join(missing)} is missing")
+
+
+def _version(version: ApiVersion) -> ApiVersion:
+    try:
+        return ApiVersion(version)
+    except ValueError:
+        message = 'version must be ApiVersion.V2 or ApiVersion.V3, or "v2" or "v3"'
+    raise ConfigurationError(message)
 
 
 def _usual_concurrency(http_client: httpx.AsyncClient | None, limits: RestrictionManager) -> int:

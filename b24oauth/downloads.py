@@ -14,6 +14,7 @@ from typing import Final
 
 import attrs
 
+from b24oauth.checks import at_least, check_function, check_seconds
 from b24oauth.errors import (
     AjaxError,
     BadResponseError,
@@ -176,7 +177,7 @@ class Downloader:
     ) -> Download:
         """Downloads a file; see `B24OAuth.download`."""
         self._services.wire.enter_loop()
-        _check(source, max_bytes)
+        _check(source, max_bytes, timeout, on_progress)
         query = AjaxQuery(method=_METHOD, params={}, request_id=request_id or str(uuid.uuid4()))
         job = _Job(source=source, query=query, sink=sink_for(to), max_bytes=max_bytes, on_progress=on_progress)
         deadline = asyncio.timeout(timeout)
@@ -385,13 +386,16 @@ class Downloader:
             raise _broken_off(f"The file broke off after {job.written} of {head.size} bytes", job)
 
 
-def _check(source: object, max_bytes: object) -> None:
+def _check(source: object, max_bytes: object, timeout: object, on_progress: object) -> None:
     is_id = isinstance(source, int) and not isinstance(source, bool) and source > 0
     if not is_id and (not isinstance(source, str) or not source.strip()):
         raise ConfigurationError("download: the file is named by its address, or by its identifier on the drive")
-    whole = isinstance(max_bytes, int) and not isinstance(max_bytes, bool) and max_bytes >= 0
-    if max_bytes is not None and not whole:
-        raise ConfigurationError("download: max_bytes must be a whole number of bytes, or None for no limit")
+    if max_bytes is not None:
+        at_least(0)(max_bytes, "download: max_bytes")
+    if timeout is not None:
+        check_seconds(timeout, "download: timeout")
+    if on_progress is not None:
+        check_function(on_progress, "download: on_progress")
 
 
 def _check_size(job: _Job, size: int | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from b24oauth.checks import check_request_id
 from b24oauth.errors import SdkError
 from b24oauth.http.client import HttpClient
 
@@ -63,6 +64,8 @@ class ToolsManager:
 
 
 async def _answers(http: HttpClient, request_id: str | None) -> bool:
+    if request_id is not None:
+        check_request_id(request_id, "request_id")
     try:
         return (await http.call("server.time", request_id=request_id)).is_success
     except SdkError:

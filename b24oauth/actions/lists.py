@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Unpack, overload
 from b24oauth.actions.options import ListOptions, checked
 from b24oauth.actions.reading import Pages, Reading, read_all, read_pages, walk_options
 from b24oauth.http.client import HttpClient
-from b24oauth.lists.choosing import check_list_options, choose_v2
+from b24oauth.lists.choosing import choose_v2
 from b24oauth.protocol.methods import checked_method
 from b24oauth.result import Result
 
@@ -126,5 +126,4 @@ def _reading(
     eager: bool = False,
 ) -> Reading:
     method = checked_method(method)
-    check_list_options(action, options)
     return Reading(http, choose_v2(action, method, params, options), walk_options(options, eager=eager), row_type)

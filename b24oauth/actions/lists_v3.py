@@ -9,7 +9,7 @@ from typing import Any, TypeVar, Unpack, overload
 from b24oauth.actions.options import TailOptions, V3ListOptions, checked
 from b24oauth.actions.reading import Pages, Reading, read_all, read_pages, walk_options
 from b24oauth.http.client import HttpClient
-from b24oauth.lists.choosing import check_list_options, choose_tail, choose_v3
+from b24oauth.lists.choosing import choose_tail, choose_v3
 from b24oauth.narrowing import is_list
 from b24oauth.protocol.methods import checked_method
 from b24oauth.result import Result
@@ -198,7 +198,6 @@ def _list_reading(
     eager: bool = False,
 ) -> Reading:
     method = checked_method(method)
-    check_list_options(action, options)
     return Reading(http, choose_v3(action, method, params, options), walk_options(options, eager=eager), row_type)
 
 
@@ -213,7 +212,6 @@ def _tail_reading(
     eager: bool = False,
 ) -> Reading:
     method = checked_method(method)
-    check_list_options(action, options)
     pager = choose_tail(action, method, params, options)
     _warn_about_cursor(http, action, pager.field, pager.params)
     return Reading(http, pager, walk_options(options, eager=eager), row_type)

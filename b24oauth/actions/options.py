@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypedDict
+from types import MappingProxyType
+from typing import Any, Final, TypedDict
 
+from b24oauth.checks import Check, at_least, check_flag, check_function, check_request_id, check_seconds, check_text
+from b24oauth.errors import ConfigurationError
 from b24oauth.lists.choosing import Paging
+from b24oauth.lists.pages import whole_number
 
 __all__ = [
     "BatchOptions",
@@ -156,16 +160,63 @@ class TailOptions(WalkKeywords, total=False):
     custom_key_for_result: str
 
 
+def _check_start_after(value: Any, name: str) -> None:
+    number = None if isinstance(value, bool) else whole_number(value)
+    if number is None or number < 0:
+        raise ConfigurationError(f"{name} must be an identifier: a whole number, or its text")
+
+
+def _check_paging(value: Any, name: str) -> None:
+    if value not in ("keyset", "offset", "nav"):
+        raise ConfigurationError(f'{name} must be "keyset", "offset", "nav" or None')
+
+
+def _check_order(value: Any, name: str) -> None:
+    if not isinstance(value, str) or value.upper() not in ("ASC", "DESC"):
+        raise ConfigurationError(f'{name} must be "ASC" or "DESC"')
+
+
+# Options that are not here are checked where they are used.
+_CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
+    {
+        "timeout": check_seconds,
+        "request_id": check_request_id,
+        "idempotent": check_flag,
+        "is_halt_on_error": check_flag,
+        "return_ajax_result": check_flag,
+        "repeat_refused": check_flag,
+        "allow_text_references": check_flag,
+        "concurrency": at_least(1),
+        "max_items": at_least(0),
+        "on_progress": check_function,
+        "id_key": check_text,
+        "cursor_id_key": check_text,
+        "custom_key_for_result": check_text,
+        "cursor_field": check_text,
+        "paging": _check_paging,
+        "start_after": _check_start_after,
+        "descending": check_flag,
+        "allow_changes": check_flag,
+        "pages_per_request": at_least(1, 50),
+        "limit": at_least(1, 1000),
+        "order": _check_order,
+    }
+)
+
+
 def checked(options: Mapping[str, Any], known: type, action: str) -> Mapping[str, Any]:
-    """The options, when each of them is one.
+    """The options, when each of them is one and can be honoured; None means that one is left out.
 
     Raises:
+        ConfigurationError: Names the option, and says what it must be.
         TypeError: An unknown option, as Python says it of every function.
     """
     if not options:
         return options
     names: frozenset[str] = getattr(known, "__optional_keys__", frozenset())
-    for name in options:
+    for name, value in options.items():
         if name not in names:
             raise TypeError(f"{action}() got an unexpected keyword argument {name!r}")
-    return options
+        if value is not None and name in _CHECKS:
+            _CHECKS[name](value, f"{action}: {name}")
+    return {name: value for name, value in options.items() if value is not None}

@@ -12,8 +12,9 @@ from urllib.parse import quote_plus, urlencode
 import attrs
 
 from b24oauth._version import __version__
+from b24oauth.checks import check_request_id
 from b24oauth.errors import ConfigurationError, InvalidCallParamsError, InvalidParamsError, RequestInfo
-from b24oauth.narrowing import is_mapping, is_sendable, is_sequence
+from b24oauth.narrowing import is_mapping, is_sequence
 from b24oauth.protocol.dialects import Dialect, sends_telemetry
 from b24oauth.protocol.encoding import encode_json
 from b24oauth.protocol.methods import checked_method, known_method
@@ -97,10 +98,10 @@ def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None =
         else:
             method = checked_method(query.method)
             query = attrs.evolve(query, method=method)
-        if not f"{query.request_id}".isascii() and not is_sendable(query.request_id):
-            raise InvalidParamsError("request_id: must be Unicode text without lone surrogates")  # noqa: TRY301 - beside
+        if type(query.request_id) is not str or not query.request_id.isascii():
+            check_request_id(query.request_id, "request_id")
         body = encode_json(query.params if bearer else _as_object(query.params), method)
-    except InvalidParamsError as error:
+    except (InvalidParamsError, ConfigurationError) as error:
         refusal = InvalidCallParamsError(
             error.message,
             code=error.code,
@@ -139,13 +140,13 @@ def _telemetry(query: AjaxQuery) -> str:
     return f"?bx24_request_id={quote_plus(query.request_id)}{_SDK}"
 
 
-def _check_key(key: str, dialect: Dialect) -> None:
+def _check_key(key: object, dialect: Dialect) -> None:
     if not dialect.idempotency_key:
         raise ConfigurationError(
             "idempotency_key only works with v3: v2 ignores it and would run the call twice",
             code="B24OAUTH_HTTP_INVALID_IDEMPOTENCY_KEY",
         )
-    if not 1 <= len(key) <= 255 or not all("!" <= letter <= "~" for letter in key):
+    if not isinstance(key, str) or not 1 <= len(key) <= 255 or not all("!" <= letter <= "~" for letter in key):
         raise ConfigurationError(
             "idempotency_key must be 1 to 255 printable ASCII characters without spaces",
             code="B24OAUTH_HTTP_INVALID_IDEMPOTENCY_KEY",

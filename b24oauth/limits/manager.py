@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from b24oauth.checks import check_type
 from b24oauth.limits.adaptive import AdaptiveDelayer
 from b24oauth.limits.operating import OperatingLimiter
 from b24oauth.limits.params import ParamsFactory, RestrictionParams
@@ -68,6 +69,8 @@ class RestrictionManager:
     """
 
     def __init__(self, params: RestrictionParams | None = None, *, clock: Callable[[], float] = time.time) -> None:
+        if params is not None:
+            check_type(params, RestrictionParams, "params")
         self._params = ParamsFactory.get_default() if params is None else params
         self.rate = RateLimiter(self._params.rate_limit, wall_clock=clock)
         self.operating = OperatingLimiter(self._params.operating_limit, wall_clock=clock)
@@ -85,7 +88,11 @@ class RestrictionManager:
 
         Args:
             params: The new ones; change single fields with `attrs.evolve(manager.get_params(), …)`.
+
+        Raises:
+            ConfigurationError: They are no `RestrictionParams`; the old ones stay.
         """
+        check_type(params, RestrictionParams, "params")
         before, self._params = self._params, params
         if params.rate_limit != before.rate_limit:
             await self.rate.set_config(params.rate_limit)

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import attrs
-from attrs.validators import and_, ge, gt, instance_of, le, lt, optional
+from attrs.validators import and_, ge, gt, instance_of, le, lt
 
+from b24oauth.checks import check_type
 from b24oauth.errors import InvalidDataError
+from b24oauth.narrowing import is_sequence
 
 __all__ = ["AdaptiveConfig", "OperatingLimitConfig", "ParamsFactory", "RateLimitConfig", "RestrictionParams"]
 
@@ -21,7 +23,7 @@ def _in_range(*validators: Any, whole: bool = False) -> Any:
 
     def validate(self_: object, field: attrs.Attribute[Any], value: Any) -> None:
         try:
-            check(self_, field, value)
+            check(self_, field, math.nan if isinstance(value, bool) else value)
         except (TypeError, ValueError):
             limits = ", ".join(f"{v.compare_op} {v.bound}" for v in validators)
             problem = f"{field.name} must be a {kind} {limits}"
@@ -32,9 +34,28 @@ def _in_range(*validators: Any, whole: bool = False) -> Any:
     return validate
 
 
+def _is_a(kind: type, *, or_none: bool = False) -> Any:
+    """Says which field is of another type with an error of ours."""
+    what = "True or False" if kind is bool else kind.__name__
+
+    def validate(self_: object, field: attrs.Attribute[Any], value: Any) -> None:
+        if not (isinstance(value, kind) or (or_none and value is None)):
+            problem = f"{field.name} must be {what}{' or None' if or_none else ''}, not {type(value).__name__}"
+            raise InvalidDataError(type(self_).__name__, [problem])
+
+    return validate
+
+
 def _codes(codes: Iterable[str]) -> tuple[str, ...]:
-    # One code given as plain text would fall apart into its letters.
-    return (codes,) if isinstance(codes, str) else tuple(codes)
+    # One code given as plain text would fall apart into its letters. What is no collection, the validator names.
+    if isinstance(codes, str) or not hasattr(codes, "__iter__"):
+        return (codes,)  # type: ignore[return-value]  # the validator refuses it
+    return tuple(codes)
+
+
+def _are_codes(self_: object, field: attrs.Attribute[Any], value: Any) -> None:
+    if not is_sequence(value) or not all(isinstance(code, str) and code for code in value):
+        raise InvalidDataError(type(self_).__name__, [f"{field.name} must be error codes: one text, or several"])
 
 
 @attrs.frozen(kw_only=True)
@@ -51,7 +72,7 @@ class RateLimitConfig:
 
     burst_limit: float = attrs.field(default=50.0, validator=_in_range(ge(1), lt(math.inf)))
     drain_rate: float = attrs.field(default=2.0, validator=_in_range(gt(0), lt(math.inf)))
-    adaptive_enabled: bool = True
+    adaptive_enabled: bool = attrs.field(default=True, validator=_is_a(bool))
 
 
 @attrs.frozen(kw_only=True)
@@ -82,7 +103,7 @@ class AdaptiveConfig:
         max_delay: Longest pause, seconds.
     """
 
-    enabled: bool = True
+    enabled: bool = attrs.field(default=True, validator=_is_a(bool))
     threshold_percent: float = attrs.field(default=80.0, validator=_in_range(ge(0), le(100)))
     coefficient: float = attrs.field(default=0.01, validator=_in_range(ge(0)))
     max_delay: float = attrs.field(default=7.0, validator=_in_range(ge(0)))
@@ -104,16 +125,16 @@ class RestrictionParams:
         soft_error_codes: Further codes that come back inside of the result.
     """
 
-    rate_limit: RateLimitConfig = attrs.field(factory=RateLimitConfig, validator=instance_of(RateLimitConfig))
+    rate_limit: RateLimitConfig = attrs.field(factory=RateLimitConfig, validator=_is_a(RateLimitConfig))
     operating_limit: OperatingLimitConfig = attrs.field(
-        factory=OperatingLimitConfig, validator=instance_of(OperatingLimitConfig)
+        factory=OperatingLimitConfig, validator=_is_a(OperatingLimitConfig)
     )
-    adaptive_config: AdaptiveConfig = attrs.field(factory=AdaptiveConfig, validator=instance_of(AdaptiveConfig))
+    adaptive_config: AdaptiveConfig = attrs.field(factory=AdaptiveConfig, validator=_is_a(AdaptiveConfig))
     max_retries: int = attrs.field(default=3, validator=_in_range(ge(0), whole=True))
     retry_delay: float = attrs.field(default=1.0, validator=_in_range(ge(0), lt(math.inf)))
-    retry_on_network_error: bool | None = attrs.field(default=None, validator=optional(instance_of(bool)))
-    hard_error_codes: tuple[str, ...] = attrs.field(default=(), converter=_codes)
-    soft_error_codes: tuple[str, ...] = attrs.field(default=(), converter=_codes)
+    retry_on_network_error: bool | None = attrs.field(default=None, validator=_is_a(bool, or_none=True))
+    hard_error_codes: tuple[str, ...] = attrs.field(default=(), converter=_codes, validator=_are_codes)
+    soft_error_codes: tuple[str, ...] = attrs.field(default=(), converter=_codes, validator=_are_codes)
 
 
 _DEFAULT: Final = RestrictionParams()
@@ -153,4 +174,5 @@ class ParamsFactory:
     @classmethod
     def from_tariff_plan(cls, plan: str) -> RestrictionParams:
         """For a portal on this plan, for example "enterprise"; what is not known gets the default."""
+        check_type(plan, str, "plan")
         return cls.get_enterprise() if plan.lower() == "enterprise" else cls.get_default()

@@ -17,7 +17,7 @@ from b24oauth.lists.paging import PAGE_SIZE, Pager
 from b24oauth.lists.parameters import ListParameters, has_logic, read_parameters
 from b24oauth.narrowing import is_mapping, is_sequence
 
-__all__ = ["ByIdentifier", "Paging", "check_list_options", "choose_tail", "choose_v2", "choose_v3"]
+__all__ = ["ByIdentifier", "Paging", "choose_tail", "choose_v2", "choose_v3"]
 
 Paging = Literal["keyset", "offset", "nav"]
 
@@ -50,7 +50,7 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
         action: Name of the action, for errors.
         method: REST method.
         params: The caller's parameters.
-        options: The caller's options, checked by `check_list_options`.
+        options: The caller's options, each of its kind.
 
     Raises:
         ConfigurationError: Options that the list cannot honour, or parameters of another kind.
@@ -233,30 +233,6 @@ def named_params(method: str, params: object) -> Mapping[str, Any]:
     if not is_mapping(params):
         raise ConfigurationError(f"{method}: its params must be a mapping, not {type(params).__name__}")
     return params
-
-
-def check_list_options(action: str, options: Mapping[str, Any]) -> None:
-    """Refuses options that no list can honour, before anything is sent.
-
-    Raises:
-        ConfigurationError: Names the option.
-    """
-    bounds = {"max_items": (0, None), "pages_per_request": (1, 50), "concurrency": (1, None), "limit": (1, 1000)}
-    for name, (least, most) in bounds.items():
-        value = options.get(name)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if value is None or (whole and value >= least and (most is None or value <= most)):
-            continue
-        upper = "" if most is None else f" and at most {most}"
-        raise ConfigurationError(f"{action}: {name} must be a whole number of at least {least}{upper}")
-    start_after = options.get("start_after")
-    if start_after is not None and (whole_number(start_after) or -1) < 0 and start_after not in (0, "0"):
-        raise ConfigurationError(f"{action}: start_after must be an identifier: a whole number, or its text")
-    if options.get("paging") not in (None, "keyset", "offset", "nav"):
-        raise ConfigurationError(f'{action}: paging must be "keyset", "offset", "nav" or None')
-    for name in ("id_key", "cursor_id_key", "custom_key_for_result", "cursor_field"):
-        if options.get(name) is not None and (not isinstance(options[name], str) or not options[name]):
-            raise ConfigurationError(f"{action}: {name} must be the name of a field")
 
 
 def _documented(given: str | None, documented: str | None) -> str | None:

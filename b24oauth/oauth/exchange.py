@@ -11,6 +11,7 @@ import attrs
 from b24oauth.errors import InvalidDataError, RefreshTokenError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret
 from b24oauth.narrowing import is_mapping
+from b24oauth.oauth.pair import is_timestamp
 from b24oauth.protocol.decoding import RawAnswer, parse_json, read_error
 from b24oauth.protocol.endpoints import host_of
 
@@ -18,7 +19,6 @@ __all__ = ["Refusal", "lost_answer", "read_pair", "read_renewal", "refresh_form"
 
 DEFAULT_LIFETIME: Final = 3600
 _EARLIEST: Final = 10**9
-_LATEST: Final = 10**11
 # As much of what a server names as a message shows.
 _SHOWN: Final = 64
 
@@ -187,7 +187,7 @@ def _portal_named(body: Mapping[str, Any]) -> str:
 def _timestamp(value: object) -> int:
     """A Unix timestamp, else 0: milliseconds, and what lies before the first portal, are none."""
     seconds = _seconds(value)
-    return seconds if _EARLIEST <= seconds < _LATEST else 0
+    return seconds if seconds >= _EARLIEST and is_timestamp(seconds) else 0
 
 
 def _seconds(value: object) -> int:

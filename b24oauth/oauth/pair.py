@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Collection
+from typing import Final, Self
 
 import attrs
 
+from b24oauth.errors import ConfigurationError
 from b24oauth.models import AuthData, B24OAuthParams
-from b24oauth.protocol.endpoints import plain_domain
+from b24oauth.protocol.endpoints import oauth_token_url, plain_domain, rest_root
 
-__all__ = ["HeldPair", "UnsavedPair", "auth_data_of"]
+__all__ = ["HeldPair", "UnsavedPair", "auth_data_of", "check_pair", "is_timestamp"]
+
+_LATEST: Final = 10**11
 
 
 @attrs.frozen
@@ -81,6 +85,32 @@ class UnsavedPair:
     def may_replace(self, stored: B24OAuthParams) -> bool:
         """False for a pair that somebody else has stored since this one was renewed."""
         return stored.refresh_token in (self.replaces, self.held.params.refresh_token)
+
+
+def is_timestamp(seconds: int) -> bool:
+    """False for what is no Unix timestamp in seconds: one in milliseconds, or a negative number."""
+    return 0 <= seconds < _LATEST
+
+
+def check_pair(params: B24OAuthParams, trusted_hosts: Collection[str]) -> None:
+    """Refuses a pair that the application gives and that cannot be used; what others send is mended instead.
+
+    Args:
+        params: The pair.
+        trusted_hosts: Hosts that may see the client secret.
+
+    Raises:
+        ConfigurationError: Names the field, and says what it must be.
+        UntrustedHostError: An endpoint must not see a secret.
+    """
+    for name in ("access_token", "refresh_token"):
+        if not getattr(params, name).strip():
+            raise ConfigurationError(f"{name} must not be blank")
+    if not is_timestamp(params.expires):
+        milliseconds = "; it looks like milliseconds" if params.expires > 0 else ""
+        raise ConfigurationError(f"expires must be a Unix timestamp in seconds{milliseconds}")
+    oauth_token_url(params.server_endpoint, trusted_hosts)
+    rest_root(params.client_endpoint, trusted_hosts)
 
 
 def auth_data_of(params: B24OAuthParams) -> AuthData:

@@ -16,7 +16,7 @@ import attrs
 from b24oauth.errors import ConfigurationError, TokenPersistenceError, UntrustedHostError
 from b24oauth.models import B24OAuthParams, RefreshedAuth
 from b24oauth.oauth.exchange import Refusal
-from b24oauth.oauth.pair import HeldPair, UnsavedPair, auth_data_of
+from b24oauth.oauth.pair import HeldPair, UnsavedPair, auth_data_of, check_pair, is_timestamp
 from b24oauth.oauth.renewal import Renewer, ends_the_program, ends_the_task, outcome_of, safe_cause, what_happened
 from b24oauth.oauth.restraint import RefusedTokens
 from b24oauth.oauth.stores import TokenStore
@@ -122,8 +122,7 @@ class Settler:
             ConfigurationError: It is of another portal.
             UntrustedHostError: An endpoint of it must not see a secret.
         """
-        for name, judge in _JUDGES:
-            judge(getattr(params, name), self._renewer.trusted_hosts)
+        check_pair(params, self._renewer.trusted_hosts)
         ours = self.held.params.member_id
         if ours and params.member_id and params.member_id != ours:
             raise ConfigurationError(
@@ -184,6 +183,8 @@ class Settler:
             return None
         if not stored.member_id:
             stored = attrs.evolve(stored, member_id=self.key)
+        if not is_timestamp(stored.expires):
+            stored = attrs.evolve(stored, expires=int(self._renewer.wall_clock()) + stored.expires_in)
         return self._with_trusted_endpoints(stored, ours)
 
     def _adopt(self, found: B24OAuthParams) -> B24OAuthParams:
@@ -282,8 +283,9 @@ class Settler:
         for name, judge in _JUDGES:
             try:
                 judge(getattr(received, name), trusted)
-            except UntrustedHostError as error:
-                host = scrub(error.host, self._renewer.secrets_of(received, before))
+            except ConfigurationError as error:
+                host = error.host if isinstance(error, UntrustedHostError) else host_of(getattr(received, name))
+                host = scrub(host, self._renewer.secrets_of(received, before))
                 self._log.warning(f"renewal keeps the old {name}", host=host)
                 received = attrs.evolve(received, **{name: getattr(before, name)})
         return received

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-from b24oauth.errors import UntrustedHostError
+from b24oauth.errors import ConfigurationError, UntrustedHostError
 
 __all__ = [
     "DEFAULT_OAUTH_HOSTS",
@@ -60,10 +60,16 @@ def rest_root(client_endpoint: str, trusted_hosts: Collection[str]) -> str:
         trusted_hosts: As for `oauth_token_url`; only consulted for plain http.
 
     Raises:
+        ConfigurationError: For the address of a portal without a path.
         UntrustedHostError: For userinfo, and for plain http to anything but a listed loopback address.
     """
     what = "client_endpoint"
     parts = _parsed(client_endpoint, what)
+    if not parts.path.strip("/"):
+        # Every call would be "not found". On premises the root may have any path.
+        raise ConfigurationError(
+            f"{what} must be the REST root of the portal, for example https://{parts.netloc}/rest/, and not its address"
+        )
     if parts.scheme != "https" and not (_is_loopback(parts) and _is_listed(parts, trusted_hosts)):
         raise _refusal(what, parts, "must be reached over https")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}/"

@@ -196,7 +196,7 @@ async def test_a1_waiters_of_a_renewal_that_closing_ended_are_told_so() -> None:
     assert not portal.token_requests
 
 
-# --- what callbacks raise -----------------------------------------------------------------------------------------------
+# --- what callbacks raise ---------------------------------------------------------------------------------------------
 
 
 class Stop(BaseException):

@@ -142,7 +142,7 @@ async def test_t6_lost_responses_are_asked_for_again_by_the_next_call() -> None:
     assert len(portal.token_requests) == 10
 
 
-# --- v3: denied ---------------------------------------------------------------------------------------------------------
+# --- v3: denied -------------------------------------------------------------------------------------------------------
 
 
 async def denied(b24: B24OAuth) -> bool:

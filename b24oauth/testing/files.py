@@ -127,8 +127,8 @@ class FileStore:
         """What a file field shows: identifiers and addresses, of which one holds the token."""
         if is_list(held):
             return [self.shown(file_id, form, call) for file_id in held]
-        if held is None:
-            return None
+        if held is None or held is False:
+            return held
         if form == "file data":
             page = f"/{SHOW_FILE}?ownerId=1&fileId={held}"
             return {"id": held, "showUrl": page, "downloadUrl": f"{page}&auth={call.auth}"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from b24oauth.checks import check_seconds
 from b24oauth.errors import InvalidParamsError
 from b24oauth.http.client import HttpClient
 from b24oauth.narrowing import is_mapping, is_sequence
@@ -55,6 +56,8 @@ class Aggregate:
 
         Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
         """
+        if timeout is not None:
+            check_seconds(timeout, "aggregate.make: timeout")
         _check_select(method, select)
         body: dict[str, Any] = {"select": select}
         if params and "filter" in params:

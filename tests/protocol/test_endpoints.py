@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from b24oauth import DEFAULT_OAUTH_HOSTS, UntrustedHostError
+from b24oauth import DEFAULT_OAUTH_HOSTS, ConfigurationError, UntrustedHostError
 from b24oauth.protocol.endpoints import file_address, host_of, oauth_token_url, plain_domain, portal_origin, rest_root
 
 NOBODY: frozenset[str] = frozenset()
@@ -180,11 +180,17 @@ def test_t11_plain_http_reaches_only_a_listed_loopback_address(url: str, listed:
         ("https://portal.bitrix24.com/rest//", "https://portal.bitrix24.com/rest/"),
         ("https://Portal.Example:8443/rest/", "https://portal.example:8443/rest/"),
         ("https://192.168.0.5/rest/", "https://192.168.0.5/rest/"),
-        ("https://portal.example", "https://portal.example/"),
+        ("https://portal.example/portal/api", "https://portal.example/portal/api/"),
     ],
 )
 def test_t11_a_portal_is_reached_over_https_wherever_it_is(endpoint: str, root: str) -> None:
     assert rest_root(endpoint, NOBODY) == root
+
+
+@pytest.mark.parametrize("endpoint", ["https://portal.example", "https://portal.example/", "https://portal.example//"])
+def test_the_bare_address_of_a_portal_is_no_rest_root(endpoint: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"client_endpoint.*https://portal\.example/rest/"):
+        rest_root(endpoint, NOBODY)
 
 
 def test_t11_a_portal_on_loopback_is_reached_over_http_when_listed() -> None:

@@ -8,13 +8,13 @@ from typing import Any, Final, Literal
 import attrs
 
 from b24oauth.errors import ConfigurationError, InvalidParamsError, SdkError
-from b24oauth.lists.keyset import KeysetPager, with_field
+from b24oauth.lists.keyset import KeysetPager
 from b24oauth.lists.methods import ListMethod, list_method
 from b24oauth.lists.offset import OffsetPager
 from b24oauth.lists.pagers import LastIdPager, NavPager, SinglePager, TailPager, V3KeysetPager, V3OffsetPager
 from b24oauth.lists.pages import RowsReader, whole_number
 from b24oauth.lists.paging import PAGE_SIZE, Pager
-from b24oauth.lists.parameters import ListParameters, has_logic, read_parameters
+from b24oauth.lists.parameters import ListParameters, has_logic, read_parameters, with_field
 from b24oauth.narrowing import is_mapping, is_sequence
 
 __all__ = ["ByIdentifier", "Paging", "check_list_options", "choose_tail", "choose_v2", "choose_v3"]
@@ -22,6 +22,8 @@ __all__ = ["ByIdentifier", "Paging", "check_list_options", "choose_tail", "choos
 Paging = Literal["keyset", "offset", "nav"]
 
 _V3_NAMES: Final = frozenset({"filter", "order", "select", "pagination", "cursor"})
+# A multiple of the usual sizes of a page.
+_WHOLE_PAGES: Final = 100
 
 
 @attrs.frozen(kw_only=True)
@@ -74,6 +76,11 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
     parameters = read_parameters(method, named_params(method, params), facts.names)
     id_key = _documented(options.get("id_key"), facts.id_key)
     field = _documented(options.get("cursor_id_key") or options.get("id_key"), facts.cursor_key) or id_key or "ID"
+    named = bool(options.get("id_key") or options.get("cursor_id_key"))
+    if named or id_key or paging == "keyset":
+        # The walk goes by this field, or tells by it which rows it has read before.
+        select = with_field(parameters.own.get("select"), field)
+        parameters = attrs.evolve(parameters, own={**parameters.own, "select": select})
     pair = facts.order == "pair"
     order = parameters.order((id_key, field), pair=pair)
     descending = bool(options.get("descending")) or order == "descending"
@@ -93,7 +100,6 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
         reason = " and ".join(against) or 'paging="offset"'
         name = 'paging="keyset"' if paging == "keyset" else "start_after" if start_after is not None else "descending"
         raise ConfigurationError(f"{action}: {method}: {name} cannot be combined with {reason}: leave one of them out")
-    named = bool(options.get("id_key") or options.get("cursor_id_key"))
     possible = facts.cursor_key is not None or named or paging == "keyset"
     if wants_keyset and not possible:
         raise ConfigurationError(
@@ -118,11 +124,7 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
     )
 
     def by_position() -> OffsetPager:
-        own = {
-            **parameters.own,
-            **parameters.ordered(field, descending=descending, pair=pair),
-            "select": with_field(parameters.own.get("select"), field),
-        }
+        own = {**parameters.own, **parameters.ordered(field, descending=descending, pair=pair)}
         return _offset(attrs.evolve(parameters, own=own), facts, attrs.evolve(reader), options)
 
     return ByIdentifier(
@@ -304,6 +306,7 @@ def _last_id(
 def _offset(
     parameters: ListParameters, facts: ListMethod, reader: RowsReader, options: Mapping[str, Any]
 ) -> OffsetPager:
+    skip = 0
     if facts.paging in ("page", "offset"):
         value = _paging_value(parameters, facts)
         begin = whole_number(value) if value is not None else None
@@ -311,7 +314,9 @@ def _offset(
             raise InvalidParamsError(f"{parameters.name(facts.paging)}: must be a whole number")
         begin = begin or (1 if facts.paging == "page" else 0)
     else:
-        begin = parameters.start or 0
+        # Many methods round a `start` between two pages down to the first row of its page.
+        skip = (parameters.start or 0) % (facts.page_size or _WHOLE_PAGES)
+        begin = (parameters.start or 0) - skip
     return OffsetPager(
         method=reader.method,
         parameters=parameters,
@@ -319,6 +324,7 @@ def _offset(
         facts=facts,
         id_key=options.get("id_key") or facts.id_key,
         begin=begin,
+        skip=skip,
         allow_changes=bool(options.get("allow_changes")),
     )
 

@@ -13,7 +13,7 @@ from b24oauth.errors import InvalidParamsError
 from b24oauth.lists.pages import RowsReader, cannot_go_on, last_in_order, whole_number
 from b24oauth.lists.paging import PAGE_SIZE, PageRequest
 from b24oauth.lists.parameters import ListParameters
-from b24oauth.narrowing import is_mapping, is_sequence
+from b24oauth.narrowing import is_mapping
 from b24oauth.protocol.encoding import encode_query
 
 __all__ = ["KeysetChain", "KeysetPager"]
@@ -177,16 +177,7 @@ class KeysetPager:
     def _params(self, filter_: Mapping[str, Any], skip: int | None, *, descending: bool) -> dict[str, Any]:
         order = self.parameters.ordered(self.field, descending=descending, pair=self.pair)
         start = _WITHOUT_COUNT if skip is None else skip
-        select = with_field(self.parameters.own.get("select"), self.field)
-        return self.parameters.sent(**order, filter=filter_, start=start, select=select)
-
-
-def with_field(select: object, field: str) -> object:
-    """A `select` that names the cursor's field too, without which a walk cannot go on."""
-    if not is_sequence(select):
-        return select
-    names = list(select)
-    return names if not names or field in names or "*" in names else [*names, field]
+        return self.parameters.sent(**order, filter=filter_, start=start)
 
 
 @attrs.define(kw_only=True)

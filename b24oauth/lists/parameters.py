@@ -9,9 +9,9 @@ import attrs
 
 from b24oauth.errors import InvalidParamsError
 from b24oauth.lists.pages import whole_number
-from b24oauth.narrowing import is_list, is_mapping
+from b24oauth.narrowing import is_list, is_mapping, is_sequence
 
-__all__ = ["ListParameters", "Order", "has_logic", "read_parameters"]
+__all__ = ["ListParameters", "Order", "has_logic", "read_parameters", "with_field"]
 
 _ORDER_NAMES: Final = ("order", "sort", "element_order", "iblock_order")
 _WALK_NAMES: Final = frozenset(
@@ -151,6 +151,14 @@ def read_parameters(method: str, params: Mapping[str, Any], documented: Mapping[
             )
         own[name], spelled[name] = value, given
     return ListParameters(rest, own, spelled, documented)
+
+
+def with_field(select: object, field: str) -> object:
+    """A `select` that also names the field by which rows are identified."""
+    if not is_sequence(select):
+        return select
+    names = list(select)
+    return names if not names or field in names or "*" in names else [*names, field]
 
 
 def has_logic(filter_: object) -> bool:

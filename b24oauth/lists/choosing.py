@@ -22,6 +22,8 @@ __all__ = ["ByIdentifier", "Paging", "check_list_options", "choose_tail", "choos
 Paging = Literal["keyset", "offset", "nav"]
 
 _V3_NAMES: Final = frozenset({"filter", "order", "select", "pagination", "cursor"})
+# Parameters of a v3 list, and what tails have instead of them.
+_OF_THE_TAIL: Final = {"cursor": "cursor_field and initial_value", "order": "order", "pagination": "limit"}
 # A multiple of the usual sizes of a page.
 _WHOLE_PAGES: Final = 100
 
@@ -59,10 +61,7 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
         InvalidParamsError: A parameter that cannot be read.
     """
     facts = list_method(method)
-    if facts.paging == "consumed":
-        raise ConfigurationError(
-            f"{action}: {method} confirms or reserves rows by reading them, so it cannot be walked: use call.make"
-        )
+    _check_not_consumed(action, facts, method)
     given_key = options.get("custom_key_for_result")
     reader = RowsReader(
         method,
@@ -144,8 +143,11 @@ def choose_v3(action: str, method: str, params: object, options: Mapping[str, An
     Raises:
         SdkError: The filter is in the manner of v2.
     """
+    _check_not_consumed(action, list_method(method), method)
     given = dict(named_params(method, params))
     _check_v3_names(method, given)
+    if "cursor" in given:
+        raise InvalidParamsError(f"{method}: `cursor` belongs to tails; lists take start_after, descending and limit")
     if is_mapping(given.get("filter")):
         raise SdkError(
             f"{action}: `filter` must be a list in v3, for example [['id', '>', 100]] or FilterV3.build(...); "
@@ -153,16 +155,20 @@ def choose_v3(action: str, method: str, params: object, options: Mapping[str, An
             code="B24OAUTH_ACTION_V3_LIST_FILTER_NOT_ARRAY",
             status=500,
         )
-    id_key = options.get("id_key", "id")
+    if given.get("filter") is not None and not is_sequence(given["filter"]):
+        raise InvalidParamsError(f"{method}: `filter` must be a list of conditions, for example [['id', '>', 100]]")
+    id_key = options.get("id_key") or "id"
     field = options.get("cursor_id_key") or id_key
     window: Any = given.pop("pagination", None) or {}
-    if not is_mapping(window):
-        raise InvalidParamsError("pagination: must be a mapping, for example {'limit': 50}")
+    if not is_mapping(window) or not set(window) <= {"page", "limit", "offset"}:
+        raise InvalidParamsError(
+            f"{method}: `pagination` must be a mapping of page, limit and offset, for example {{'limit': 50}}"
+        )
     limit = options.get("limit") or _window_number(window, "limit") or PAGE_SIZE
     page, offset = _window_number(window, "page"), _window_number(window, "offset")
     parameters = ListParameters({}, {name: given[name] for name in ("order",) if name in given}, {}, {})
     order = parameters.order((id_key, field), pair=False)
-    reader = RowsReader(method, options.get("custom_key_for_result", "items"), certain=True)
+    reader = _v3_reader(method, options)
     start_after, descending = options.get("start_after"), bool(options.get("descending"))
     if "select" in given:
         given["select"] = with_field(given["select"], field)
@@ -181,6 +187,10 @@ def choose_v3(action: str, method: str, params: object, options: Mapping[str, An
             begin=offset or (max((page or 1) - 1, 0) * limit),
             allow_changes=options.get("allow_changes", False),
         )
+    if descending and order == "ascending":
+        raise ConfigurationError(
+            f"{action}: {method}: descending cannot be combined with an ascending order: leave one of them out"
+        )
     descending = descending or order == "descending"
     return V3KeysetPager(
         method=method,
@@ -189,6 +199,7 @@ def choose_v3(action: str, method: str, params: object, options: Mapping[str, An
         id_key=id_key,
         field=field,
         limit=limit,
+        allow_changes=options.get("allow_changes", False),
         descending=descending,
         cursor=_cursor(start_after, descending=descending),
     )
@@ -200,9 +211,13 @@ def choose_tail(action: str, method: str, params: object, options: Mapping[str, 
     Raises:
         SdkError: "DESC" without `initial_value`.
     """
+    _check_not_consumed(action, list_method(method), method)
     given = dict(named_params(method, params))
     _check_v3_names(method, given)
-    field, order = options.get("cursor_field", "id"), options.get("order", "ASC")
+    for name, option in _OF_THE_TAIL.items():
+        if name in given:
+            raise InvalidParamsError(f"{method}: `{name}` is not a parameter of a tail: use the option {option}")
+    field, order = options.get("cursor_field") or "id", options.get("order") or "ASC"
     value = options.get("initial_value")
     if order.upper() == "DESC" and value is None:
         name = "CALL_TAIL" if action.startswith("call") else "FETCH_TAIL"
@@ -216,11 +231,11 @@ def choose_tail(action: str, method: str, params: object, options: Mapping[str, 
     return TailPager(
         method=method,
         params=given,
-        reader=RowsReader(method, options.get("custom_key_for_result", "items"), certain=True),
+        reader=_v3_reader(method, options),
         field=field,
         order=order,
         value=0 if value is None else value,
-        limit=options.get("limit", PAGE_SIZE),
+        limit=options.get("limit") or PAGE_SIZE,
     )
 
 
@@ -256,6 +271,9 @@ def check_list_options(action: str, options: Mapping[str, Any]) -> None:
         raise ConfigurationError(f"{action}: start_after must be an identifier: a whole number, or its text")
     if options.get("paging") not in (None, "keyset", "offset", "nav"):
         raise ConfigurationError(f'{action}: paging must be "keyset", "offset", "nav" or None')
+    order = options.get("order")
+    if order is not None and (not isinstance(order, str) or order.upper() not in ("ASC", "DESC")):
+        raise ConfigurationError(f'{action}: order must be "ASC" or "DESC"')
     for name in ("id_key", "cursor_id_key", "custom_key_for_result", "cursor_field"):
         if options.get(name) is not None and (not isinstance(options[name], str) or not options[name]):
             raise ConfigurationError(f"{action}: {name} must be the name of a field")
@@ -265,6 +283,17 @@ def _documented(given: str | None, documented: str | None) -> str | None:
     """The caller's name of a field, in the documented spelling where they differ by case only."""
     same = given is None or (documented is not None and given.lower() == documented.lower())
     return documented if same else given
+
+
+def _check_not_consumed(action: str, facts: ListMethod, method: str) -> None:
+    if facts.paging == "consumed":
+        raise ConfigurationError(
+            f"{action}: {method} confirms or reserves rows by reading them, so it cannot be walked: use call.make"
+        )
+
+
+def _v3_reader(method: str, options: Mapping[str, Any]) -> RowsReader:
+    return RowsReader(method, options.get("custom_key_for_result") or "items", certain=True)
 
 
 def _positional(action: str, params: Any, facts: ListMethod, reader: RowsReader, options: Mapping[str, Any]) -> Pager:
@@ -280,7 +309,17 @@ def _positional(action: str, params: Any, facts: ListMethod, reader: RowsReader,
             named_params(method, params)
         return SinglePager(method=method, params=params or {}, reader=reader)
     position = 0 if facts.positional is None else facts.positional
-    return NavPager(method=method, params=params or {}, reader=reader, position=position)
+    pager = NavPager(
+        method=method,
+        params=params or {},
+        reader=reader,
+        position=position,
+        allow_changes=bool(options.get("allow_changes")),
+    )
+    navigation = pager.own.get("NAV_PARAMS")
+    if is_mapping(navigation) and navigation.get("iNumPage") not in (None, 1, "1"):
+        raise ConfigurationError(f"{action}: {method}: the walk begins at the first page: leave iNumPage out")
+    return pager
 
 
 def _last_id(

@@ -7,9 +7,8 @@ from typing import Any, Final
 
 import attrs
 
-from b24oauth.errors import ListChangedError
 from b24oauth.lists.methods import ListMethod
-from b24oauth.lists.pages import RowsReader, walk_error, whole_number
+from b24oauth.lists.pages import RowsReader, list_changed, walk_error, whole_number
 from b24oauth.lists.paging import PAGE_SIZE, PageRequest, says_more
 from b24oauth.lists.parameters import ListParameters
 from b24oauth.narrowing import is_mapping
@@ -130,11 +129,7 @@ class OffsetPager:
             changed = bool(rows) or (self._total is not None and self._position < self._total)
         changed = changed or (self._total is not None and total is not None and total != self._total)
         if changed and not self.allow_changes:
-            raise ListChangedError(
-                f"Rows of {self.method} were added or deleted while they were read by position, so rows may be "
-                "missing. Read the list again, or pass allow_changes=True to accept that",
-                method=self.method,
-            )
+            raise list_changed(self.method)
         return new
 
     def _repeated(self, rows: list[Any], total: int | None, *, more: bool | None) -> None:

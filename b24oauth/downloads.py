@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
+import re
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, nullcontext
@@ -58,6 +59,7 @@ _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # Of an error page, bytes.
 _LONGEST_PAGE: Final = 64 * 1024
+_IDENTIFIER: Final = re.compile(r"0*[1-9][0-9]{0,17}", re.ASCII)
 # Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/general-principles.html
 _HEADERS: Final = MappingProxyType(
     {
@@ -355,7 +357,11 @@ class Downloader:
             return _broken_off(f"{host_of(hop.url)} is busy", job)
         error = decode_clean(RawAnswer(answer.status, answer.headers, body), job.query, hop.secrets)
         if not isinstance(error, AjaxError):
-            return _bad("The portal sends an error instead of the file", "B24OAUTH_DOWNLOAD_PAGE", job)
+            message = (
+                "The portal sends an error instead of the file: the address may only work in a browser; take another "
+                "address from a response, such as urlMachine or DOWNLOAD_URL"
+            )
+            return _bad(message, "B24OAUTH_DOWNLOAD_PAGE", job)
         about_token = hop.from_portal and is_about_token(error)
         if about_token and token is None:
             error.add_note("The token in the address is refused: read the address again")
@@ -385,8 +391,10 @@ class Downloader:
 
 
 def _check(source: object, max_bytes: object) -> None:
+    text = source.strip() if isinstance(source, str) else ""
     is_id = isinstance(source, int) and not isinstance(source, bool) and source > 0
-    if not is_id and (not isinstance(source, str) or not source.strip()):
+    is_address = text != "" and not text.isdecimal()
+    if not is_id and not is_address and not _IDENTIFIER.fullmatch(text):
         raise ConfigurationError("download: the file is named by its address, or by its identifier on the drive")
     whole = isinstance(max_bytes, int) and not isinstance(max_bytes, bool) and max_bytes >= 0
     if max_bytes is not None and not whole:

@@ -145,7 +145,34 @@ async def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "empty").read_bytes() == b""
 
 
-@pytest.mark.parametrize("to", [None, 5, b"path", object()])
+@pytest.mark.parametrize("returned", [True, False, None, "written", 1.5])
+async def test_what_write_returns_counts_only_when_it_is_a_number_of_bytes(returned: Any) -> None:
+    taken: list[bytes] = []
+
+    class Writer:
+        def write(self, data: bytes) -> Any:
+            assert len(taken) < 1_000
+            taken.append(data)
+            return returned
+
+    async with connected(with_file()) as b24:
+        await b24.download(1, Writer())
+    assert b"".join(taken) == CONTENT
+
+
+@pytest.mark.parametrize("returned", [0, -1])
+async def test_bytes_that_are_not_taken_are_an_error(returned: int) -> None:
+    class Writer:
+        def write(self, data: bytes) -> int:
+            del data
+            return returned
+
+    async with connected(with_file()) as b24:
+        with pytest.raises(OSError, match="`to`"):
+            await b24.download(1, Writer())
+
+
+@pytest.mark.parametrize("to", [None, 5, b"path", object(), "", ".", "/", Path("/"), "a\0b"])
 async def test_what_cannot_be_written_to_is_refused(to: Any) -> None:
     portal = with_file()
     async with connected(portal) as b24:
@@ -154,7 +181,9 @@ async def test_what_cannot_be_written_to_is_refused(to: Any) -> None:
     assert not portal.requests
 
 
-@pytest.mark.parametrize("source", ["", "  ", None, 0, -1, True, 1.5, b"https://portal.example/x", ["x"]])
+@pytest.mark.parametrize(
+    "source", ["", "  ", None, 0, -1, "0", "00", "9" * 5_000, True, 1.5, b"https://portal.example/x", ["x"]]
+)
 async def test_what_names_no_file_is_refused(source: Any) -> None:
     portal = with_file()
     async with connected(portal) as b24:
@@ -377,6 +406,9 @@ async def test_a_page_for_a_browser_is_not_the_file() -> None:
         item = (await b24.actions.v2.call.make("crm.item.get", {"id": 1})).result["item"]
         with pytest.raises(BadResponseError, match="only works in a browser"):
             await b24.download(item["ufCrmFile"]["url"], io.BytesIO())
+        portal.inject(answered({"status": "error", "data": None, "errors": [{"code": "invalid_csrf"}]}))
+        with pytest.raises(BadResponseError, match="take another address"):
+            await b24.download(f"{portal.origin}/bitrix/services/main/ajax.php", io.BytesIO())
 
 
 @pytest.mark.parametrize("token", ["", "&auth=no-such-token"])

@@ -17,7 +17,7 @@ from b24oauth.lists.paging import PAGE_SIZE, Pager
 from b24oauth.lists.parameters import ListParameters, has_logic, read_parameters, with_field
 from b24oauth.narrowing import is_mapping, is_sequence
 
-__all__ = ["ByIdentifier", "Paging", "check_list_options", "choose_tail", "choose_v2", "choose_v3"]
+__all__ = ["ByIdentifier", "Paging", "check_list_options", "check_v3_names", "choose_tail", "choose_v2", "choose_v3"]
 
 Paging = Literal["keyset", "offset", "nav"]
 
@@ -145,7 +145,7 @@ def choose_v3(action: str, method: str, params: object, options: Mapping[str, An
     """
     _check_not_consumed(action, list_method(method), method)
     given = dict(named_params(method, params))
-    _check_v3_names(method, given)
+    check_v3_names(method, given)
     if "cursor" in given:
         raise InvalidParamsError(f"{method}: `cursor` belongs to tails; lists take start_after, descending and limit")
     if is_mapping(given.get("filter")):
@@ -213,7 +213,7 @@ def choose_tail(action: str, method: str, params: object, options: Mapping[str, 
     """
     _check_not_consumed(action, list_method(method), method)
     given = dict(named_params(method, params))
-    _check_v3_names(method, given)
+    check_v3_names(method, given)
     for name, option in _OF_THE_TAIL.items():
         if name in given:
             raise InvalidParamsError(f"{method}: `{name}` is not a parameter of a tail: use the option {option}")
@@ -395,7 +395,14 @@ def _window_number(window: Mapping[str, Any], name: str) -> int | None:
     return number
 
 
-def _check_v3_names(method: str, params: Mapping[str, Any]) -> None:
+def check_v3_names(method: str, params: Mapping[str, Any]) -> None:
+    """Refuses parameters of v3 whose names have another case of letters: the portal would ignore them.
+
+    Raises:
+        InvalidParamsError: Names the parameter.
+    """
     for name in params:
         if name not in _V3_NAMES and str(name).lower() in _V3_NAMES:
-            raise InvalidParamsError(f"{method}: `{name}` is not a parameter of v3, which spells it `{name.lower()}`")
+            raise InvalidParamsError(
+                f"{method}: `{name}` is not a parameter of v3, which spells it `{str(name).lower()}`"
+            )

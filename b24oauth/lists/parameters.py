@@ -134,7 +134,8 @@ def read_parameters(method: str, params: Mapping[str, Any], documented: Mapping[
         documented: How the documentation spells the method's parameters.
 
     Raises:
-        InvalidParamsError: One name is given in two spellings, of which the portal would drop one.
+        InvalidParamsError: One name is given in two spellings, of which the portal would drop one, or the order under a
+            name that the method ignores.
     """
     rest: dict[str, Any] = {}
     own: dict[str, Any] = {}
@@ -150,6 +151,12 @@ def read_parameters(method: str, params: Mapping[str, Any], documented: Mapping[
                 "give it once"
             )
         own[name], spelled[name] = value, given
+    orders = [documented[name] for name in _ORDER_NAMES if name in documented]
+    for name in _ORDER_NAMES:
+        if orders and own.get(name) and name not in documented:
+            raise InvalidParamsError(
+                f"{method}: `{spelled[name]}` would be ignored: the order belongs in `{' and '.join(orders)}`"
+            )
     return ListParameters(rest, own, spelled, documented)
 
 

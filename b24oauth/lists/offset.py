@@ -172,7 +172,9 @@ class OffsetPager:
             return False
         if len(rows) < self._documented_size or (self._full > 1 and len(rows) < self._longest):
             return True
-        if len(rows) < PAGE_SIZE and (total == position or facts.paging == "all"):
+        # Behind the first page, such a total may be the size of a page that is not full.
+        complete = total == position and (self._pages == 1 or total not in _USUAL_SIZES)
+        if len(rows) < PAGE_SIZE and (complete or facts.paging == "all"):
             return True
         if facts.paging == "limit":
             raise walk_error(

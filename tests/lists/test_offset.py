@@ -58,6 +58,14 @@ async def test_b1_pages_of_any_size_are_read_where_the_portal_counts_in_whole_pa
     assert ids(await read(portal, "my.list", {})) == list(range(1, 131))
 
 
+@pytest.mark.parametrize("count", [50, 51, 130])
+async def test_b1_a_total_that_is_always_the_same_ends_no_walk_of_small_pages(count: int) -> None:
+    portal = fake_portal()
+    shape = ListShape(page_size=10, whole_pages=True, total=50, following=False)
+    portal.list_method("my.list", shape, deals(count))
+    assert ids(await read(portal, "my.list", {})) == list(range(1, count + 1))
+
+
 @pytest.mark.parametrize(
     ("params", "count", "told"),
     [({}, 30, (30, 30)), ({"start": 100}, 250, (150, 150)), ({"start": 20}, 250, (230, 230)), ({}, 120, (120, 120))],

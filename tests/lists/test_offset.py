@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from b24oauth import BadResponseError
+from b24oauth import BadResponseError, ListChangedError
 from b24oauth.testing import FakePortal, ListShape
 from tests.support.clients import connected, fake_portal
 from tests.support.lists import ids
@@ -93,3 +94,58 @@ async def test_b1_rows_that_cannot_be_told_apart_are_all_read_or_refused(total: 
     different = [{"TYPE_ID": 1, "CITY": f"c{n // 49}"} for n in range(200)]
     portal.list_method("crm.address.list", shape, different)
     assert len(await read(portal, "crm.address.list", {"select": ["CITY"]})) == 200
+
+
+async def read_while(portal: FakePortal, change: Callable[[], object], **options: Any) -> list[Any]:
+    """Reads the deals in another order, page by page, and changes them behind the first page."""
+
+    def tell(done: int, _total: int | None) -> None:
+        if done == 50:
+            change()
+
+    params = {"order": {"OPPORTUNITY": "ASC"}}
+    return await read(portal, METHOD, params, pages_per_request=1, on_progress=tell, **options)
+
+
+async def test_b1_a_row_that_is_deleted_behind_the_front_changes_the_total() -> None:
+    portal = fake_portal(rows={"crm.deal": 300})
+    with pytest.raises(ListChangedError) as raised:
+        await read_while(portal, lambda: portal.rows("crm.deal").delete(250))
+    assert ids(raised.value.rows) == list(range(1, 51))
+
+
+async def test_b1_a_list_that_ends_before_the_front_has_changed() -> None:
+    portal = fake_portal(rows={"crm.deal": 300})
+
+    def shrink() -> None:
+        portal.rows("crm.deal", ids=range(1, 10))
+
+    with pytest.raises(ListChangedError):
+        await read_while(portal, shrink)
+    portal.rows("crm.deal", ids=range(1, 301))
+    assert ids(await read_while(portal, shrink, allow_changes=True)) == list(range(1, 51))
+
+
+async def test_a_flag_for_no_more_rows_ends_a_walk() -> None:
+    portal = fake_portal()
+    portal.method("my.list", lambda _: {"items": deals(20), "hasNextPage": False})
+    assert ids(await read(portal, "my.list", {})) == list(range(1, 21))
+    assert portal.calls["my.list"] == 1
+
+
+async def test_pages_of_one_row_are_read_without_repeating_it() -> None:
+    portal = fake_portal()
+    portal.list_method("my.list", ListShape(page_size=1), deals(7))
+    assert ids(await read(portal, "my.list", {})) == list(range(1, 8))
+
+
+async def test_b1_a_page_that_is_shorter_than_one_other_ends_no_walk() -> None:
+    rows, sizes = deals(200), iter([30, 20, 20, 20, 20])
+    portal = fake_portal()
+
+    def answer(params: dict[str, Any]) -> list[Any]:
+        start = int(params.get("start", 0))
+        return rows[start : start + next(sizes, 50)]
+
+    portal.method("my.list", answer)
+    assert ids(await read(portal, "my.list", {})) == list(range(1, 201))

@@ -135,7 +135,7 @@ async def test_a_flag_for_no_more_rows_ends_a_walk() -> None:
 
 async def test_pages_of_one_row_are_read_without_repeating_it() -> None:
     portal = fake_portal()
-    portal.list_method("my.list", ListShape(page_size=1), deals(7))
+    portal.list_method("my.list", ListShape(page_size=1, total=None, following=False), deals(7))
     assert ids(await read(portal, "my.list", {})) == list(range(1, 8))
 
 

@@ -141,7 +141,7 @@ def choose_v3(action: str, method: str, params: object, options: Mapping[str, An
     """How a v3 list is read; arguments and errors as for `choose_v2`.
 
     Raises:
-        SdkError: The filter is in the manner of v2.
+        SdkError: The filter has the form of v2.
     """
     _check_not_consumed(action, list_method(method), method)
     given = dict(named_params(method, params))

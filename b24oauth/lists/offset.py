@@ -172,7 +172,7 @@ class OffsetPager:
             return False
         if len(rows) < self._documented_size or (self._full > 1 and len(rows) < self._longest):
             return True
-        # Behind the first page, such a total may be the size of a page that is not full.
+        # After the first page, such a total may be the size of a page.
         complete = total == position and (self._pages == 1 or total not in _USUAL_SIZES)
         if len(rows) < PAGE_SIZE and (complete or facts.paging == "all"):
             return True

@@ -166,7 +166,7 @@ class LastIdPager:
         if known:
             self.value = min(known) if self.least else known[-1]
             self._seen = frozenset(known)
-            # Confirmations come first; the portal must be told from which of the two kinds it continues.
+            # Confirmations come first; the portal must know which of the two kinds to continue with.
             self._stage = 1 if str(rows[-1].get("notify_type")) == "1" else 3
         self._full = self._full + 1 if len(rows) == self._longest else 1
         self._longest = max(self._longest, len(rows))

@@ -87,7 +87,7 @@ class BatchRefV2:
         expected = [_written(part) for part in made._parts if isinstance(part, tuple)]
         if [found[0] for found in _READ.finditer(made.text) if _WITH_KEY.search(found[0])] != expected:
             raise _refused(
-                "format: the portal reads a reference up to the next space, so leave a space or nothing behind each "
+                "format: the portal reads a reference up to the next space, so put a space or nothing after each "
                 "reference, and write no text that looks like one"
             )
         return made

@@ -212,7 +212,7 @@ def _finite(value: float, place: str) -> float:
 
 def _reference(value: Reference, place: str, walk: _Walk) -> object:
     if walk.references is None:
-        raise _refused(place, "a reference to the response of another command only works inside of a batch")
+        raise _refused(place, "a reference to the response of another command only works inside a batch")
     walk.references.append((place, value))
     return value
 

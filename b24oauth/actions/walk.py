@@ -174,6 +174,7 @@ class _Walker:
         [row] = await requests.send([_command(pager.method, 0, request, alone=True)])
         payload = (row.payload if row is not None else None) or {}
         first = chain.read(request, payload)
+        self.total = chain.total
         if first:
             yield first
         requests.batches = not has_text_reference(request.params)

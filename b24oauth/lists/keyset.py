@@ -200,6 +200,7 @@ class KeysetChain:
     _full: int = 0
     _requested: int = 0
     _next: int = 0
+    _rows: int = 0
 
     @property
     def method(self) -> str:
@@ -207,8 +208,9 @@ class KeysetChain:
         return self.pager.method
 
     @property
-    def total(self) -> None:
-        """Pages by identifier do not say how many rows there are."""
+    def total(self) -> int | None:
+        """How many rows there are; None before the last page, because pages by identifier do not say it."""
+        return self._rows if self.done else None
 
     def requests(self, most: int) -> list[PageRequest]:
         """The next pages: the first after the last row read, each other one after the page before it."""
@@ -248,6 +250,7 @@ class KeysetChain:
         self._full = self._full + 1 if usual else 1
         self._longest = max(self._longest, len(rows))
         self._pages += 1
+        self._rows += len(rows)
         return rows
 
 

@@ -185,6 +185,17 @@ async def test_progress_knows_the_total_as_soon_as_the_portal_has_counted(
     assert told[-1] == (1_000, 1_000)
 
 
+@pytest.mark.parametrize(
+    ("walk", "count"), [({}, 30), ({}, 0), ({"descending": True}, 30), ({"descending": True}, 120)]
+)
+async def test_progress_of_a_walk_by_identifier_knows_the_total_at_its_end(walk: dict[str, Any], count: int) -> None:
+    told: list[tuple[int, int | None]] = []
+    async with connected(fake_portal(rows={"crm.deal": count})) as b24:
+        await b24.actions.v2.call_list.make("crm.deal.list", on_progress=lambda *facts: told.append(facts), **walk)
+    assert told[-1:] == [(count, count)][: len(told)]
+    assert len(told) == -(-count // 50)
+
+
 async def test_a_page_of_another_size_than_the_others_breaks_no_chain() -> None:
     portal = fake_portal()
     calls = [0]

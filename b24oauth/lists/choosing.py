@@ -14,14 +14,13 @@ from b24oauth.lists.offset import OffsetPager
 from b24oauth.lists.pagers import LastIdPager, NavPager, SinglePager, TailPager, V3KeysetPager, V3OffsetPager
 from b24oauth.lists.pages import RowsReader, whole_number
 from b24oauth.lists.paging import PAGE_SIZE, Pager
-from b24oauth.lists.parameters import ListParameters, has_logic, read_parameters, with_field
+from b24oauth.lists.parameters import ListParameters, check_v3_names, has_logic, read_parameters, with_field
 from b24oauth.narrowing import is_mapping, is_sequence
 
-__all__ = ["ByIdentifier", "Paging", "check_list_options", "check_v3_names", "choose_tail", "choose_v2", "choose_v3"]
+__all__ = ["ByIdentifier", "Paging", "check_list_options", "choose_tail", "choose_v2", "choose_v3"]
 
 Paging = Literal["keyset", "offset", "nav"]
 
-_V3_NAMES: Final = frozenset({"filter", "order", "select", "pagination", "cursor"})
 # Parameters of a v3 list, and what tails have instead of them.
 _OF_THE_TAIL: Final = {"cursor": "cursor_field and initial_value", "order": "order", "pagination": "limit"}
 # A multiple of the usual sizes of a page.
@@ -73,6 +72,12 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
     if paging == "nav" or facts.positional is not None or is_sequence(params):
         return _positional(action, params, facts, reader, options)
     parameters = read_parameters(method, named_params(method, params), facts.names)
+    for name in () if facts.paging in ("last", "least") else ("first_id", "last_id"):
+        if name in facts.names and parameters.own.get(name) is not None:
+            raise InvalidParamsError(
+                f"{method}: `{parameters.spelled[name]}` makes the method page in another way than a walk: leave it "
+                "out, or use call.make page by page"
+            )
     id_key = _documented(options.get("id_key"), facts.id_key)
     field = _documented(options.get("cursor_id_key") or options.get("id_key"), facts.cursor_key) or id_key or "ID"
     named = bool(options.get("id_key") or options.get("cursor_id_key"))
@@ -339,6 +344,7 @@ def _last_id(
         least=facts.paging == "least",
         page_size=None if "limit" in parameters.own else facts.page_size,
         value=whole_number(value),
+        bound=whole_number(parameters.own.get("first_id")),
     )
 
 
@@ -393,16 +399,3 @@ def _window_number(window: Mapping[str, Any], name: str) -> int | None:
     if value is not None and (number is None or number < 0):
         raise InvalidParamsError(f"pagination.{name}: must be a whole number of at least 0")
     return number
-
-
-def check_v3_names(method: str, params: Mapping[str, Any]) -> None:
-    """Refuses parameters of v3 whose names have another case of letters: the portal would ignore them.
-
-    Raises:
-        InvalidParamsError: Names the parameter.
-    """
-    for name in params:
-        if name not in _V3_NAMES and str(name).lower() in _V3_NAMES:
-            raise InvalidParamsError(
-                f"{method}: `{name}` is not a parameter of v3, which spells it `{str(name).lower()}`"
-            )

@@ -122,6 +122,7 @@ class LastIdPager:
         least: The least identifier of a page is the one to continue after, wherever its row is.
         page_size: Rows of a full page; None: the caller asked for another size.
         value: Identifier after which the next page starts; None: the first page.
+        bound: The caller's `FIRST_ID`, which all rows come after; None: no such bound.
     """
 
     method: str
@@ -131,6 +132,7 @@ class LastIdPager:
     least: bool
     page_size: int | None
     value: int | None = None
+    bound: int | None = None
     done: bool = False
     total: int | None = None
     _seen: frozenset[int] = frozenset()
@@ -161,7 +163,15 @@ class LastIdPager:
         known = [number for number in ids if number is not None]
         if not self.done and len(known) < len(ids):
             raise cannot_go_on(self.method, self.id_key)
-        if self._seen.intersection(known):
+        repeated = self._seen.intersection(known)
+        if self.bound is not None and (repeated or any(number <= self.bound for number in known)):
+            name = self.parameters.name("first_id")
+            raise walk_error(
+                self.method,
+                f"{self.method} cannot be walked from `{name}`: use call.make page by page, with the greatest "
+                f"identifier of a page as the next `{name}`",
+            )
+        if repeated:
             raise not_advancing(self.method, self.id_key)
         if known:
             self.value = min(known) if self.least else known[-1]

@@ -175,3 +175,52 @@ async def test_b1_a_page_of_a_positional_list_is_refused_as_a_start(page: Any) -
         await read_tasks(portal, [{}, {}, [], {"NAV_PARAMS": {"iNumPage": page}}])
     assert portal.requests == []
     await read_tasks(portal, [{}, {}, [], {"NAV_PARAMS": {"nPageSize": 20, "iNumPage": 1}}])
+
+
+# --- lists that also page by identifiers of their own -----------------------------------------------------------------
+
+
+async def read_v2(portal: FakePortal, method: str, params: dict[str, Any]) -> list[Any]:
+    async with connected(portal) as b24:
+        return (await b24.actions.v2.call_list.make(method, params)).result
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [("log.blogpost.get", "FIRST_ID"), ("log.blogpost.get", "last_id"), ("im.dialog.users.list", "LAST_ID")],
+)
+async def test_b1_an_identifier_that_switches_the_paging_of_a_list_is_refused(method: str, name: str) -> None:
+    portal = fake_portal()
+    with pytest.raises(InvalidParamsError, match=name):
+        await read_v2(portal, method, {name: 100})
+    assert portal.requests == []
+
+
+def history(*, prefers_first: bool, between: bool = False) -> FakePortal:
+    """A portal with the messages 1 to 300, which are read back from the newest one, or forward from `FIRST_ID`."""
+    portal = fake_portal()
+
+    def answer(params: dict[str, Any]) -> dict[str, Any]:
+        first, last = int(params.get("FIRST_ID") or 0), int(params.get("LAST_ID") or 301)
+        found = [n for n in range(300, first if between else 0, -1) if n < last][:20]
+        if first and not between and (prefers_first or "LAST_ID" not in params):
+            found = [*range(first + 20, first, -1)]
+        return {"messages": [{"id": n} for n in found], "comments": [{"id": n} for n in found]}
+
+    portal.method("im.dialog.messages.get", answer)
+    portal.method("log.blogcomment.user.get", answer)
+    return portal
+
+
+@pytest.mark.parametrize("prefers_first", [True, False])
+async def test_b1_a_history_that_is_read_forward_is_neither_cut_off_nor_widened(prefers_first: bool) -> None:
+    portal = history(prefers_first=prefers_first)
+    with pytest.raises(BadResponseError, match="FIRST_ID"):
+        await read_v2(portal, "im.dialog.messages.get", {"FIRST_ID": 100})
+    assert ids(await read_v2(portal, "im.dialog.messages.get", {"LAST_ID": 200}), "id") == list(range(199, 0, -1))
+
+
+async def test_a_history_may_end_at_a_first_identifier() -> None:
+    portal = history(prefers_first=False, between=True)
+    params = {"FIRST_ID": "100", "LIMIT": 20}
+    assert ids(await read_v2(portal, "log.blogcomment.user.get", params), "id") == list(range(300, 100, -1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
+import re
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, nullcontext
@@ -59,6 +60,7 @@ _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # Of an error page, bytes.
 _LONGEST_PAGE: Final = 64 * 1024
+_IDENTIFIER: Final = re.compile(r"0*[1-9][0-9]{0,17}", re.ASCII)
 # Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/general-principles.html
 _HEADERS: Final = MappingProxyType(
     {
@@ -75,9 +77,9 @@ class Download:
     """A file that was downloaded.
 
     Attributes:
-        name: Its name at the portal, without directories; None when it is not told.
+        name: Its name at the portal, without directories; None when unknown.
         size: Its size, bytes.
-        content_type: Its MIME type, empty when it is not told.
+        content_type: Its MIME type; empty when unknown.
     """
 
     name: str | None
@@ -91,14 +93,14 @@ class _Job:
 
     Attributes:
         source: Address or identifier of the file.
-        query: What errors say of it.
+        query: Method and request id, for errors.
         sink: Where it is written.
         max_bytes: Bytes at most; None for no such limit.
-        on_progress: Told how much was written.
+        on_progress: Called with the number of bytes written and, where known, of the whole file.
         name: The name of the file, as far as it is known.
         content_type: Its MIME type.
         written: Bytes in the sink.
-        validator: Tells the version of which they are; None when the rest cannot be asked for.
+        validator: Identifies their version of the file; None when the rest cannot be requested.
         renewed: True when a token was renewed for it.
         place: Place of the last request to the portal in its bucket.
     """
@@ -233,16 +235,16 @@ class Downloader:
         """Seconds to wait before the next attempt; None when there is none."""
         limits = self._services.limits
         step = next_step(error, rule, sent=True)
-        # The limits learn of a refusal also when this download is at its end: other requests must slow down.
-        told = 0.0
+        # The limits must know of a refusal even when this download gives up: other requests must slow down.
+        pause = 0.0
         if step is Next.WAIT_FOR_BUDGET:
-            told = limits.operating.refused(_METHOD)
+            pause = limits.operating.refused(_METHOD)
         elif step is Next.WAIT_FOR_RATE:
-            told = await limits.rate.refused(job.place) * growth(attempt - 1)
+            pause = await limits.rate.refused(job.place) * growth(attempt - 1)
         if step is Next.STOP or attempt >= rule.params.max_retries:
             return None
         jitter = random.uniform(-1, 1)  # noqa: S311 - no secret depends on this randomness
-        return told or backoff(attempt - 1, rule.params, jitter=jitter)
+        return pause or backoff(attempt - 1, rule.params, jitter=jitter)
 
     async def _address(self, job: _Job) -> tuple[str, str | None]:
         """The address of the file, and the token that a drive's file was asked for with."""
@@ -332,7 +334,7 @@ class Downloader:
 
     async def _receive(self, job: _Job, hop: _Hop, answer: StreamedAnswer, token: str | None) -> None:
         if answer.status == 416:
-            # What is there is not the beginning of the file as it is now.
+            # The bytes written so far are not the beginning of the current file.
             await _restart(job)
             raise _broken_off("The file has changed while it was downloaded", job)
         if answer.status not in (200, 206):
@@ -357,7 +359,11 @@ class Downloader:
             return _broken_off(f"{host_of(hop.url)} is busy", job)
         error = decode_clean(RawAnswer(answer.status, answer.headers, body), job.query, hop.secrets)
         if not isinstance(error, AjaxError):
-            return _bad("The portal sends an error instead of the file", "B24OAUTH_DOWNLOAD_PAGE", job)
+            message = (
+                "The portal sends an error instead of the file: the address may only work in a browser; take another "
+                "address from a response, such as urlMachine or DOWNLOAD_URL"
+            )
+            return _bad(message, "B24OAUTH_DOWNLOAD_PAGE", job)
         about_token = hop.from_portal and is_about_token(error)
         if about_token and token is None:
             error.add_note("The token in the address is refused: read the address again")
@@ -387,8 +393,10 @@ class Downloader:
 
 
 def _check(source: object, max_bytes: object, timeout: object, on_progress: object) -> None:
+    text = source.strip() if isinstance(source, str) else ""
     is_id = isinstance(source, int) and not isinstance(source, bool) and source > 0
-    if not is_id and (not isinstance(source, str) or not source.strip()):
+    is_address = text != "" and not text.isdecimal()
+    if not is_id and not is_address and not _IDENTIFIER.fullmatch(text):
         raise ConfigurationError("download: the file is named by its address, or by its identifier on the drive")
     if max_bytes is not None:
         at_least(0)(max_bytes, "download: max_bytes")
@@ -405,7 +413,7 @@ def _check_size(job: _Job, size: int | None) -> None:
 
 
 async def _restart(job: _Job) -> None:
-    """Begins anew: what was written is of another version, or the server only sends whole files."""
+    """Starts again: the bytes written are of another version, or the server only sends whole files."""
     if job.written and not await job.sink.restart():
         message = "The download broke off, and `to` cannot be written to from its beginning again"
         raise _broken_off(message, job, final=True)

@@ -151,7 +151,7 @@ _BY_STATUS: Final[Mapping[int, Code]] = {
     503: Code(RateLimitError, Retry.RATE),
 }
 _TRANSPORT_CODES: Final = frozenset({"ERR_BAD_REQUEST", "ERR_BAD_RESPONSE"})
-# These tell what became of the request, whatever a text says of a record: repeats depend on them.
+# These statuses say what happened to the request, and repeats depend on them; a text about a record changes nothing.
 _ABOUT_THE_REQUEST: Final = frozenset({401, 429, 503})
 _UNKNOWN: Final = Code(AjaxError)
 

@@ -38,7 +38,7 @@ async def read_file(path: str | PathLike[str], *, name: str | None = None) -> Fi
     source = Path(path)
     given_up = threading.Event()
     try:
-        # Abandoned at once when cancelled: the thread may be in the middle of a slow read, and ends behind it.
+        # Abandoned at once when cancelled: the thread may be in the middle of a slow read, and ends after it.
         content = await anyio.to_thread.run_sync(_content, source, given_up, abandon_on_cancel=True)
     finally:
         given_up.set()

@@ -27,7 +27,7 @@ class Writable(Protocol):
     """What a download can be written to: `write` may be a plain function or an async one."""
 
     def write(self, data: bytes, /) -> Any:
-        """Takes bytes; returns how many, or None for all of them."""
+        """Takes bytes; returns how many. What is not a number stands for all of them."""
 
 
 class Sink(Protocol):
@@ -60,10 +60,12 @@ def sink_for(to: str | PathLike[str] | Writable) -> Sink:
         ConfigurationError: It is neither.
     """
     if isinstance(to, (str, PathLike)):
-        return _File(Path(to))
-    if callable(getattr(to, "write", None)):
+        path = Path(to)
+        if path.name and "\0" not in str(path):
+            return _File(path)
+    elif callable(getattr(to, "write", None)):
         return _Stream(to)
-    raise ConfigurationError("download: `to` must be a path or an object with a `write` method")
+    raise ConfigurationError("download: `to` must be the path of a file or an object with a `write` method")
 
 
 class _File:
@@ -160,8 +162,12 @@ class _Stream:
     async def write(self, data: bytes) -> None:
         while data:
             taken = await _result(self._to.write(data))
+            if not isinstance(taken, int) or isinstance(taken, bool):
+                return
+            if taken < 1:
+                raise OSError("download: `to` takes no more bytes: its `write` returned that it wrote none")
             # An unbuffered file may take less than all.
-            data = data[taken:] if isinstance(taken, int) and 0 < taken < len(data) else b""
+            data = data[taken:]
 
     async def restart(self) -> bool:
         if self._start is None or not hasattr(self._to, "truncate"):

@@ -57,7 +57,7 @@ _UNLOGGED: Final = _Unlogged()
 
 @contextmanager
 def unlogged() -> Generator[None]:
-    """Inside of it, the libraries that requests are sent with write no log records."""
+    """A context in which the HTTP libraries write no log records."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_UNLOGGED)  # once: the same filter is not added twice
     before = _silent.set(True)

@@ -172,7 +172,7 @@ class Wire:
     async def stream(self, url: str, headers: Mapping[str, str]) -> AsyncGenerator[StreamedAnswer]:
         """Asks with GET for a body of any size; follows no redirect, adds no authentication, and logs no address.
 
-        Closing the wire ends what goes on inside of the context: whatever it waits for.
+        Closing the wire cancels what runs inside the context, and `NoAnswer` is raised.
 
         Args:
             url: Address, with its query.

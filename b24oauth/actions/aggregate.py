@@ -8,6 +8,7 @@ from typing import Any, Final
 from b24oauth.checks import check_seconds
 from b24oauth.errors import InvalidParamsError
 from b24oauth.http.client import HttpClient
+from b24oauth.lists.parameters import check_v3_names
 from b24oauth.narrowing import is_mapping, is_sequence
 from b24oauth.result import Result
 
@@ -51,7 +52,8 @@ class Aggregate:
             Values by function and field, empty when there are none; a soft error is inside of the result.
 
         Raises:
-            InvalidParamsError: `select` names an unknown function, or its fields have another shape; nothing was sent.
+            InvalidParamsError: `select` names an unknown function, its fields have another shape, or `filter` is
+                spelled in another case; nothing was sent.
             AjaxError: The call failed; the class tells why.
 
         Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
@@ -60,8 +62,9 @@ class Aggregate:
             check_seconds(timeout, "aggregate.make: timeout")
         _check_select(method, select)
         body: dict[str, Any] = {"select": select}
-        if params and "filter" in params:
-            body["filter"] = params["filter"]
+        if params:
+            check_v3_names(method, params)
+            body |= {"filter": params["filter"]} if "filter" in params else {}
         answer = await self._http.call(method, body, request_id=request_id, timeout=timeout)
         if not answer.is_success:
             failed: Result[dict[str, Any]] = Result()

@@ -265,7 +265,7 @@ def _v3_rows(answer: object, commands: Sequence[Command], time: object) -> list[
     by_place = [_entry(answer, str(position)) for position in range(len(commands))]
     # Named commands may be answered by their places all the same; a list has nothing else.
     numbered = is_list(answer) or (all(found for found, _ in by_place) and not all(found for found, _ in by_name))
-    beside = {} if time is None else {"time": time}  # of the batch: the portal times no single command of v3
+    beside = {} if time is None else {"time": time}  # of the whole batch: v3 gives no times of single commands
     return [
         Row(payload={"result": result, **beside}) if found else None
         for found, result in (by_place if numbered else by_name)

@@ -1,6 +1,6 @@
 """How the commands of a batch are put into requests: encoded, 50 at a time, with references that lead somewhere.
 
-A portal fills in whatever looks like a reference, also text that a user wrote. A command with such text leaves the
+A portal fills in any text that looks like a reference, even if a user wrote it. A command with such text leaves the
 batch, because nothing is filled in for a single call, or it is refused.
 """
 
@@ -97,7 +97,7 @@ def make_requests(
 
 
 def has_text_reference(params: object) -> bool:
-    """True when parameters hold text that a v2 portal would fill in inside of a batch."""
+    """True when parameters hold text that a v2 portal would fill in inside a batch."""
     return any(places_in(to_json(params), looks_like_reference))
 
 
@@ -157,7 +157,7 @@ def _link(
             for name in reference.commands if isinstance(reference, BatchRefV2) else (reference.command,):
                 target = known.get(name)
                 if target is None:
-                    why = "of which there is none"
+                    why = "which is not in the batch"
                 elif target in apart:
                     why = "which is sent as a call of its own, because it has text that looks like a reference"
                 elif target not in wire:
@@ -195,12 +195,12 @@ def _text_refused(draft: _Draft, version: ApiVersion) -> InvalidCallParamsError:
         return _refused(
             draft.command,
             f"{draft.text_at} looks like a reference, which the portal would replace by another command's response: "
-            "make references with BatchRefV3, send foreign data with call, or pass allow_text_references=True",
+            "make references with BatchRefV3, send data from users with call, or pass allow_text_references=True",
         )
     return _refused(
         draft.command,
         f"{draft.text_at} is text that the portal would read as a reference to another command's response: make "
-        "references with BatchRefV2, send foreign text with call or with batch_by_chunk(is_halt_on_error=False), or "
+        "references with BatchRefV2, send text from users with call or with batch_by_chunk(is_halt_on_error=False), or "
         "pass allow_text_references=True",
     )
 

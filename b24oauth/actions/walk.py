@@ -20,8 +20,9 @@ from b24oauth.actions.options import Progress
 from b24oauth.actions.page_requests import NOT_IN_BATCH, PageRequests
 from b24oauth.actions.plan import Plan
 from b24oauth.actions.segments import Ask
-from b24oauth.errors import AjaxError, BadResponseError, RequestTimeoutError
+from b24oauth.errors import AjaxError, BadResponseError
 from b24oauth.http.client import HttpClient
+from b24oauth.http.retry import took_too_long
 from b24oauth.lists.choosing import ByIdentifier
 from b24oauth.lists.keyset import KeysetChain, KeysetPager
 from b24oauth.lists.pages import UnorderedRowsError, walk_error, whole_number
@@ -148,20 +149,20 @@ class _Walker:
             token = self._http.current_token()
             try:
                 rows = await requests.send(commands)
-            except RequestTimeoutError:
-                if not requests.sizing.timed_out(len(wanted)):
+            except AjaxError as failure:
+                if not took_too_long(failure) or not requests.sizing.timed_out(len(wanted)):
                     raise
                 continue
-            for number, (one, row) in enumerate(zip(wanted, rows, strict=True)):
+            for one, row in zip(wanted, rows, strict=True):
                 if pager.done:
                     break  # pages after the last one need no response
                 if row is None or row.error is not None:
                     error = _incomplete(pager.method) if row is None else row.error
-                    refused = 1 if number else refused + 1
+                    refused += 1
                     if error is not None and not await requests.may_repeat(error, refused, token):
                         raise error
                     break
-                page = pager.read(one, row.payload or {})
+                page, refused = pager.read(one, row.payload or {}), 0
                 self.total = pager.total if self.total is None else self.total
                 if page:
                     yield page
@@ -173,6 +174,7 @@ class _Walker:
         [row] = await requests.send([_command(pager.method, 0, request, alone=True)])
         payload = (row.payload if row is not None else None) or {}
         first = chain.read(request, payload)
+        self.total = chain.total
         if first:
             yield first
         requests.batches = not has_text_reference(request.params)
@@ -264,7 +266,7 @@ class _Fetcher:
         try:
             await self._request(asks, count)
         except Exception as error:  # noqa: BLE001 - it is raised where the rows end
-            smaller = isinstance(error, RequestTimeoutError) and self._requests.sizing.timed_out(count)
+            smaller = isinstance(error, AjaxError) and took_too_long(error) and self._requests.sizing.timed_out(count)
             for ask in asks:
                 if smaller:
                     self._plan.received(ask, [])
@@ -285,6 +287,8 @@ class _Fetcher:
         refused = await self._refused(parts, token)
         halted = any(row is not None and row.error is not None for row in rows)
         for part in parts:
+            if part.error is None:
+                part.ask.segment.refused = 0
             error = part.error if part.pages or part.error or halted else _incomplete(self._pager.method)
             self._plan.received(part.ask, part.pages, part.total)
             if error is not None and not refused:

@@ -31,6 +31,7 @@ __all__ = [
     "is_without_answer",
     "next_step",
     "surfaced",
+    "took_too_long",
 ]
 
 _LONGEST_PAUSE: Final = 30.0
@@ -107,7 +108,7 @@ def next_step(error: AjaxError, rule: RepeatRule, *, sent: bool) -> Next:
     if known.retry is Retry.OPERATING:
         return Next.WAIT_FOR_BUDGET
     if is_without_answer(error):
-        late = isinstance(error, RequestTimeoutError) and sent
+        late = took_too_long(error) and sent
         return Next.STOP if late and not rule.repeat_timeouts else _next_without_answer(rule, sent=sent)
     refused = error.status < 500 or known.retry is Retry.NEVER or error.code in rule.params.soft_error_codes
     if refused or _MISSING_PARAMETER in error.message:
@@ -175,6 +176,11 @@ def is_without_answer(error: AjaxError) -> bool:
     unreadable = error.code == "ERR_BAD_RESPONSE" and not isinstance(error, RateLimitError)
     gateway = error.status in (502, 504)
     return unreadable or gateway or isinstance(error, (NetworkError, RequestTimeoutError, BadResponseError))
+
+
+def took_too_long(error: SdkError) -> bool:
+    """True when a response did not come in time, whether we, a proxy or the portal gave up waiting."""
+    return isinstance(error, RequestTimeoutError) or error.status in (408, 504)
 
 
 def _tells_of_one_attempt(error: AjaxError) -> bool:

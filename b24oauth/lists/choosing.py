@@ -8,20 +8,23 @@ from typing import Any, Final, Literal
 import attrs
 
 from b24oauth.errors import ConfigurationError, InvalidParamsError, SdkError
-from b24oauth.lists.keyset import KeysetPager, with_field
+from b24oauth.lists.keyset import KeysetPager
 from b24oauth.lists.methods import ListMethod, list_method
 from b24oauth.lists.offset import OffsetPager
 from b24oauth.lists.pagers import LastIdPager, NavPager, SinglePager, TailPager, V3KeysetPager, V3OffsetPager
 from b24oauth.lists.pages import RowsReader, whole_number
 from b24oauth.lists.paging import PAGE_SIZE, Pager
-from b24oauth.lists.parameters import ListParameters, has_logic, read_parameters
+from b24oauth.lists.parameters import ListParameters, check_v3_names, has_logic, read_parameters, with_field
 from b24oauth.narrowing import is_mapping, is_sequence
 
 __all__ = ["ByIdentifier", "Paging", "choose_tail", "choose_v2", "choose_v3"]
 
 Paging = Literal["keyset", "offset", "nav"]
 
-_V3_NAMES: Final = frozenset({"filter", "order", "select", "pagination", "cursor"})
+# Parameters of a v3 list, and what tails have instead of them.
+_OF_THE_TAIL: Final = {"cursor": "cursor_field and initial_value", "order": "order", "pagination": "limit"}
+# A multiple of the usual sizes of a page.
+_WHOLE_PAGES: Final = 100
 
 
 @attrs.frozen(kw_only=True)
@@ -57,10 +60,7 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
         InvalidParamsError: A parameter that cannot be read.
     """
     facts = list_method(method)
-    if facts.paging == "consumed":
-        raise ConfigurationError(
-            f"{action}: {method} confirms or reserves rows by reading them, so it cannot be walked: use call.make"
-        )
+    _check_not_consumed(action, facts, method)
     given_key = options.get("custom_key_for_result")
     reader = RowsReader(
         method,
@@ -72,8 +72,19 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
     if paging == "nav" or facts.positional is not None or is_sequence(params):
         return _positional(action, params, facts, reader, options)
     parameters = read_parameters(method, named_params(method, params), facts.names)
+    for name in () if facts.paging in ("last", "least") else ("first_id", "last_id"):
+        if name in facts.names and parameters.own.get(name) is not None:
+            raise InvalidParamsError(
+                f"{method}: `{parameters.spelled[name]}` makes the method page in another way than a walk: leave it "
+                "out, or use call.make page by page"
+            )
     id_key = _documented(options.get("id_key"), facts.id_key)
     field = _documented(options.get("cursor_id_key") or options.get("id_key"), facts.cursor_key) or id_key or "ID"
+    named = bool(options.get("id_key") or options.get("cursor_id_key"))
+    if named or id_key or paging == "keyset":
+        # The walk goes by this field, or tells by it which rows it has read before.
+        select = with_field(parameters.own.get("select"), field)
+        parameters = attrs.evolve(parameters, own={**parameters.own, "select": select})
     pair = facts.order == "pair"
     order = parameters.order((id_key, field), pair=pair)
     descending = bool(options.get("descending")) or order == "descending"
@@ -93,7 +104,6 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
         reason = " and ".join(against) or 'paging="offset"'
         name = 'paging="keyset"' if paging == "keyset" else "start_after" if start_after is not None else "descending"
         raise ConfigurationError(f"{action}: {method}: {name} cannot be combined with {reason}: leave one of them out")
-    named = bool(options.get("id_key") or options.get("cursor_id_key"))
     possible = facts.cursor_key is not None or named or paging == "keyset"
     if wants_keyset and not possible:
         raise ConfigurationError(
@@ -118,11 +128,7 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
     )
 
     def by_position() -> OffsetPager:
-        own = {
-            **parameters.own,
-            **parameters.ordered(field, descending=descending, pair=pair),
-            "select": with_field(parameters.own.get("select"), field),
-        }
+        own = {**parameters.own, **parameters.ordered(field, descending=descending, pair=pair)}
         return _offset(attrs.evolve(parameters, own=own), facts, attrs.evolve(reader), options)
 
     return ByIdentifier(
@@ -140,10 +146,13 @@ def choose_v3(action: str, method: str, params: object, options: Mapping[str, An
     """How a v3 list is read; arguments and errors as for `choose_v2`.
 
     Raises:
-        SdkError: The filter is in the manner of v2.
+        SdkError: The filter has the form of v2.
     """
+    _check_not_consumed(action, list_method(method), method)
     given = dict(named_params(method, params))
-    _check_v3_names(method, given)
+    check_v3_names(method, given)
+    if "cursor" in given:
+        raise InvalidParamsError(f"{method}: `cursor` belongs to tails; lists take start_after, descending and limit")
     if is_mapping(given.get("filter")):
         raise SdkError(
             f"{action}: `filter` must be a list in v3, for example [['id', '>', 100]] or FilterV3.build(...); "
@@ -151,16 +160,20 @@ def choose_v3(action: str, method: str, params: object, options: Mapping[str, An
             code="B24OAUTH_ACTION_V3_LIST_FILTER_NOT_ARRAY",
             status=500,
         )
-    id_key = options.get("id_key", "id")
+    if given.get("filter") is not None and not is_sequence(given["filter"]):
+        raise InvalidParamsError(f"{method}: `filter` must be a list of conditions, for example [['id', '>', 100]]")
+    id_key = options.get("id_key") or "id"
     field = options.get("cursor_id_key") or id_key
     window: Any = given.pop("pagination", None) or {}
-    if not is_mapping(window):
-        raise InvalidParamsError("pagination: must be a mapping, for example {'limit': 50}")
+    if not is_mapping(window) or not set(window) <= {"page", "limit", "offset"}:
+        raise InvalidParamsError(
+            f"{method}: `pagination` must be a mapping of page, limit and offset, for example {{'limit': 50}}"
+        )
     limit = options.get("limit") or _window_number(window, "limit") or PAGE_SIZE
     page, offset = _window_number(window, "page"), _window_number(window, "offset")
     parameters = ListParameters({}, {name: given[name] for name in ("order",) if name in given}, {}, {})
     order = parameters.order((id_key, field), pair=False)
-    reader = RowsReader(method, options.get("custom_key_for_result", "items"), certain=True)
+    reader = _v3_reader(method, options)
     start_after, descending = options.get("start_after"), bool(options.get("descending"))
     if "select" in given:
         given["select"] = with_field(given["select"], field)
@@ -179,6 +192,10 @@ def choose_v3(action: str, method: str, params: object, options: Mapping[str, An
             begin=offset or (max((page or 1) - 1, 0) * limit),
             allow_changes=options.get("allow_changes", False),
         )
+    if descending and order == "ascending":
+        raise ConfigurationError(
+            f"{action}: {method}: descending cannot be combined with an ascending order: leave one of them out"
+        )
     descending = descending or order == "descending"
     return V3KeysetPager(
         method=method,
@@ -187,6 +204,7 @@ def choose_v3(action: str, method: str, params: object, options: Mapping[str, An
         id_key=id_key,
         field=field,
         limit=limit,
+        allow_changes=options.get("allow_changes", False),
         descending=descending,
         cursor=_cursor(start_after, descending=descending),
     )
@@ -198,9 +216,13 @@ def choose_tail(action: str, method: str, params: object, options: Mapping[str, 
     Raises:
         SdkError: "DESC" without `initial_value`.
     """
+    _check_not_consumed(action, list_method(method), method)
     given = dict(named_params(method, params))
-    _check_v3_names(method, given)
-    field, order = options.get("cursor_field", "id"), options.get("order", "ASC")
+    check_v3_names(method, given)
+    for name, option in _OF_THE_TAIL.items():
+        if name in given:
+            raise InvalidParamsError(f"{method}: `{name}` is not a parameter of a tail: use the option {option}")
+    field, order = options.get("cursor_field") or "id", options.get("order") or "ASC"
     value = options.get("initial_value")
     if order.upper() == "DESC" and value is None:
         name = "CALL_TAIL" if action.startswith("call") else "FETCH_TAIL"
@@ -214,11 +236,11 @@ def choose_tail(action: str, method: str, params: object, options: Mapping[str, 
     return TailPager(
         method=method,
         params=given,
-        reader=RowsReader(method, options.get("custom_key_for_result", "items"), certain=True),
+        reader=_v3_reader(method, options),
         field=field,
         order=order,
         value=0 if value is None else value,
-        limit=options.get("limit", PAGE_SIZE),
+        limit=options.get("limit") or PAGE_SIZE,
     )
 
 
@@ -241,6 +263,17 @@ def _documented(given: str | None, documented: str | None) -> str | None:
     return documented if same else given
 
 
+def _check_not_consumed(action: str, facts: ListMethod, method: str) -> None:
+    if facts.paging == "consumed":
+        raise ConfigurationError(
+            f"{action}: {method} confirms or reserves rows by reading them, so it cannot be walked: use call.make"
+        )
+
+
+def _v3_reader(method: str, options: Mapping[str, Any]) -> RowsReader:
+    return RowsReader(method, options.get("custom_key_for_result") or "items", certain=True)
+
+
 def _positional(action: str, params: Any, facts: ListMethod, reader: RowsReader, options: Mapping[str, Any]) -> Pager:
     method = reader.method
     unfit = [name for name in ("start_after", "descending") if options.get(name)]
@@ -254,7 +287,17 @@ def _positional(action: str, params: Any, facts: ListMethod, reader: RowsReader,
             named_params(method, params)
         return SinglePager(method=method, params=params or {}, reader=reader)
     position = 0 if facts.positional is None else facts.positional
-    return NavPager(method=method, params=params or {}, reader=reader, position=position)
+    pager = NavPager(
+        method=method,
+        params=params or {},
+        reader=reader,
+        position=position,
+        allow_changes=bool(options.get("allow_changes")),
+    )
+    navigation = pager.own.get("NAV_PARAMS")
+    if is_mapping(navigation) and navigation.get("iNumPage") not in (None, 1, "1"):
+        raise ConfigurationError(f"{action}: {method}: the walk begins at the first page: leave iNumPage out")
+    return pager
 
 
 def _last_id(
@@ -274,12 +317,14 @@ def _last_id(
         least=facts.paging == "least",
         page_size=None if "limit" in parameters.own else facts.page_size,
         value=whole_number(value),
+        bound=whole_number(parameters.own.get("first_id")),
     )
 
 
 def _offset(
     parameters: ListParameters, facts: ListMethod, reader: RowsReader, options: Mapping[str, Any]
 ) -> OffsetPager:
+    skip = 0
     if facts.paging in ("page", "offset"):
         value = _paging_value(parameters, facts)
         begin = whole_number(value) if value is not None else None
@@ -287,7 +332,9 @@ def _offset(
             raise InvalidParamsError(f"{parameters.name(facts.paging)}: must be a whole number")
         begin = begin or (1 if facts.paging == "page" else 0)
     else:
-        begin = parameters.start or 0
+        # Many methods round a `start` between two pages down to the first row of its page.
+        skip = (parameters.start or 0) % (facts.page_size or _WHOLE_PAGES)
+        begin = (parameters.start or 0) - skip
     return OffsetPager(
         method=reader.method,
         parameters=parameters,
@@ -295,6 +342,7 @@ def _offset(
         facts=facts,
         id_key=options.get("id_key") or facts.id_key,
         begin=begin,
+        skip=skip,
         allow_changes=bool(options.get("allow_changes")),
     )
 
@@ -324,9 +372,3 @@ def _window_number(window: Mapping[str, Any], name: str) -> int | None:
     if value is not None and (number is None or number < 0):
         raise InvalidParamsError(f"pagination.{name}: must be a whole number of at least 0")
     return number
-
-
-def _check_v3_names(method: str, params: Mapping[str, Any]) -> None:
-    for name in params:
-        if name not in _V3_NAMES and str(name).lower() in _V3_NAMES:
-            raise InvalidParamsError(f"{method}: `{name}` is not a parameter of v3, which spells it `{name.lower()}`")

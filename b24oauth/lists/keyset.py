@@ -13,7 +13,7 @@ from b24oauth.errors import InvalidParamsError
 from b24oauth.lists.pages import RowsReader, cannot_go_on, last_in_order, whole_number
 from b24oauth.lists.paging import PAGE_SIZE, PageRequest
 from b24oauth.lists.parameters import ListParameters
-from b24oauth.narrowing import is_mapping, is_sequence
+from b24oauth.narrowing import is_mapping
 from b24oauth.protocol.encoding import encode_query
 
 __all__ = ["KeysetChain", "KeysetPager"]
@@ -177,16 +177,7 @@ class KeysetPager:
     def _params(self, filter_: Mapping[str, Any], skip: int | None, *, descending: bool) -> dict[str, Any]:
         order = self.parameters.ordered(self.field, descending=descending, pair=self.pair)
         start = _WITHOUT_COUNT if skip is None else skip
-        select = with_field(self.parameters.own.get("select"), self.field)
-        return self.parameters.sent(**order, filter=filter_, start=start, select=select)
-
-
-def with_field(select: object, field: str) -> object:
-    """A `select` that names the cursor's field too, without which a walk cannot go on."""
-    if not is_sequence(select):
-        return select
-    names = list(select)
-    return names if not names or field in names or "*" in names else [*names, field]
+        return self.parameters.sent(**order, filter=filter_, start=start)
 
 
 @attrs.define(kw_only=True)
@@ -209,6 +200,7 @@ class KeysetChain:
     _full: int = 0
     _requested: int = 0
     _next: int = 0
+    _rows: int = 0
 
     @property
     def method(self) -> str:
@@ -216,8 +208,9 @@ class KeysetChain:
         return self.pager.method
 
     @property
-    def total(self) -> None:
-        """Pages by identifier do not say how many rows there are."""
+    def total(self) -> int | None:
+        """How many rows there are; None before the last page, because pages by identifier do not say it."""
+        return self._rows if self.done else None
 
     def requests(self, most: int) -> list[PageRequest]:
         """The next pages: the first after the last row read, each other one after the page before it."""
@@ -257,6 +250,7 @@ class KeysetChain:
         self._full = self._full + 1 if usual else 1
         self._longest = max(self._longest, len(rows))
         self._pages += 1
+        self._rows += len(rows)
         return rows
 
 

@@ -28,7 +28,7 @@ class ListMethod:
         page_size: Rows of a full page; None: not documented.
         paging: How the method says where a page begins. "all": it answers all rows at once. "total": it answers a
             total, and nothing says how to page. "limit": nothing but the size of the page can be given. "last" and
-            "least": behind the identifier of the last row, or behind the least one. "nav": by `NAV_PARAMS`.
+            "least": after the identifier of the last row, or after the smallest one. "nav": by `NAV_PARAMS`.
             "consumed": reading the rows confirms or reserves them. "": the method is not in the table.
         order: Whether the order is a mapping of fields, a pair of `sort` and `order`, or cannot be given ("").
         positional: The method takes its parameters by position; with "nav" paging, the position of `NAV_PARAMS`.

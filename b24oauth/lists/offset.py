@@ -7,9 +7,8 @@ from typing import Any, Final
 
 import attrs
 
-from b24oauth.errors import ListChangedError
 from b24oauth.lists.methods import ListMethod
-from b24oauth.lists.pages import RowsReader, walk_error, whole_number
+from b24oauth.lists.pages import RowsReader, list_changed, walk_error, whole_number
 from b24oauth.lists.paging import PAGE_SIZE, PageRequest, says_more
 from b24oauth.lists.parameters import ListParameters
 from b24oauth.narrowing import is_mapping
@@ -34,6 +33,7 @@ class OffsetPager:
         facts: What the documentation says about the method.
         id_key: Field of a row that identifies it; None: whole rows are compared.
         begin: Row number at which the walk starts; with numbered pages, the number of the first page.
+        skip: Rows to leave out at the beginning: some portals only start at whole pages.
         allow_changes: Changes are tolerated: rows may be missing or repeated.
         done: The last page was read.
     """
@@ -44,6 +44,7 @@ class OffsetPager:
     facts: ListMethod
     id_key: str | None = None
     begin: int = 0
+    skip: int = 0
     allow_changes: bool = False
     done: bool = False
     _aligned: bool = attrs.field(init=False)
@@ -53,14 +54,17 @@ class OffsetPager:
     _last: list[Any] = attrs.field(init=False, factory=list[Any])
     _longest: int = attrs.field(init=False, default=0)
     _full: int = attrs.field(init=False, default=0)
+    _first: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._aligned = self._numbered
+        self._first = self._position + self.skip
 
     @property
     def total(self) -> int | None:
-        """How many rows the list has; None when the portal gives no total, or one that cannot be right."""
-        return self._total
+        """How many rows the walk yields; None when the portal gives no total, or one that cannot be right."""
+        end = self._position if self.done else self._total
+        return None if end is None else max(0, end - self._first)
 
     def resume(self, rows: list[Any]) -> None:
         """Continues after a first page that was read in another way, in the same order."""
@@ -103,12 +107,16 @@ class OffsetPager:
             new = self._new(rows, total)
         self._note(rows, new)
         self.done = self._is_last(rows, new, total, more=more)
-        return new
+        left_out = min(self.skip, len(new))
+        self.skip -= left_out
+        return new[left_out:]
 
     def _new(self, rows: list[Any], total: int | None) -> list[Any]:
         """The rows after the ones that were read before."""
         last = self._last[-1]
-        if self._aligned:
+        if self._aligned and not self._are_told_apart:
+            new, changed = rows, False
+        elif self._aligned:
             known = [self._identity(row) for row in self._last]
             new = [row for row in rows if self._identity(row) not in known]
             changed = len(new) < len(rows)
@@ -121,28 +129,29 @@ class OffsetPager:
             changed = bool(rows) or (self._total is not None and self._position < self._total)
         changed = changed or (self._total is not None and total is not None and total != self._total)
         if changed and not self.allow_changes:
-            raise ListChangedError(
-                f"Rows of {self.method} were added or deleted while they were read by position, so rows may be "
-                "missing. Read the list again, or pass allow_changes=True to accept that",
-                method=self.method,
-            )
+            raise list_changed(self.method)
         return new
 
     def _repeated(self, rows: list[Any], total: int | None, *, more: bool | None) -> None:
         """The portal gave the same page again: it counts in whole pages, or nothing follows."""
         whole_page = len(rows) == (self.facts.page_size or PAGE_SIZE)
-        if not self._aligned and self._pages == 1 and whole_page:
-            self._aligned = True
-            return
         short = len(rows) < self._documented_size
         expected = more or (self._total is not None and self._position < self._total and not short)
         documented = self.facts.paging in ("all", "offset", "page") or "start" in self.facts.names
         unclear = not documented and len(rows) in _USUAL_SIZES and total != self._position
+        unclear = unclear or not self._are_told_apart
+        if not self._aligned and self._pages == 1 and (whole_page or expected or unclear):
+            self._aligned = True
+            return
         if expected or unclear:
+            reason = "it does not page by this parameter"
+            remedy = "Call it with its own paging parameters instead"
+            if not self._are_told_apart:
+                reason, remedy = "its pages cannot be told apart", "Add fields to `select` in which the rows differ"
             raise walk_error(
                 self.method,
-                f"{self.method} returns the same {len(rows)} rows again instead of its next page, so it does not page "
-                "by this parameter and rows may be missing. Call it with its own paging parameters instead",
+                f"{self.method} returns the same {len(rows)} rows again instead of its next page, so {reason} "
+                f"and rows may be missing. {remedy}",
             )
         self.done = True
 
@@ -163,7 +172,9 @@ class OffsetPager:
             return False
         if len(rows) < self._documented_size or (self._full > 1 and len(rows) < self._longest):
             return True
-        if len(rows) < PAGE_SIZE and (total == position or facts.paging == "all"):
+        # After the first page, such a total may be the size of a page.
+        complete = total == position and (self._pages == 1 or total not in _USUAL_SIZES)
+        if len(rows) < PAGE_SIZE and (complete or facts.paging == "all"):
             return True
         if facts.paging == "limit":
             raise walk_error(
@@ -216,6 +227,11 @@ class OffsetPager:
         own |= {spelled: place, "currentPage": place} if self._numbered else {spelled: place}
         rest = {key: value for key, value in parameters.rest.items() if key.lower() != facts.inside.lower()}
         return PageRequest(place, {**attrs.evolve(parameters, rest=rest).sent(), facts.inside: own})
+
+    @property
+    def _are_told_apart(self) -> bool:
+        """False for rows without an identifier that `select` may have made equal."""
+        return self.id_key is not None or not self.parameters.own.get("select")
 
     def _identity(self, row: Any) -> Any:
         found = row.get(self.id_key) if self.id_key is not None and is_mapping(row) else None

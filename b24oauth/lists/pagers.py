@@ -7,8 +7,15 @@ from typing import Any
 
 import attrs
 
-from b24oauth.errors import ListChangedError
-from b24oauth.lists.pages import RowsReader, cannot_go_on, last_in_order, not_advancing, walk_error, whole_number
+from b24oauth.lists.pages import (
+    RowsReader,
+    cannot_go_on,
+    last_in_order,
+    list_changed,
+    not_advancing,
+    walk_error,
+    whole_number,
+)
 from b24oauth.lists.paging import PAGE_SIZE, PageRequest, says_more
 from b24oauth.lists.parameters import ListParameters
 from b24oauth.narrowing import is_mapping
@@ -36,14 +43,14 @@ class SinglePager:
         Raises:
             BadResponseError: There are no rows, or not all of them.
         """
-        rows, self.total = self.reader.read(payload), whole_number(payload.get("total"))
-        if says_more(payload) or (self.total or 0) > len(rows):
+        rows, total = self.reader.read(payload), whole_number(payload.get("total"))
+        if says_more(payload) or (total or 0) > len(rows):
             raise walk_error(
                 self.method,
                 f"{self.method} has more rows than the {len(rows)} of its response, and no documented parameter to "
                 "read them. Narrow its filter",
             )
-        self.done = True
+        self.done, self.total = True, len(rows)
         return rows
 
 
@@ -53,31 +60,49 @@ class NavPager:
 
     Attributes:
         position: Position of the parameter that contains `NAV_PARAMS`.
+        allow_changes: Changes are tolerated: rows may be missing or repeated.
     """
 
     method: str
     params: Mapping[str, Any] | Sequence[Any]
     reader: RowsReader
     position: int
+    allow_changes: bool = False
     page: int = 1
     done: bool = False
     total: int | None = None
     _last: list[Any] = attrs.field(factory=list[Any], init=False)
 
+    @property
+    def own(self) -> Mapping[str, Any]:
+        """What the caller gave at the position of `NAV_PARAMS`."""
+        value = self._values()[self.position]
+        return value if is_mapping(value) else {}
+
+    def _values(self) -> list[Any]:
+        params = self.params
+        values: list[Any] = list(params.values()) if is_mapping(params) else list(params)
+        return values + [{}] * (self.position + 1 - len(values))
+
     def requests(self, most: int) -> list[PageRequest]:  # noqa: ARG002 - positional methods are called one by one
         """The next page."""
         if self.done:
             return []
-        params = self.params
-        values: list[Any] = list(params.values()) if is_mapping(params) else list(params)
-        values += [{}] * (self.position + 1 - len(values))
-        own: Mapping[str, Any] = values[self.position] if is_mapping(values[self.position]) else {}
-        values[self.position] = {**own, "NAV_PARAMS": {"nPageSize": PAGE_SIZE, "iNumPage": self.page}}
+        values = self._values()
+        values[self.position] = {**self.own, "NAV_PARAMS": {"nPageSize": PAGE_SIZE, "iNumPage": self.page}}
         return [PageRequest(self.page, values)]
 
     def read(self, request: PageRequest, payload: Mapping[str, Any]) -> list[Any]:  # noqa: ARG002 - always the next page
-        """The rows of the next page."""
-        rows = self.reader.read(payload)
+        """The rows of the next page.
+
+        Raises:
+            ListChangedError: The list has another number of rows than before.
+        """
+        rows, total = self.reader.read(payload), whole_number(payload.get("total"))
+        if self.total is None:
+            self.total = total if total is not None and total >= len(rows) else None
+        elif total not in (None, self.total) and not self.allow_changes:
+            raise list_changed(self.method)
         self.done = len(rows) < PAGE_SIZE
         # The page after the last one is the last one again.
         if rows == self._last:
@@ -97,6 +122,7 @@ class LastIdPager:
         least: The least identifier of a page is the one to continue after, wherever its row is.
         page_size: Rows of a full page; None: the caller asked for another size.
         value: Identifier after which the next page starts; None: the first page.
+        bound: The caller's `FIRST_ID`, which all rows come after; None: no such bound.
     """
 
     method: str
@@ -106,6 +132,7 @@ class LastIdPager:
     least: bool
     page_size: int | None
     value: int | None = None
+    bound: int | None = None
     done: bool = False
     total: int | None = None
     _seen: frozenset[int] = frozenset()
@@ -136,12 +163,20 @@ class LastIdPager:
         known = [number for number in ids if number is not None]
         if not self.done and len(known) < len(ids):
             raise cannot_go_on(self.method, self.id_key)
-        if self._seen.intersection(known):
+        repeated = self._seen.intersection(known)
+        if self.bound is not None and (repeated or any(number <= self.bound for number in known)):
+            name = self.parameters.name("first_id")
+            raise walk_error(
+                self.method,
+                f"{self.method} cannot be walked from `{name}`: use call.make page by page, with the greatest "
+                f"identifier of a page as the next `{name}`",
+            )
+        if repeated:
             raise not_advancing(self.method, self.id_key)
         if known:
             self.value = min(known) if self.least else known[-1]
             self._seen = frozenset(known)
-            # Confirmations come first; the portal must be told from which of the two kinds it continues.
+            # Confirmations come first; the portal must know which of the two kinds to continue with.
             self._stage = 1 if str(rows[-1].get("notify_type")) == "1" else 3
         self._full = self._full + 1 if len(rows) == self._longest else 1
         self._longest = max(self._longest, len(rows))
@@ -152,7 +187,7 @@ class LastIdPager:
 class V3KeysetPager:
     """A v3 list by identifier; ends at a page that is empty or shorter than the longest one.
 
-    Rows without identifiers are read by position.
+    Rows without identifiers are read by position, where `allow_changes` tolerates missing and repeated rows.
     """
 
     method: str
@@ -161,6 +196,7 @@ class V3KeysetPager:
     id_key: str
     field: str
     limit: int
+    allow_changes: bool = False
     descending: bool = False
     cursor: int | None = 0
     done: bool = False
@@ -196,7 +232,12 @@ class V3KeysetPager:
                 # Without identifiers the list is read by position, in the same order.
                 params = self._params()
                 self._by_position = V3OffsetPager(
-                    method=self.method, params=params, reader=self.reader, id_key=self.id_key, limit=self.limit
+                    method=self.method,
+                    params=params,
+                    reader=self.reader,
+                    id_key=self.id_key,
+                    limit=self.limit,
+                    allow_changes=self.allow_changes,
                 )
                 return self._by_position.read(request, payload)
             self.cursor = last_in_order(rows, self.id_key, self.cursor, self.method, descending=self.descending)
@@ -218,7 +259,7 @@ class V3OffsetPager:
     done: bool = False
     total: int | None = None
     _count: int = 0
-    _last: Any = None
+    _last: list[Any] = attrs.field(factory=list[Any], init=False)
     _longest: int = 0
 
     def requests(self, most: int) -> list[PageRequest]:  # noqa: ARG002 - a v3 list is read page by page
@@ -233,24 +274,30 @@ class V3OffsetPager:
         """The rows of the next page that were not read before.
 
         Raises:
+            BadResponseError: The portal gives a full page again.
             ListChangedError: Rows were added or deleted while the list was read.
         """
         rows = self.reader.read(payload)
-        repeats = request.place < self.begin + self._count
+        known = [self._identity(row) for row in rows]
+        if known and known == self._last:
+            # The portal takes no offset: a page that is not full is the whole list.
+            if len(rows) >= min(self.limit, PAGE_SIZE):
+                raise walk_error(
+                    self.method,
+                    f"{self.method} returns the same {len(rows)} rows again instead of its next page, so rows may be "
+                    f"missing. Order the list by `{self.id_key}`, or narrow its filter",
+                )
+            self.done = True
+            return []
         self.done = not rows or len(rows) < self._longest
         self._longest = max(self._longest, len(rows))
-        if repeats and rows:
-            if self._identity(rows[0]) == self._last:
+        if rows and request.place < self.begin + self._count:
+            if known[0] == self._last[-1]:
                 rows = rows[1:]
             elif not self.allow_changes:
-                raise ListChangedError(
-                    f"Rows of {self.method} were added or deleted while they were read by position, so rows may be "
-                    "missing. Read the list again, or pass allow_changes=True to accept that",
-                    method=self.method,
-                )
-        if rows:
-            self._count += len(rows)
-            self._last = self._identity(rows[-1])
+                raise list_changed(self.method)
+        self._count += len(rows)
+        self._last = known or self._last
         return rows
 
     def _identity(self, row: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from b24oauth.errors import BadResponseError, RequestInfo
+from b24oauth.errors import BadResponseError, ListChangedError, RequestInfo
 from b24oauth.narrowing import is_list, is_mapping
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "UnorderedRowsError",
     "cannot_go_on",
     "last_in_order",
+    "list_changed",
     "not_advancing",
     "walk_error",
     "whole_number",
@@ -182,6 +183,15 @@ def not_advancing(method: str, key: str) -> UnorderedRowsError:
     """The error for a page that starts again where the page before it did."""
     return _unordered(
         method, f"The walk of {method} does not advance: `{key}` of the last row does not come after the page before it"
+    )
+
+
+def list_changed(method: str) -> ListChangedError:
+    """The error for rows that move while they are read by position."""
+    return ListChangedError(
+        f"Rows of {method} were added or deleted while they were read by position, so rows may be missing. Read the "
+        "list again, or pass allow_changes=True to accept that",
+        method=method,
     )
 
 

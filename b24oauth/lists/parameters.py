@@ -9,14 +9,27 @@ import attrs
 
 from b24oauth.errors import InvalidParamsError
 from b24oauth.lists.pages import whole_number
-from b24oauth.narrowing import is_list, is_mapping
+from b24oauth.narrowing import is_list, is_mapping, is_sequence
 
-__all__ = ["ListParameters", "Order", "has_logic", "read_parameters"]
+__all__ = ["ListParameters", "Order", "check_v3_names", "has_logic", "read_parameters", "with_field"]
 
 _ORDER_NAMES: Final = ("order", "sort", "element_order", "iblock_order")
 _WALK_NAMES: Final = frozenset(
-    {*_ORDER_NAMES, "filter", "select", "start", "page", "limit", "offset", "last_id", "navparams", "nav_params"}
+    {
+        *_ORDER_NAMES,
+        "filter",
+        "select",
+        "start",
+        "page",
+        "limit",
+        "offset",
+        "first_id",
+        "last_id",
+        "navparams",
+        "nav_params",
+    }
 )
+_V3_NAMES: Final = frozenset({"filter", "order", "select", "pagination", "cursor"})
 Order = Literal["none", "ascending", "descending", "other"]
 
 
@@ -134,7 +147,8 @@ def read_parameters(method: str, params: Mapping[str, Any], documented: Mapping[
         documented: How the documentation spells the method's parameters.
 
     Raises:
-        InvalidParamsError: One name is given in two spellings, of which the portal would drop one.
+        InvalidParamsError: One name is given in two spellings, of which the portal would drop one, or the order under a
+            name that the method ignores.
     """
     rest: dict[str, Any] = {}
     own: dict[str, Any] = {}
@@ -150,7 +164,34 @@ def read_parameters(method: str, params: Mapping[str, Any], documented: Mapping[
                 "give it once"
             )
         own[name], spelled[name] = value, given
+    orders = [documented[name] for name in _ORDER_NAMES if name in documented]
+    for name in _ORDER_NAMES:
+        if orders and own.get(name) and name not in documented:
+            raise InvalidParamsError(
+                f"{method}: `{spelled[name]}` would be ignored: the order belongs in `{' and '.join(orders)}`"
+            )
     return ListParameters(rest, own, spelled, documented)
+
+
+def check_v3_names(method: str, params: Mapping[str, Any]) -> None:
+    """Refuses parameters of v3 whose names have another case of letters: the portal would ignore them.
+
+    Raises:
+        InvalidParamsError: Names the parameter.
+    """
+    for name in params:
+        if name not in _V3_NAMES and str(name).lower() in _V3_NAMES:
+            raise InvalidParamsError(
+                f"{method}: `{name}` is not a parameter of v3, which spells it `{str(name).lower()}`"
+            )
+
+
+def with_field(select: object, field: str) -> object:
+    """A `select` that also names the field by which rows are identified."""
+    if not is_sequence(select):
+        return select
+    names = list(select)
+    return names if not names or field in names or "*" in names else [*names, field]
 
 
 def has_logic(filter_: object) -> bool:

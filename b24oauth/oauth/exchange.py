@@ -101,7 +101,7 @@ def read_renewal(answer: RawAnswer, current: B24OAuthParams, *, now: float) -> B
         if found is not None:
             has_code = found.code != fallback
             refused = f"The OAuth server refused the renewal: {found.code}"
-            # A 5xx without a code is no refusal, whatever its text says: the pair may have been renewed.
+            # A 5xx without a code is not a refusal, even with a text: the pair may have been renewed.
             unclear = answer.status >= 500 and not has_code
             return Refusal(
                 code=found.code,

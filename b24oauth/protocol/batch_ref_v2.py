@@ -47,9 +47,10 @@ class BatchRefV2:
             path: Keys and positions that lead to the part, for example ``("items", 0, "id")``.
 
         Raises:
-            InvalidParamsError: A part is empty or holds a bracket or a space, which the portal would read differently.
+            InvalidParamsError: A part is empty or holds a bracket or a space, which the portal would read differently,
+                or it is neither text nor a whole number.
         """
-        parts = tuple(str(part) for part in (command, *path))
+        parts = tuple(_as_text(part, "ref", "B24OAUTH_BATCH_REF_V2_INVALID_PATH") for part in (command, *path))
         if any(not part or _UNREADABLE.search(part) for part in parts):
             raise _refused(
                 "ref: names and keys must not be empty and must not hold brackets or spaces",
@@ -66,8 +67,9 @@ class BatchRefV2:
             values: References, and text or numbers to be written as they are.
 
         Raises:
-            InvalidParamsError: Fields and values do not fit together, the text looks like a reference itself, or
-                something but a space follows a reference: the portal reads a reference up to the next space.
+            InvalidParamsError: Fields and values do not fit together, a value is something else, the text looks like a
+                reference itself, or something but a space follows a reference: the portal reads a reference up to the
+                next space.
         """
         parts: list[str | tuple[str, ...]] = []
         left = list(values)
@@ -78,14 +80,14 @@ class BatchRefV2:
             if field or spec or conversion or not left:
                 raise _refused("format: takes one value for each plain {} of the template")
             value = left.pop(0)
-            parts += value._parts if isinstance(value, BatchRefV2) else (str(value),)  # noqa: SLF001 - of this class
+            parts += value._parts if isinstance(value, BatchRefV2) else (_as_text(value, "format"),)  # noqa: SLF001 - of this class
         if left:
             raise _refused("format: takes one value for each plain {} of the template")
         made = cls(tuple(part for part in parts if part))
         expected = [_written(part) for part in made._parts if isinstance(part, tuple)]
         if [found[0] for found in _READ.finditer(made.text) if _WITH_KEY.search(found[0])] != expected:
             raise _refused(
-                "format: the portal reads a reference up to the next space, so leave a space or nothing behind each "
+                "format: the portal reads a reference up to the next space, so put a space or nothing after each "
                 "reference, and write no text that looks like one"
             )
         return made
@@ -117,6 +119,15 @@ class BatchRefV2:
 
     def __repr__(self) -> str:
         return f"<BatchRefV2 {self.text}>"
+
+
+def _as_text(part: object, action: str, code: str = "B24OAUTH_BATCH_REF_V2_INVALID_FORMAT") -> str:
+    # Members of an enumeration may show themselves as something else than their text.
+    if isinstance(part, str):
+        return str.__str__(part)
+    if isinstance(part, int) and not isinstance(part, bool):
+        return int.__repr__(part)
+    raise _refused(f"{action}: takes text or whole numbers, not {type(part).__name__}", code)
 
 
 def _written(path: tuple[str, ...]) -> str:

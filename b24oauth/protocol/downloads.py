@@ -37,14 +37,14 @@ _TOKENS: Final = _AUTH | {"token"}
 
 @attrs.frozen(kw_only=True)
 class FileHead:
-    """What the headers of a response tell of a file.
+    """What the headers of a response say about a file.
 
     Attributes:
-        name: Its name, without directories; None when it is not told.
-        content_type: MIME type without parameters; empty when it is not told.
-        begin: Position of the first byte of the body in the file; None for a part that does not tell it.
-        size: Size of the whole file, bytes; None when it is not told.
-        validator: What tells this version from others in `If-Range`; None when the rest cannot be asked for.
+        name: Its name, without directories; None when unknown.
+        content_type: MIME type without parameters; empty when unknown.
+        begin: Position of the first byte of the body in the file; None for a part whose position is unknown.
+        size: Size of the whole file, bytes; None when unknown.
+        validator: Identifies this version in `If-Range`; None when the rest cannot be requested.
         is_page: True when the body is an HTML page instead of a file.
         may_be_error: True when the body may be an error instead of a file.
     """

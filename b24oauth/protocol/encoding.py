@@ -85,11 +85,11 @@ def write_query(plain: object) -> str:
     """
     if not isinstance(plain, dict):
         raise InvalidParamsError("The parameters of a command must be a mapping of names to values")
-    names = {
-        name: _without_empty_groups(value) if name.lower() == "filter" else value
-        for name, value in cast("dict[str, object]", plain).items()
-        if value not in ({}, []) or name.lower() not in _LEFT_OUT_WHEN_EMPTY
-    }
+    names: dict[str, object] = {}
+    for name, given in cast("dict[str, object]", plain).items():
+        value = _without_empty_groups(given) if name.lower() == "filter" else given
+        if value not in ({}, []) or name.lower() not in _LEFT_OUT_WHEN_EMPTY:
+            names[name] = value
     try:
         return "&".join(_query_pairs(names))
     except ValueError:
@@ -212,7 +212,7 @@ def _finite(value: float, place: str) -> float:
 
 def _reference(value: Reference, place: str, walk: _Walk) -> object:
     if walk.references is None:
-        raise _refused(place, "a reference to the response of another command only works inside of a batch")
+        raise _refused(place, "a reference to the response of another command only works inside a batch")
     walk.references.append((place, value))
     return value
 
@@ -284,13 +284,18 @@ def _query_pairs(plain: Mapping[str, object]) -> list[str]:
 
 def _without_empty_groups(filter_: object) -> object:
     """The filter without its empty groups, which are no conditions, while `filter[0][]=` would be one."""
+    if isinstance(filter_, list):
+        groups = cast("list[object]", filter_)
+        if not all(isinstance(group, dict) for group in groups):
+            return groups
+        filter_ = {str(position): group for position, group in enumerate(groups)}
     if not isinstance(filter_, dict):
         return filter_
-    return {
-        name: _without_empty_groups(value)
+    conditions = {
+        name: _without_empty_groups(value) if name.isdigit() else value
         for name, value in cast("dict[str, object]", filter_).items()
-        if value not in ({}, []) or not name.isdigit()
     }
+    return {name: value for name, value in conditions.items() if value not in ({}, []) or not name.isdigit()}
 
 
 def _add_pairs(pairs: list[str], key: str, value: object) -> None:

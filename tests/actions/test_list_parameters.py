@@ -229,6 +229,23 @@ async def test_b1_an_order_counts_under_whatever_name_the_method_has_for_it(
     assert len(found) == 130
 
 
+@pytest.mark.parametrize(
+    ("method", "name", "right"),
+    [
+        ("lists.element.get", "order", "ELEMENT_ORDER"),
+        ("lists.get", "Order", "IBLOCK_ORDER"),
+        ("entity.item.get", "order", "SORT"),
+        ("crm.deal.list", "sort", "order"),
+    ],
+)
+async def test_b1_an_order_under_a_name_that_the_method_ignores_is_refused(method: str, name: str, right: str) -> None:
+    portal = fake_portal()
+    for way in ({"NAME": "ASC"}, {"ID": "DESC"}):
+        with pytest.raises(InvalidParamsError, match=f"`{name}`.*`{right}`"):
+            await rows(portal, method, {name: way})
+    assert portal.requests == []
+
+
 @pytest.mark.parametrize("way", ["ASC", "asc"])
 async def test_an_ascending_order_by_the_identifier_is_the_walk_itself(way: str) -> None:
     portal = fake_portal(rows={"tasks.task": 130})
@@ -330,8 +347,8 @@ async def test_b1_what_was_read_comes_with_the_error_of_an_eager_list() -> None:
 
     async with connected(portal) as b24:
         with pytest.raises(ListChangedError) as raised:
-            await b24.actions.v2.call_list.make("crm.deal.list", {"start": 1}, on_progress=tell, pages_per_request=1)
-    assert ids(raised.value.rows) == list(range(2, 52))
+            await b24.actions.v2.call_list.make("crm.deal.list", {"start": 50}, on_progress=tell, pages_per_request=1)
+    assert ids(raised.value.rows) == list(range(51, 101))
     assert raised.value.method == "crm.deal.list"
 
 

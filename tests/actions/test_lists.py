@@ -456,6 +456,15 @@ async def test_an_aggregate_that_the_portal_would_refuse_is_not_sent(select: Any
     assert not portal.requests
 
 
+@pytest.mark.parametrize("name", ["Filter", "FILTER"])
+async def test_b1_a_filter_of_an_aggregate_in_another_case_is_refused(name: str) -> None:
+    portal = fake_portal()
+    async with connected(portal) as b24:
+        with pytest.raises(InvalidParamsError, match=name):
+            await b24.actions.v3.aggregate.make("main.eventlog.aggregate", {name: []}, select={"count": ["id"]})
+    assert portal.requests == []
+
+
 @pytest.mark.parametrize(
     "select",
     [

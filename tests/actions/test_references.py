@@ -257,9 +257,9 @@ async def test_what_only_the_other_version_resolves_stays_as_it_is() -> None:
             "Command a .*fields.TITLE refers to command b, .* before",
         ),
         ({"a": adding(BatchRefV2.ref("a", "ID"))}, "must come before it"),
-        ({"a": SECRET, "b": adding(BatchRefV2.ref("c", "ID"))}, "Command b .* command c, of which there is none"),
-        ([SECRET, adding(BatchRefV2.ref(2, "ID"))], "Command 1 .* command 2, of which there is none"),
-        ([SECRET, adding(BatchRefV2.ref("0x", "ID"))], "of which there is none"),
+        ({"a": SECRET, "b": adding(BatchRefV2.ref("c", "ID"))}, "Command b .* command c, which is not in the batch"),
+        ([SECRET, adding(BatchRefV2.ref(2, "ID"))], "Command 1 .* command 2, which is not in the batch"),
+        ([SECRET, adding(BatchRefV2.ref("0x", "ID"))], "which is not in the batch"),
         ([SECRET, adding(BatchRefV2.format("{} {}", BatchRefV2.ref(0), BatchRefV2.ref(1)))], "must come before it"),
         ([SECRET, adding(BatchRefV3.ref("0.item.id"))], "BatchRefV3 does not work in a batch of v2"),
     ],
@@ -313,7 +313,7 @@ async def test_a_reference_means_nothing_outside_of_a_batch(reference: Any) -> N
             v3.call.make("tasks.task.get", {"id": reference}),
             v2.call_list.make("crm.deal.list", {"filter": {"=ID": reference}}),
         ):
-            with pytest.raises(InvalidParamsError, match="only works inside of a batch"):
+            with pytest.raises(InvalidParamsError, match="only works inside a batch"):
                 await made
     assert not portal.requests
 
@@ -375,7 +375,7 @@ async def test_v3_references_are_followed_by_name_and_by_number_also_in_later_re
     ("calls", "problem"),
     [
         ([("tasks.task.get", {"id": BatchRefV3.ref("1.item.id")}), ("tasks.task.get", {"id": 1})], "before it"),
-        ([("tasks.task.get", {"id": BatchRefV3.ref("x.item.id")})], "command x, of which there is none"),
+        ([("tasks.task.get", {"id": BatchRefV3.ref("x.item.id")})], "command x, which is not in the batch"),
         ([("tasks.task.get", {"id": BatchRefV2.ref(0)})], "BatchRefV2 does not work in a batch of v3"),
         ([("profile",), {"method": "profile", "as": "0"}], "Command 0 .*no `as`"),
     ],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
+import attrs
 import pytest
 
 from b24oauth import RequestTimeoutError
@@ -63,6 +65,71 @@ async def test_b2_a_batch_that_times_out_is_asked_for_in_halves(walk: dict[str, 
 
 
 @pytest.mark.parametrize("walk", WALKS, ids=str)
+@pytest.mark.parametrize("status", [408, 504])
+async def test_b2_a_batch_that_the_portal_or_a_proxy_ends_is_asked_for_in_halves(
+    walk: dict[str, Any], status: int
+) -> None:
+    portal = fake_portal(rows={"crm.deal": 4_000})
+    ended = [0]
+
+    async def end(process: Any) -> Any:
+        answer = await process()
+        if len(commands_in(answer)) <= 4:
+            return answer
+        ended[0] += 1
+        return await faults.html(status, "took too long")(process)
+
+    portal.inject(end, on="batch", times=None)
+    async with connected(portal, timeout=200.0) as b24:
+        found = (await b24.actions.v2.call_list.make("crm.deal.list", pages_per_request=12, **walk)).result
+    assert sorted(ids(found)) == list(range(1, 4_001))
+    assert ended[0]
+
+
+@pytest.mark.parametrize("walk", WALKS, ids=str)
+async def test_b2_slow_pages_behind_a_patient_client_end_within_the_limit_of_the_portal(walk: dict[str, Any]) -> None:
+    portal = fake_portal(rows={"crm.deal": 3_000}, command_latency=0.01)
+
+    async def slow_down(process: Any) -> Any:
+        portal.command_latency = 2.0
+        return await process()
+
+    portal.inject(slow_down, on="batch", times=1)
+    async with connected(portal, timeout=200.0) as b24:
+        found = (await b24.actions.v2.call_list.make("crm.deal.list", **walk)).result
+    assert sorted(ids(found)) == list(range(1, 3_001))
+    assert sum(request.status == 504 for request in portal.requests) <= 1
+
+
+@pytest.mark.parametrize("walk", WALKS, ids=str)
+async def test_a_long_walk_survives_refusals_that_are_not_in_a_row(walk: dict[str, Any]) -> None:
+    portal = fake_portal(rows={"crm.deal": 6_000})
+    batches = [0]
+
+    async def refuse(process: Any) -> Any:
+        batches[0] += 1
+        answer = await process()
+        if batches[0] % 2:
+            return answer
+        body = json.loads(answer.body)
+        first = commands_in(answer)[0]
+        refused = {"error": "QUERY_LIMIT_EXCEEDED", "error_description": "Too many requests"}
+        body["result"] |= {"result": [], "result_error": {first: refused}}
+        return attrs.evolve(answer, body=json.dumps(body).encode())
+
+    portal.inject(refuse, on="batch", times=None)
+    async with connected(portal) as b24:
+        found = (await b24.actions.v2.call_list.make("crm.deal.list", pages_per_request=10, **walk)).result
+    assert sorted(ids(found)) == list(range(1, 6_001))
+
+
+def commands_in(answer: Any) -> list[str]:
+    """Names of the commands that a batch ran."""
+    results = json.loads(answer.body)["result"]["result"]
+    return list(results) if isinstance(results, dict) else [str(number) for number in range(len(results))]
+
+
+@pytest.mark.parametrize("walk", WALKS, ids=str)
 async def test_b2_a_portal_that_never_answers_ends_a_walk_soon(walk: dict[str, Any]) -> None:
     portal = fake_portal(rows={"crm.deal": 2_000})
     portal.inject(faults.hang(), times=None, after=1)
@@ -116,6 +183,17 @@ async def test_progress_knows_the_total_as_soon_as_the_portal_has_counted(
         await b24.actions.v2.call_list.make("crm.deal.list", on_progress=lambda *facts: told.append(facts), **walk)
     assert {total for done, total in told if done > known_after} == {1_000}
     assert told[-1] == (1_000, 1_000)
+
+
+@pytest.mark.parametrize(
+    ("walk", "count"), [({}, 30), ({}, 0), ({"descending": True}, 30), ({"descending": True}, 120)]
+)
+async def test_progress_of_a_walk_by_identifier_knows_the_total_at_its_end(walk: dict[str, Any], count: int) -> None:
+    told: list[tuple[int, int | None]] = []
+    async with connected(fake_portal(rows={"crm.deal": count})) as b24:
+        await b24.actions.v2.call_list.make("crm.deal.list", on_progress=lambda *facts: told.append(facts), **walk)
+    assert told[-1:] == [(count, count)][: len(told)]
+    assert len(told) == -(-count // 50)
 
 
 async def test_a_page_of_another_size_than_the_others_breaks_no_chain() -> None:

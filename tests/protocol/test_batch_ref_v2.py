@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import enum
 import pickle
 from typing import Any
 
@@ -32,6 +33,26 @@ def test_a_reference_is_a_frozen_value_that_no_text_equals() -> None:
 def test_a_part_that_would_be_read_differently_is_refused(path: tuple[str, ...]) -> None:
     with pytest.raises(InvalidParamsError, match="brackets or spaces"):
         BatchRefV2.ref(*path)
+
+
+@pytest.mark.parametrize("path", [(None,), ("deal", None), ("deal", 1.5), ("deal", True), (b"deal", "ID"), (["deal"],)])
+def test_a_part_that_is_neither_text_nor_a_number_is_refused(path: tuple[Any, ...]) -> None:
+    with pytest.raises(InvalidParamsError, match="text or whole numbers"):
+        BatchRefV2.ref(*path)
+
+
+def test_a_member_of_an_enumeration_stands_for_its_text() -> None:
+    class Command(str, enum.Enum):  # noqa: UP042 - it shows itself by its name
+        DEAL = "deal"
+
+    assert BatchRefV2.ref(Command.DEAL, "ID").text == "$result[deal][ID]"
+    assert BatchRefV2.format("{} {}", Command.DEAL, TITLE).text == "deal $result[deal][TITLE]"
+
+
+@pytest.mark.parametrize("value", [None, 1.5, True, b"x", ["x"]])
+def test_a_value_that_is_neither_a_reference_nor_text_nor_a_number_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidParamsError, match="text or whole numbers"):
+        BatchRefV2.format("{} {}", value, TITLE)
 
 
 @pytest.mark.parametrize(

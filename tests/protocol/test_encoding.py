@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given, settings
@@ -81,6 +81,24 @@ def test_php_reads_a_command_as_it_was_meant(params: dict[str, Any]):
     plain = to_json(params)
     assert isinstance(plain, dict)
     assert parse_str(encode_query(params)) == (as_php(plain) if plain else {})
+
+
+@pytest.mark.parametrize(
+    ("params", "written"),
+    [
+        ({"filter": {}}, ""),
+        ({"FILTER": [], "Order": {}, "select": (), "start": 0}, "start=0"),
+        ({"filter": {"0": {}, "1": {"=a": 1}}}, "filter[1][=a]=1"),
+        ({"filter": [{}, {"=a": 1}]}, "filter[1][=a]=1"),
+        ({"filter": {"0": {}, "1": {"0": {}}}}, ""),
+        ({"filter": {"logic": "OR", "0": {"0": {}}}}, "filter[logic]=OR"),
+        ({"filter": {"=a": []}}, "filter[=a][]="),
+        ({"filter": {"0": {"=a": []}}}, "filter[0][=a][]="),
+        ({"fields": {"filter": {}, "UF_MANY": []}}, "fields[filter][]=&fields[UF_MANY][]="),
+    ],
+)
+def test_what_is_empty_is_left_out_where_php_would_read_a_condition(params: dict[str, Any], written: str) -> None:
+    assert unquote(encode_query(params)) == written
 
 
 @settings(max_examples=150, deadline=None)

@@ -44,8 +44,8 @@ from b24oauth.protocol.downloads import (
     told_error,
 )
 from b24oauth.protocol.endpoints import file_address, host_of, portal_origin, rest_root
-from b24oauth.redaction import scrub
 from b24oauth.result import AjaxQuery
+from b24oauth.scrubbing import scrub
 from b24oauth.sinks import Sink, Writable, sink_for
 from b24oauth.wire import NoAnswer, StreamedAnswer
 

@@ -1,6 +1,6 @@
-"""Masks credentials in parameters, texts, URLs, headers and validation rows; the lowest floor, which imports nothing.
+"""Masks credentials in parameters, texts, URLs, headers and validation rows, by the names in front of them.
 
-What is a credential is decided by the name in front of it (`SENSITIVE_KEYS`) or, in `scrub`, by its known value.
+`code` and `state` are credentials beside the names of an authorization only: elsewhere they are errors and regions.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any, Final, TypeAlias, cast
 from urllib.parse import unquote_plus
 
 __all__ = [
+    "CREDENTIALS",
     "REDACTED",
     "SENSITIVE_KEYS",
+    "TOO_DEEP",
     "redact",
     "redact_headers",
     "redact_text",
     "redact_url",
     "redact_validation",
-    "scrub",
-    "scrub_value",
 ]
 
 SENSITIVE_KEYS: Final[tuple[str, ...]] = (
@@ -36,45 +36,58 @@ SENSITIVE_KEYS: Final[tuple[str, ...]] = (
     "key",
     "signature",
 )
+# With those that the reference does not mask: in requests of placements and of bots.
+CREDENTIALS: Final = (*SENSITIVE_KEYS, "auth_id", "refresh_id", "bottoken")
 REDACTED: Final = "***REDACTED***"
 
 _CIRCULAR: Final = "<circular>"
-_TOO_DEEP: Final = "<too deep>"
-_SHORTEST_SECRET: Final = 4
-_SENSITIVE: Final = frozenset(SENSITIVE_KEYS)
+TOO_DEEP: Final = "<too deep>"
 _SENSITIVE_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 # What a validation row says about a refused field without repeating its content.
 _ROW_WORDS: Final = frozenset({"field", "message", "code"})
 
 # A query may be a value of a query, encoded once more each time; deeper than this nobody reads it back.
 _DEEPEST_ENCODING: Final = 6
-_DEEPEST_SEARCHED: Final = 100
 _MARKS: Final = {"3f": "?", "26": "&", "23": "#", "3b": ";", "3d": "="}
 _MARK: Final = re.compile(r"[?&#;=]|%((?:25)*)(3f|26|23|3b|3d)", re.IGNORECASE)
 _SEGMENTS: Final = re.compile(r"[\[\]?&]+")
 _PATH_SEGMENTS: Final = re.compile(r"[\[\].]+")
 
-_NAMES: Final = "|".join(SENSITIVE_KEYS)
-# A name may hide behind encoded letters, digits or underscores; most texts have neither a name nor those.
-_CLUE: Final = re.compile(rf"{_NAMES}|%(?:25)*(?:[46][1-9a-f]|[57][0-9a]|3[0-9]|5f)", re.IGNORECASE)
-_JSON_NAME: Final = re.compile(rf"""(?<!\\)["'](?:{_NAMES})["']\s*:\s*""", re.IGNORECASE)
-_ESCAPED_JSON_NAME: Final = re.compile(rf'\\"(?:{_NAMES})\\+"\s*:\s*', re.IGNORECASE)
-_ENCODED_JSON_NAME: Final = re.compile(
-    rf"%(?:25)*22(?:{_NAMES})%(?:25)*22(?:\s|\+|%(?:25)*20)*(?::|%(?:25)*3a)", re.IGNORECASE
+
+class _Names:
+    """Names of credentials, and the patterns that find them in JSON: plain, escaped in a string, or encoded."""
+
+    def __init__(self, *names: str) -> None:
+        either = "|".join(names)
+        self.names = frozenset(names)
+        self.in_json = re.compile(rf"""(?<!\\)["'](?:{either})["']\s*:\s*""", re.IGNORECASE)
+        self.in_escaped_json = re.compile(rf'\\"(?:{either})\\+"\s*:\s*', re.IGNORECASE)
+        self.in_encoded_json = re.compile(
+            rf"%(?:25)*22(?:{either})%(?:25)*22(?:\s|\+|%(?:25)*20)*(?::|%(?:25)*3a)", re.IGNORECASE
+        )
+
+
+_ANYWHERE: Final = _Names(*CREDENTIALS)
+_IN_AUTHORIZATIONS: Final = _Names(*CREDENTIALS, "code", "state")
+# What stands in requests for tokens, and in the address to which a browser comes back with a code.
+_MARKS_OF_AUTHORIZATIONS: Final = frozenset({"client_id", "grant_type", "server_domain"})
+_AUTHORIZATION: Final = re.compile(
+    r"(?:client_id|grant_type|server_domain)(?:=|%(?:25)*3d)|oauth(?:/|%(?:25)*2f)authorize", re.IGNORECASE
 )
+_AUTHORIZATION_IN_JSON: Final = re.compile(
+    r"""["'](?:client_id|grant_type|server_domain)\\*["']\s*:|%22(?:client_id|grant_type|server_domain)%22""",
+    re.IGNORECASE,
+)
+_SPACE: Final = re.compile(r"[\s\"'<>]")
+# A name may hide behind encoded letters, digits or underscores; most texts have neither a name nor those.
+_CLUES: Final = ("auth", "password", "token", "secret", "sessid", "key", "signature", "refresh_id", "code", "state")
+_ENCODED_CLUE: Final = re.compile(r"%(?:25)*(?:[46][1-9a-f]|[57][0-9a]|3[0-9]|5f)", re.IGNORECASE)
 _JSON_READER: Final = json.JSONDecoder()
 _END_OF_STRING: Final = re.compile(r'(?<!\\)"')
 _END_OF_VALUE: Final = re.compile(r"[&#;\s\"]")
 _HEADER_LINE: Final = re.compile(r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[:=]\s*)[^\r\n]+", re.IGNORECASE)
 _BEARER: Final = re.compile(r"\bbearer\s+[^\s\"',;]+", re.IGNORECASE)
 _USERINFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
-
-# What hides a letter of a known secret, in patterns of bounded length: a search takes time by the text's length only.
-_PERCENT: Final = "%(?:25){0,6}"
-_BACKSLASH: Final = rf"(?:\\|{_PERCENT}5c)"
-_ENCODED: Final = re.compile(rf"{_PERCENT}([0-7][0-9a-f])")
-_ESCAPED: Final = re.compile(r"\\u00([0-7][0-9a-f])")
-_PIECES: Final = re.compile(r"\\+|.", re.DOTALL)
 
 _Memo: TypeAlias = dict[int, tuple[object, object]]
 
@@ -94,7 +107,7 @@ def redact(value: Any) -> Any:
     try:
         return _copy(value, {})
     except RecursionError:
-        return _TOO_DEEP
+        return TOO_DEEP
 
 
 def redact_text(text: str) -> str:
@@ -106,8 +119,12 @@ def redact_text(text: str) -> str:
     Returns:
         The masked text.
     """
-    without_headers = _HEADER_LINE.sub(rf"\1\2{REDACTED}", text)
-    return _redact_string(_BEARER.sub(f"Bearer {REDACTED}", without_headers))
+    lowered = text.lower()
+    if "authorization" in lowered or "cookie" in lowered:
+        text = _HEADER_LINE.sub(rf"\1\2{REDACTED}", text)
+    if "bearer" in lowered:
+        text = _BEARER.sub(f"Bearer {REDACTED}", text)
+    return _redact_string(text)
 
 
 def redact_url(url: str) -> str:
@@ -149,40 +166,6 @@ def redact_validation(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
     return [_redact_row(row) for row in rows]
 
 
-def scrub(text: str, secrets: Iterable[str]) -> str:
-    """Mask known secret values wherever they occur in a text.
-
-    They are found in any case of their letters, percent-encoded or escaped as in JSON, in part or whole, and however
-    often.
-
-    Args:
-        text: The text; the time taken grows with its length only.
-        secrets: The values; those shorter than 4 characters are ignored, for they would mask ordinary words.
-
-    Returns:
-        The masked text.
-    """
-    sought = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
-    if not sought or not _may_show(text, sought):
-        return text
-    # The longest first: it must not be cut in two by a shorter one inside it.
-    longest_first = sorted(sought, key=len, reverse=True)
-    return re.sub("|".join(map(_in_any_spelling, longest_first)), REDACTED, text, flags=re.IGNORECASE)
-
-
-def scrub_value(value: Any, secrets: Iterable[str]) -> Any:
-    """Copy decoded JSON with known secret values masked: in its texts, the keys of its maps, and its numbers.
-
-    Args:
-        value: What a JSON reader gives.
-        secrets: As for `scrub`.
-
-    Returns:
-        The masked copy; what lies too deep to be searched becomes "<too deep>".
-    """
-    return _scrubbed(value, tuple(secrets), _DEEPEST_SEARCHED)
-
-
 def _copy(value: object, memo: _Memo) -> object:
     if isinstance(value, str):
         return _redact_string(value)
@@ -206,7 +189,9 @@ def _is_container(value: object) -> bool:
 def _copy_container(value: object, memo: _Memo) -> object:
     if isinstance(value, Mapping):
         items = cast("Mapping[object, object]", value).items()
-        return {key: REDACTED if _is_sensitive(key) else _copy(item, memo) for key, item in items}
+        is_authorization = any(str(key).lower() in _MARKS_OF_AUTHORIZATIONS for key, _ in items)
+        names = (_IN_AUTHORIZATIONS if is_authorization else _ANYWHERE).names
+        return {key: REDACTED if _is_sensitive(key, names) else _copy(item, memo) for key, item in items}
     copies = [_copy(item, memo) for item in cast("Iterable[object]", value)]
     if isinstance(value, tuple):
         return tuple(copies)
@@ -217,7 +202,7 @@ def _copy_container(value: object, memo: _Memo) -> object:
 
 def _redact_row(row: Mapping[str, Any]) -> dict[str, Any]:
     field = row.get("field")
-    about_secret = isinstance(field, str) and not _SENSITIVE.isdisjoint(_PATH_SEGMENTS.split(field.lower()))
+    about_secret = isinstance(field, str) and not _ANYWHERE.names.isdisjoint(_PATH_SEGMENTS.split(field.lower()))
     masked = redact(row)
     if not isinstance(masked, dict):
         return {"field": field}  # too deep to be walked
@@ -227,26 +212,41 @@ def _redact_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value if name in _ROW_WORDS else REDACTED for name, value in masked.items()}
 
 
-def _is_sensitive(name: object) -> bool:
+def _is_sensitive(name: object, names: frozenset[str] = _ANYWHERE.names) -> bool:
     if not isinstance(name, str):
         return False
     lowered = name.lower()
-    if lowered in _SENSITIVE:
+    if lowered in names:
         return True
     for _ in range(_DEEPEST_ENCODING):
         if "%" not in lowered and "+" not in lowered:
             break
         lowered = unquote_plus(lowered)
-    return any(segment.strip().lower() in _SENSITIVE for segment in _SEGMENTS.split(lowered))
+    return any(segment.strip().lower() in names for segment in _SEGMENTS.split(lowered))
 
 
 def _redact_string(text: str) -> str:
-    if not _CLUE.search(text):
+    lowered = text.lower()
+    if not any(clue in lowered for clue in _CLUES) and not ("%" in text and _ENCODED_CLUE.search(text)):
         return text
-    return _mask_pairs(_mask_json(text))
+    in_json = _IN_AUTHORIZATIONS if _AUTHORIZATION_IN_JSON.search(text) else _ANYWHERE
+    return _mask_pairs(_mask_authorizations(_mask_json(text, in_json)), _ANYWHERE.names)
 
 
-def _mask_pairs(text: str) -> str:
+def _mask_authorizations(text: str) -> str:
+    """Mask codes and states in the addresses and forms of an authorization, each of which is one word of the text."""
+    kept: list[str] = []
+    copied = 0
+    while found := _AUTHORIZATION.search(text, copied):
+        before = _SPACE.split(text[copied : found.start()])[-1]
+        start, space = found.start() - len(before), _SPACE.search(text, found.end())
+        end = space.start() if space else len(text)
+        kept += [text[copied:start], _mask_pairs(text[start:end], _IN_AUTHORIZATIONS.names)]
+        copied = end
+    return "".join(kept) + text[copied:]
+
+
+def _mask_pairs(text: str, names: frozenset[str]) -> str:
     """Mask the values of sensitive `key=value` pairs, at every level of percent-encoding at once.
 
     Each level has its own place where a key may begin. An encoded separator ends nothing on the levels outside it,
@@ -264,7 +264,7 @@ def _mask_pairs(text: str) -> str:
             begins[level:] = [end] * (len(begins) - level)
             continue
         begin = begins[level]
-        if begin is not None and _is_sensitive(text[begin:start]):
+        if begin is not None and _is_sensitive(text[begin:start], names):
             kept += [text[copied:end], REDACTED]
             masking = level
         # The value may itself be a query, encoded once more; on its own level it cannot begin another key.
@@ -280,10 +280,10 @@ def _marks(text: str) -> Iterator[tuple[str, int, int, int]]:
         yield kind, min(level, _DEEPEST_ENCODING), mark.start(), mark.end()
 
 
-def _mask_json(text: str) -> str:
-    masked = _mask_after(_JSON_NAME, text, _end_of_json, with_quotes=True)
-    masked = _mask_after(_ESCAPED_JSON_NAME, masked, _end_of(_END_OF_STRING))
-    return _mask_after(_ENCODED_JSON_NAME, masked, _end_of(_END_OF_VALUE))
+def _mask_json(text: str, names: _Names) -> str:
+    masked = _mask_after(names.in_json, text, _end_of_json, with_quotes=True)
+    masked = _mask_after(names.in_escaped_json, masked, _end_of(_END_OF_STRING))
+    return _mask_after(names.in_encoded_json, masked, _end_of(_END_OF_VALUE))
 
 
 def _mask_after(
@@ -313,64 +313,3 @@ def _end_of(end: re.Pattern[str]) -> Callable[[str, int], int]:
         return found.start() if found else len(text)
 
     return position
-
-
-def _scrubbed(value: object, secrets: tuple[str, ...], depth: int) -> object:
-    if isinstance(value, str):
-        return scrub(value, secrets)
-    if isinstance(value, (int, float)):
-        # A secret of digits alone may have come back as a number.
-        return value if scrub(text := str(value), secrets) == text else REDACTED
-    if not isinstance(value, (dict, list)):
-        return value
-    if not depth:
-        return _TOO_DEEP
-    if isinstance(value, dict):
-        items = cast("dict[str, object]", value).items()
-        return {scrub(key, secrets): _scrubbed(item, secrets, depth - 1) for key, item in items}
-    return [_scrubbed(item, secrets, depth - 1) for item in cast("list[object]", value)]
-
-
-def _may_show(text: str, secrets: Iterable[str]) -> bool:
-    """False when no secret can be in the text, which is found out in a fraction of the time that a search takes."""
-    lowered = text.lower()
-    folded = _folded(lowered)
-    return any(
-        not _is_plain(secret) or secret in lowered or _folded(secret) in folded for secret in map(str.lower, secrets)
-    )
-
-
-def _is_plain(secret: str) -> bool:
-    return secret.isascii() and secret.isprintable() and "%" not in secret and "\\" not in secret
-
-
-def _folded(text: str) -> str:
-    """A text in lower case without percent-encoding and escapes, as far as printable ASCII letters go."""
-    if "%" in text:
-        text = _ENCODED.sub(_letter, text)
-    if "\\" in text:
-        text = _ESCAPED.sub(_letter, text).replace("\\", "")
-    return text.replace("+", " ")
-
-
-def _letter(hexadecimal: re.Match[str]) -> str:
-    return chr(int(hexadecimal[1], 16)).lower()
-
-
-def _in_any_spelling(secret: str) -> str:
-    """A pattern for a secret, each letter of which may be encoded or escaped in its own way."""
-    return "".join(map(_piece, _PIECES.findall(secret)))
-
-
-def _piece(piece: str) -> str:
-    length = len(piece)
-    if piece[0] == "\\":
-        return f"(?:(?:{_BACKSLASH}{{1,15}}+u005c){{{length}}}|{_BACKSLASH}{{{length},{16 * length}}}+)"
-    encoded = "".join(f"{_PERCENT}{byte:02x}" for byte in piece.encode("utf-8", "surrogatepass"))
-    units = re.findall("....", piece.encode("utf-16-be", "surrogatepass").hex())
-    spellings = [encoded, re.escape(piece), f"{_BACKSLASH}{{1,15}}+".join(f"u{unit}" for unit in units)]
-    if piece in " +":
-        spellings.append(f"[ +]|{_PERCENT}2[0b]|u002[0b]")  # in a form, one stands for the other
-    elif piece < " ":
-        spellings.append(json.dumps(piece)[2:-1])
-    return f"{_BACKSLASH}{{0,15}}+(?:{'|'.join(spellings)})"

@@ -12,8 +12,9 @@ from b24oauth.limits.rate import RateLimiter
 from b24oauth.models import ApiVersion
 from b24oauth.observing import Log, text_for_log, truncate_for_log
 from b24oauth.protocol.decoding import RawAnswer, parse_json
-from b24oauth.redaction import redact, scrub
+from b24oauth.redaction import redact
 from b24oauth.result import AjaxQuery
+from b24oauth.scrubbing import scrub
 
 __all__ = ["CallRecords", "batch_completed", "batch_starting"]
 

@@ -9,8 +9,8 @@ from b24oauth.models import B24OAuthParams
 from b24oauth.oauth.keeper import TokenKeeper
 from b24oauth.protocol.decoding import RawAnswer
 from b24oauth.protocol.endpoints import host_of
-from b24oauth.redaction import scrub
 from b24oauth.result import AjaxQuery
+from b24oauth.scrubbing import scrub
 
 __all__ = ["Relocation"]
 

@@ -16,7 +16,8 @@ from b24oauth.errors import RefreshTokenError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret, HandlerRefreshAuth
 from b24oauth.oauth.exchange import Refusal, lost_answer, read_pair, read_renewal, refresh_form
 from b24oauth.protocol.endpoints import oauth_token_url
-from b24oauth.redaction import REDACTED, SENSITIVE_KEYS, redact_text, scrub
+from b24oauth.redaction import CREDENTIALS, REDACTED, redact_text
+from b24oauth.scrubbing import scrub
 from b24oauth.wire import NoAnswer, Wire
 
 __all__ = [
@@ -37,9 +38,7 @@ _PAUSE: Final = 0.5
 _LONGEST_ATTEMPT: Final = 30.0
 _LONGEST_RENEWAL: Final = 60.0
 # People's texts name tokens in the midst of a sentence, and as Python writes arguments.
-_NAMED: Final = re.compile(
-    rf"""(?<![a-z])((?:{"|".join(SENSITIVE_KEYS)})\s*=\s*['"]?)[^\s'",;&)\]}}]+""", re.IGNORECASE
-)
+_NAMED: Final = re.compile(rf"""(?<![a-z])((?:{"|".join(CREDENTIALS)})\s*=\s*['"]?)[^\s'",;&)\]}}]+""", re.IGNORECASE)
 
 
 @attrs.define(eq=False)

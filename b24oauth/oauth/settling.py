@@ -22,7 +22,7 @@ from b24oauth.oauth.restraint import RefusedTokens
 from b24oauth.oauth.stores import TokenStore
 from b24oauth.observing import Log
 from b24oauth.protocol.endpoints import host_of, oauth_token_url, rest_root
-from b24oauth.redaction import scrub
+from b24oauth.scrubbing import scrub
 
 __all__ = ["CallbackRefreshAuth", "NotSaved", "Outcome", "Settler"]
 

@@ -1,0 +1,117 @@
+"""Masks secrets whose values are known, wherever and however they are written in texts and decoded JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+from b24oauth.redaction import REDACTED, TOO_DEEP
+
+__all__ = ["scrub", "scrub_value"]
+
+_SHORTEST_SECRET: Final = 4
+_DEEPEST_SEARCHED: Final = 100
+
+# What hides a letter of a known secret, in patterns of bounded length: a search takes time by the text's length only.
+_PERCENT: Final = "%(?:25){0,6}"
+_BACKSLASH: Final = rf"(?:\\|{_PERCENT}5c)"
+_ENCODED: Final = re.compile(rf"{_PERCENT}([0-7][0-9a-f])")
+_ESCAPED: Final = re.compile(r"\\u00([0-7][0-9a-f])")
+_PIECES: Final = re.compile(r"\\+|.", re.DOTALL)
+
+
+def scrub(text: str, secrets: Iterable[str]) -> str:
+    """Mask known secret values wherever they occur in a text.
+
+    They are found in any case of their letters, percent-encoded or escaped as in JSON, in part or whole, and however
+    often.
+
+    Args:
+        text: The text; the time taken grows with its length only.
+        secrets: The values; those shorter than 4 characters are ignored, for they would mask ordinary words.
+
+    Returns:
+        The masked text.
+    """
+    sought = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+    if not sought or not _may_show(text, sought):
+        return text
+    # The longest first: it must not be cut in two by a shorter one inside it.
+    longest_first = sorted(sought, key=len, reverse=True)
+    return re.sub("|".join(map(_in_any_spelling, longest_first)), REDACTED, text, flags=re.IGNORECASE)
+
+
+def scrub_value(value: Any, secrets: Iterable[str]) -> Any:
+    """Copy decoded JSON with known secret values masked: in its texts, the keys of its maps, and its numbers.
+
+    Args:
+        value: What a JSON reader gives.
+        secrets: As for `scrub`.
+
+    Returns:
+        The masked copy; what lies too deep to be searched becomes "<too deep>".
+    """
+    return _scrubbed(value, tuple(secrets), _DEEPEST_SEARCHED)
+
+
+def _scrubbed(value: object, secrets: tuple[str, ...], depth: int) -> object:
+    if isinstance(value, str):
+        return scrub(value, secrets)
+    if isinstance(value, (int, float)):
+        # A secret of digits alone may have come back as a number.
+        return value if scrub(text := str(value), secrets) == text else REDACTED
+    if not isinstance(value, (dict, list)):
+        return value
+    if not depth:
+        return TOO_DEEP
+    if isinstance(value, dict):
+        items = cast("dict[str, object]", value).items()
+        return {scrub(key, secrets): _scrubbed(item, secrets, depth - 1) for key, item in items}
+    return [_scrubbed(item, secrets, depth - 1) for item in cast("list[object]", value)]
+
+
+def _may_show(text: str, secrets: Iterable[str]) -> bool:
+    """False when no secret can be in the text, which is found out in a fraction of the time that a search takes."""
+    lowered = text.lower()
+    folded = _folded(lowered)
+    return any(
+        not _is_plain(secret) or secret in lowered or _folded(secret) in folded for secret in map(str.lower, secrets)
+    )
+
+
+def _is_plain(secret: str) -> bool:
+    return secret.isascii() and secret.isprintable() and "%" not in secret and "\\" not in secret
+
+
+def _folded(text: str) -> str:
+    """A text in lower case without percent-encoding and escapes, as far as printable ASCII letters go."""
+    if "%" in text:
+        text = _ENCODED.sub(_letter, text)
+    if "\\" in text:
+        text = _ESCAPED.sub(_letter, text).replace("\\", "")
+    return text.replace("+", " ")
+
+
+def _letter(hexadecimal: re.Match[str]) -> str:
+    return chr(int(hexadecimal[1], 16)).lower()
+
+
+def _in_any_spelling(secret: str) -> str:
+    """A pattern for a secret, each letter of which may be encoded or escaped in its own way."""
+    return "".join(map(_piece, _PIECES.findall(secret)))
+
+
+def _piece(piece: str) -> str:
+    length = len(piece)
+    if piece[0] == "\\":
+        return f"(?:(?:{_BACKSLASH}{{1,15}}+u005c){{{length}}}|{_BACKSLASH}{{{length},{16 * length}}}+)"
+    encoded = "".join(f"{_PERCENT}{byte:02x}" for byte in piece.encode("utf-8", "surrogatepass"))
+    units = re.findall("....", piece.encode("utf-16-be", "surrogatepass").hex())
+    spellings = [encoded, re.escape(piece), f"{_BACKSLASH}{{1,15}}+".join(f"u{unit}" for unit in units)]
+    if piece in " +":
+        spellings.append(f"[ +]|{_PERCENT}2[0b]|u002[0b]")  # in a form, one stands for the other
+    elif piece < " ":
+        spellings.append(json.dumps(piece)[2:-1])
+    return f"{_BACKSLASH}{{0,15}}+(?:{'|'.join(spellings)})"

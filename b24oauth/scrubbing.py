@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, cast
 
 from b24oauth.redaction import REDACTED, TOO_DEEP
 
-__all__ = ["scrub", "scrub_value"]
+__all__ = ["LONGEST_ERROR", "scrub", "scrub_start", "scrub_value"]
+
+# As much of an error's text as is kept, characters.
+LONGEST_ERROR: Final = 2000
 
 _SHORTEST_SECRET: Final = 4
 _DEEPEST_SEARCHED: Final = 100
@@ -43,22 +46,42 @@ def scrub(text: str, secrets: Iterable[str]) -> str:
     return re.sub("|".join(map(_in_any_spelling, longest_first)), REDACTED, text, flags=re.IGNORECASE)
 
 
+def scrub_start(text: str, secrets: Collection[str], length: int = LONGEST_ERROR) -> str:
+    """The beginning of a text with known secrets masked; the time taken does not grow with the text.
+
+    Args:
+        text: The text, of any length.
+        secrets: As for `scrub`.
+        length: Characters to keep.
+
+    Returns:
+        The masked beginning. A longer text ends in "…", and with no part of a secret.
+    """
+    searched = length * 8
+    masked = scrub(text[:searched], secrets)
+    if len(text) > searched:
+        # The end of what was searched may be the beginning of a secret, however it is spelled.
+        longest = max(map(len, secrets), default=0)
+        masked = masked[: max(0, len(masked) - 16 * longest)]
+    return masked if len(masked) <= length and len(text) <= searched else f"{masked[: length - 1]}…"
+
+
 def scrub_value(value: Any, secrets: Iterable[str]) -> Any:
-    """Copy decoded JSON with known secret values masked: in its texts, the keys of its maps, and its numbers.
+    """Copy an error's decoded JSON with known secret values masked: in its texts, the keys of its maps, its numbers.
 
     Args:
         value: What a JSON reader gives.
         secrets: As for `scrub`.
 
     Returns:
-        The masked copy; what lies too deep to be searched becomes "<too deep>".
+        The masked copy, with the beginnings of its texts; what lies too deep to be searched becomes "<too deep>".
     """
     return _scrubbed(value, tuple(secrets), _DEEPEST_SEARCHED)
 
 
 def _scrubbed(value: object, secrets: tuple[str, ...], depth: int) -> object:
     if isinstance(value, str):
-        return scrub(value, secrets)
+        return scrub_start(value, secrets)
     if isinstance(value, (int, float)):
         # A secret of digits alone may have come back as a number.
         return value if scrub(text := str(value), secrets) == text else REDACTED
@@ -68,7 +91,7 @@ def _scrubbed(value: object, secrets: tuple[str, ...], depth: int) -> object:
         return TOO_DEEP
     if isinstance(value, dict):
         items = cast("dict[str, object]", value).items()
-        return {scrub(key, secrets): _scrubbed(item, secrets, depth - 1) for key, item in items}
+        return {scrub_start(key, secrets): _scrubbed(item, secrets, depth - 1) for key, item in items}
     return [_scrubbed(item, secrets, depth - 1) for item in cast("list[object]", value)]
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from b24oauth.redaction import REDACTED
-from b24oauth.scrubbing import scrub, scrub_value
+from b24oauth.scrubbing import scrub, scrub_start, scrub_value
 
 SECRET = "S3cr3t-Valu3"
 
@@ -119,3 +119,28 @@ def test_short_secrets_are_not_scrubbed():
 
 def test_a_secret_inside_another_does_not_cut_it():
     assert scrub("abcdefgh", ["abcd", "abcdefgh"]) == REDACTED
+
+
+# --- the beginning of a long text -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [10, 2000, 15_990, 16_000, 16_010, 10**6])
+@pytest.mark.parametrize("spell", [str, quote_plus, percent, escaped, lambda text: quote(percent(text), safe="")])
+def test_t12_no_part_of_a_secret_stands_where_a_text_is_cut(length: int, spell: Any):
+    secret = "0123456789abcdefghijklmnopqrstuv"
+    for text in ("x" * length + spell(secret) * 5, spell(secret) * (length // 30 + 1), f"{spell(secret)} " * length):
+        masked = scrub_start(text, [secret])
+        assert len(masked) <= 2000
+        assert spell(secret)[: len(spell("01234567"))] not in masked
+
+
+def test_a_short_text_stays_whole():
+    assert scrub_start("It went wrong", [SECRET]) == "It went wrong"
+    assert scrub_start("x" * 2000, [SECRET]) == "x" * 2000
+    assert scrub_start("x" * 2001, [SECRET]) == "x" * 1999 + "…"
+    assert scrub_start("x" * 10**6, []) == "x" * 1999 + "…"
+
+
+def test_texts_of_an_error_are_kept_in_part():
+    masked = scrub_value({"k" * 5000: ["v" * 5000]}, [SECRET])
+    assert [len(text) for key, values in masked.items() for text in (key, *values)] == [2000, 2000]

@@ -14,7 +14,7 @@ from b24oauth.errors import AjaxError, BadResponseError
 from b24oauth.narrowing import is_list, is_mapping
 from b24oauth.redaction import redact_validation
 from b24oauth.result import AjaxQuery, AjaxResult
-from b24oauth.scrubbing import scrub, scrub_value
+from b24oauth.scrubbing import scrub_start, scrub_value
 
 __all__ = [
     "RESPONSE_ERROR",
@@ -30,6 +30,10 @@ __all__ = [
 
 # The code of an error that a readable response reports without a code of its own.
 RESPONSE_ERROR: Final = "B24OAUTH_RESPONSE_ERROR"
+
+
+_LONGEST_CODE: Final = 200
+_MOST_ROWS: Final = 100
 
 
 @attrs.frozen
@@ -159,7 +163,7 @@ def _is_empty(value: object) -> bool:
 def _error_of_v3(error: Mapping[str, Any], fallback_code: str, text: str) -> ErrorText:
     message = _text(error.get("message")).rstrip() or text
     rows = error.get("validation")
-    validation = [row for row in rows if is_mapping(row)] if is_list(rows) else None
+    validation = [row for row in rows[:_MOST_ROWS] if is_mapping(row)] if is_list(rows) else None
     told = [_text(row.get("message")) or _shown(row) for row in validation or ()]
     if told:
         message = " ".join([f"{message.removesuffix('.')}.", *told] if message else told)
@@ -173,6 +177,11 @@ def _code(value: object) -> str:
 
 
 def _text(value: object) -> str:
+    """A text, which some methods split into a list or a map of several."""
+    if is_mapping(value):
+        value = list(value.values())
+    if is_list(value):
+        value = " ".join(part for part in value if isinstance(part, str) and part.strip())
     return value if isinstance(value, str) and value.strip() else ""
 
 
@@ -232,7 +241,7 @@ def _with_clean_failures(payload: Mapping[str, Any], secrets: Collection[str]) -
 
 def _clean(found: ErrorText, secrets: Collection[str]) -> ErrorText:
     # What was decoded, not the text it came in: no escape hides anything, and no mask can break the text.
-    code, message = scrub(found.code, secrets), scrub(found.message, secrets)
+    code, message = scrub_start(found.code, secrets, _LONGEST_CODE), scrub_start(found.message, secrets)
     return ErrorText(code, message, scrub_value(found.validation, secrets))
 
 
@@ -246,7 +255,7 @@ def _transport_code(status: int) -> str:
 
 def _bad_response(answer: RawAnswer, query: AjaxQuery, secrets: Collection[str]) -> BadResponseError:
     # Cut last: half a secret is not found any more.
-    told = scrub(answer.headers.get("content-type", ""), secrets)
+    told = scrub_start(answer.headers.get("content-type", ""), secrets)
     kind = told.partition(";")[0].strip()[:40] or "no content type"
     return BadResponseError(
         f"The portal answered {query.method} with {len(answer.body)} bytes of {kind} that are not a JSON object",

@@ -237,9 +237,24 @@ def test_what_cannot_be_a_code_is_not_made_one(garbage: Any) -> None:
         assert PLANTED not in str(error)
 
 
-@pytest.mark.parametrize("description", ["", None, 5, ["x"]])
+@pytest.mark.parametrize("description", ["", None, 5, [], {}, [5], [[]]])
 def test_without_a_description_the_message_names_code_and_method(description: Any) -> None:
     assert failed({"error": "ERROR_CORE", "error_description": description}, 400).message == "ERROR_CORE (on x.get)"
+
+
+@pytest.mark.parametrize("description", [["No", "", "way"], {"a": "No", "b": 5, "c": "way"}])
+def test_a_description_in_several_parts_is_one_text(description: Any) -> None:
+    assert failed({"error": "ERROR_CORE", "error_description": description}, 400).message.startswith("No way")
+
+
+def test_t12_an_error_of_any_length_is_kept_in_part() -> None:
+    rows = [{"field": "x" * 5000, "message": "m" * 5000}] * 1000
+    for error, text in (("E" * 10**6, "%25" * 10**6), ({"code": "C" * 10**6, "validation": rows}, "")):
+        found = cleaned({"error": error, "error_description": text}, 400)
+        assert len(found.message) <= 2100
+        assert len(found.code) <= 200
+        assert len(found.validation or ()) <= 100
+        assert len(str(found)) < 3000
 
 
 @pytest.mark.parametrize(

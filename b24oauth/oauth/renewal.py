@@ -17,7 +17,7 @@ from b24oauth.models import B24OAuthParams, B24OAuthSecret, HandlerRefreshAuth
 from b24oauth.oauth.exchange import Refusal, lost_answer, read_pair, read_renewal, refresh_form
 from b24oauth.protocol.endpoints import oauth_token_url
 from b24oauth.redaction import CREDENTIALS, REDACTED, redact_text
-from b24oauth.scrubbing import scrub
+from b24oauth.scrubbing import scrub, scrub_start
 from b24oauth.wire import NoAnswer, Wire
 
 __all__ = [
@@ -34,6 +34,7 @@ CustomRefreshAuth = Callable[[], Awaitable[HandlerRefreshAuth | None] | HandlerR
 
 FORM_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _PAUSE: Final = 0.5
+_LONGEST_CODE: Final = 200
 # Whatever callers are content with: a renewal that is given up loses the pair when the server has made a new one.
 _LONGEST_ATTEMPT: Final = 30.0
 _LONGEST_RENEWAL: Final = 60.0
@@ -136,7 +137,8 @@ class Renewer:
 
     def _clean(self, refusal: Refusal, current: B24OAuthParams) -> Refusal:
         secrets = self.secrets_of(current)
-        return attrs.evolve(refusal, code=_masked(refusal.code, secrets), message=_masked(refusal.message, secrets))
+        code, message = scrub_start(refusal.code, secrets, _LONGEST_CODE), scrub_start(refusal.message, secrets)
+        return attrs.evolve(refusal, code=_masked(code, ()), message=_masked(message, ()))
 
 
 async def outcome_of(value: Any) -> Any:
@@ -170,7 +172,7 @@ def what_happened(error: BaseException, secrets: Iterable[str]) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - people's __str__ may raise anything
         text = "its text cannot be read"
-    return f"{type(error).__name__}: {_masked(text, secrets)}"
+    return f"{type(error).__name__}: {_masked(scrub_start(text, tuple(secrets)), ())}"
 
 
 def safe_cause(error: BaseException, secrets: Iterable[str]) -> BaseException | None:

@@ -33,6 +33,9 @@ class RefusedTokens:
     the same token again, it is left alone for pauses that double from 5 s to 5 minutes.
     """
 
+    # `vars` must not show tokens.
+    __slots__ = ("_standings",)
+
     def __init__(self) -> None:
         self._standings: dict[str, _Standing] = {}
 

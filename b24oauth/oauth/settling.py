@@ -49,7 +49,7 @@ Outcome: TypeAlias = B24OAuthParams | Refusal | NotSaved
 
 
 class Settler:
-    """The token pair in use, and the steps that bring a new one.
+    """The token pair in use, and the steps that bring a new one. It has slots: `vars` must not show tokens.
 
     Args:
         params: The pair to start with; its `member_id` is the pair's key in the store for ever.
@@ -67,6 +67,25 @@ class Settler:
         is_saving: True while the store or the callback gets a new pair.
         failure: Why the last save failed.
     """
+
+    __slots__ = (
+        "_in_store",
+        "_log",
+        "_refused",
+        "_renewer",
+        "_set_wins",
+        "_spare",
+        "callback",
+        "failure",
+        "former",
+        "held",
+        "is_asking",
+        "is_saving",
+        "key",
+        "renewals",
+        "store",
+        "unsaved",
+    )
 
     def __init__(self, params: B24OAuthParams, renewer: Renewer, *, store: TokenStore | None, log: Log) -> None:
         self.callback: CallbackRefreshAuth | None = None

@@ -12,12 +12,12 @@ from typing import Any, Final, Literal, cast
 
 import attrs
 
-from b24oauth.errors import RefreshTokenError
+from b24oauth.errors import ConfigurationError, RefreshTokenError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret, HandlerRefreshAuth
 from b24oauth.oauth.exchange import Refusal, lost_answer, read_pair, read_renewal, refresh_form
 from b24oauth.protocol.endpoints import oauth_token_url
 from b24oauth.redaction import REDACTED, SENSITIVE_KEYS, redact_text, scrub
-from b24oauth.wire import NoAnswer, Wire
+from b24oauth.wire import NoResponse, Wire
 
 __all__ = ["CustomRefreshAuth", "Renewer", "ends_the_task", "outcome_of", "safe_cause", "what_happened"]
 
@@ -79,11 +79,19 @@ class Renewer:
         form = refresh_form(self.secret, current.refresh_token)
         try:
             if self.http_method == "GET":
-                answer = await self.wire.send(f"{url}?{form}", None, {"Accept": "application/json"})
+                answer = await self.wire.send("GET", f"{url}?{form}", None, {"Accept": "application/json"})
             else:
-                answer = await self.wire.send(url, form.encode(), FORM_HEADERS)
-        except NoAnswer as failure:
-            return lost_answer(sent=failure.sent, timed_out=failure.timed_out, reason=failure.reason)
+                answer = await self.wire.send("POST", url, form.encode(), FORM_HEADERS)
+        except NoResponse as failure:
+            return lost_answer(
+                sent=failure.sent,
+                timed_out=failure.timed_out,
+                reason=failure.reason,
+                repeatable=failure.retryable,
+                cause=failure.cause,
+            )
+        except ConfigurationError as error:
+            return Refusal(code=error.code, message=error.message, is_configuration=True)
         outcome = read_renewal(answer, current, now=self.wall_clock())
         if isinstance(outcome, Refusal):
             return self._clean(outcome, current)

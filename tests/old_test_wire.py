@@ -15,7 +15,7 @@ import pytest
 
 from b24oauth import AmbiguousResultError, ApiVersion, B24OAuth, ClientStateError, NetworkError
 from b24oauth.testing import FakePortal
-from b24oauth.wire import NoAnswer, Wire
+from b24oauth.wire import NoResponse, Wire
 from tests.support.clients import UNLIMITED, fake_portal
 from tests.support.spies import Talk, saying, server, whole_request
 
@@ -49,8 +49,8 @@ async def wire(client: httpx.AsyncClient | None = None, *, timeout: float = 30.0
         await made.aclose()
 
 
-async def failure(made: Wire, url: str, body: bytes = b"token=S3CR3T", **options: Any) -> NoAnswer:
-    with pytest.raises(NoAnswer) as caught:
+async def failure(made: Wire, url: str, body: bytes = b"token=S3CR3T", **options: Any) -> NoResponse:
+    with pytest.raises(NoResponse) as caught:
         await made.send(url, body, {"X-Token": "S3CR3T"}, **options)
     return caught.value
 
@@ -190,7 +190,7 @@ async def test_what_is_no_address_was_never_sent(url: str) -> None:
 @pytest.mark.parametrize("value", ["ключ", "line\r\nbreak"])
 async def test_a_header_that_cannot_be_sent_was_never_sent(value: str) -> None:
     async with server(saying(FINE)) as url, wire() as made:
-        with pytest.raises(NoAnswer) as caught:
+        with pytest.raises(NoResponse) as caught:
             await made.send(url, b"", {"Authorization": f"Bearer {value}"})
     assert not caught.value.sent
 
@@ -272,7 +272,7 @@ async def test_a1_closing_ends_what_is_under_way_and_nothing_is_sent_afterwards(
         for _ in range(turns):
             await asyncio.sleep(0)
         await made.aclose()
-        with pytest.raises((NoAnswer, ClientStateError)) as caught:
+        with pytest.raises((NoResponse, ClientStateError)) as caught:
             await sending
         for _ in range(20):  # what is on its way yet arrives
             await asyncio.sleep(0.001)
@@ -281,7 +281,7 @@ async def test_a1_closing_ends_what_is_under_way_and_nothing_is_sent_afterwards(
         assert len(heard) == before
         if mine:
             assert not connections
-        if isinstance(caught.value, NoAnswer):
+        if isinstance(caught.value, NoResponse):
             assert caught.value.sent
         assert not sending.cancelled()
         assert sending.cancelling() == 0
@@ -349,7 +349,7 @@ async def test_a1_a_close_that_is_cancelled_closes_all_the_same() -> None:
         with pytest.raises(asyncio.CancelledError):
             await closing
         assert own.is_closed
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             await sending
 
 
@@ -364,7 +364,7 @@ async def test_a1_a_timeout_of_the_caller_is_his_also_while_the_client_closes() 
         late = asyncio.create_task(within(60))
         await asyncio.sleep(0.01)
         await made.aclose()
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponse):
             await late
 
 
@@ -510,7 +510,7 @@ async def test_a_stream_asks_with_get_and_follows_no_redirect() -> None:
 @pytest.mark.parametrize("talk", [reset, saying(FINE[:-3]), saying(b""), in_parts(b"one", length=6)])
 async def test_a_body_that_breaks_off_was_sent(talk: Talk) -> None:
     async with server(talk) as url, wire(timeout=0.1) as made:
-        with pytest.raises(NoAnswer) as caught:
+        with pytest.raises(NoResponse) as caught:
             await read(made, url)
     assert caught.value.sent
     assert caught.value.__context__ is None
@@ -521,7 +521,7 @@ async def test_a_stream_that_cannot_begin_was_never_sent() -> None:
         pass
     async with wire() as made:
         for headers in ({}, {"X": "a\nb"}):
-            with pytest.raises(NoAnswer) as caught:
+            with pytest.raises(NoResponse) as caught:
                 await read(made, url, headers)
             assert not caught.value.sent
 
@@ -548,7 +548,7 @@ async def test_a_stream_that_is_left_early_closes_its_connection(how: str) -> No
             await made.aclose()
         [outcome] = await asyncio.gather(leaving, return_exceptions=True)
         await ended.wait()
-    expected = {"break": type(None), "error": ValueError, "cancel": asyncio.CancelledError, "close": NoAnswer}
+    expected = {"break": type(None), "error": ValueError, "cancel": asyncio.CancelledError, "close": NoResponse}
     assert type(outcome) is expected[how]
     assert leaving.cancelling() == (how == "cancel")
 
@@ -573,7 +573,7 @@ async def test_requests_of_a_task_that_reads_a_stream_do_not_hide_the_stream_fro
         await begun.wait()
         await asyncio.sleep(0.05)
         await made.aclose()
-        with pytest.raises(NoAnswer, match="the client was closed"):
+        with pytest.raises(NoResponse, match="the client was closed"):
             await reading
         assert reading.cancelling() == 0
 

@@ -1,0 +1,323 @@
+"""Requests over httpx and httpx2, which are told apart by name only: one code for both."""
+
+from __future__ import annotations
+
+import importlib
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import cache, partial
+from math import inf
+from typing import Any, Final, cast
+
+import anyio
+
+from b24oauth.wire.choosing import Package
+from b24oauth.wire.exchanges import Exchange, Limits
+from b24oauth.wire.lifetime import unusable_client
+from b24oauth.wire.requests import DEFAULT_HEADERS, PART, Opened, Route, refuse_if_proxy
+from b24oauth.wire.routes import Routes
+
+__all__ = ["GivenClient", "OwnConnections"]
+
+# As httpx does it: idle connections are closed before a server does.
+_KEPT_ALIVE: Final = 5.0
+# Idle connections that are kept, over all portals: a process may talk to thousands of them.
+_MOST_IDLE: Final = 100
+
+
+class OwnConnections:
+    """Connections made here. Each request under way has a transport of its own, which holds one connection.
+
+    A pool of httpx's looks at all of its connections for each request.
+
+    Args:
+        package: "httpx" or "httpx2".
+        routes: Which proxy and certificates an address needs.
+    """
+
+    def __init__(self, package: Package, routes: Routes) -> None:
+        self._httpx: Any = importlib.import_module(package)
+        self._routes = routes
+        self._new_body = _body_class(package)
+        self._limits = self._httpx.Limits(max_connections=1, keepalive_expiry=_KEPT_ALIVE)
+        # By origin; the one used last is at the end, since the other side is the least likely to have closed it.
+        self._idle: dict[str, list[Any]] = {}
+        self._idle_count = 0
+        self._is_closed = False
+        self._known_headers: tuple[Mapping[str, str] | None, str, Any] = (None, "", None)
+
+    async def open(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], exchange: Exchange
+    ) -> Opened:
+        """Sends a request; see `Transport.open`."""
+        address, route = await self._routes.find(url, exchange)
+        exchange.connecting()
+        request = self._httpx.Request(
+            method,
+            address.text,
+            headers=self._headers(headers, address.origin.netloc),
+            stream=self._new_body(body or b"", exchange),
+        )
+        if body is not None:
+            request.headers["Content-Length"] = str(len(body))
+        transport = self._take(address.base, route)
+        try:
+            response = await transport.handle_async_request(request)
+        except BaseException:
+            await _close(transport)
+            raise
+        opened = _OwnResponse(response, transport, address.base, self)
+        await refuse_if_proxy(opened, address, route)
+        return opened
+
+    def _headers(self, headers: Mapping[str, str], host: str) -> Any:
+        known, known_host, complete = self._known_headers
+        if headers is not known or host != known_host:
+            complete = self._httpx.Headers({"Host": host, **DEFAULT_HEADERS})
+            complete.update(headers)
+            self._known_headers = (headers, host, complete)
+        return complete
+
+    def _take(self, base: str, route: Route) -> Any:
+        idle = self._idle.get(base)
+        if idle is None:
+            return self._new_transport(route)
+        self._idle_count -= 1
+        transport = idle.pop()
+        if not idle:
+            del self._idle[base]
+        return transport
+
+    def _new_transport(self, route: Route) -> Any:
+        proxy = None
+        if route.proxy is not None:
+            known = route.proxy
+            auth = (known.username, known.password) if known.authorization is not None else None
+            own_context = route.context if known.scheme == "https" else None
+            proxy = self._httpx.Proxy(known.url, auth=auth, ssl_context=own_context)
+        # Where no TLS is spoken, a context that trusts nobody keeps httpx from loading one of its own.
+        context = route.context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return self._httpx.AsyncHTTPTransport(verify=context, limits=self._limits, proxy=proxy)
+
+    async def give_back(self, transport: Any, base: str) -> None:
+        """Keeps a transport whose connection is idle with nothing left on it."""
+        if self._is_closed:
+            await _close(transport)
+            return
+        self._idle.setdefault(base, []).append(transport)
+        self._idle_count += 1
+        if self._idle_count > _MOST_IDLE:
+            longest_idle = next(iter(self._idle))
+            await _close(self._pop(longest_idle))
+
+    def _pop(self, base: str) -> Any:
+        self._idle_count -= 1
+        idle = self._idle[base]
+        transport = idle.pop(0)
+        if not idle:
+            del self._idle[base]
+        return transport
+
+    async def aclose(self) -> None:
+        """Closes what is idle; what is in use is closed when it is given back. May be called twice."""
+        self._is_closed = True
+        while self._idle:
+            await _close(self._pop(next(iter(self._idle))))
+
+
+class GivenClient:
+    """A client of the caller's, used as it is and never closed here.
+
+    Args:
+        package: "httpx" or "httpx2".
+        client: An `AsyncClient` of that package.
+    """
+
+    def __init__(self, package: Package, client: Any) -> None:
+        self._httpx: Any = importlib.import_module(package)
+        self._new_body = _body_class(package)
+        self._client = client
+        self._given_headers: Mapping[str, str] | None = None
+        self._headers: Mapping[str, str] = {}
+        self._limits: Limits | None = None
+        self._timeout: Any = None
+
+    async def open(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], exchange: Exchange
+    ) -> Opened:
+        """Sends a request; see `Transport.open`."""
+        client = self._client
+        if headers is not self._given_headers:
+            self._given_headers = headers
+            self._headers = {"Accept-Encoding": DEFAULT_HEADERS["Accept-Encoding"], **headers}
+        if exchange.limits is not self._limits:
+            self._limits = exchange.limits
+            connect, pool = map(_without_infinity, exchange.limits[:2])
+            self._timeout = self._httpx.Timeout(connect=connect, read=None, write=None, pool=pool)
+        request = client.build_request(
+            method,
+            url,
+            content=body,
+            headers=self._headers,
+            timeout=self._timeout,
+            extensions={"trace": partial(_follow, exchange)},
+        )
+        if body is not None and len(body) > PART:
+            request.stream = self._new_body(body, exchange)
+        # A redirect would carry the token to whoever it names; `auth=None` keeps .netrc out.
+        try:
+            response = await client.send(request, auth=None, follow_redirects=False, stream=True)
+        except RuntimeError:
+            if exchange.sent:
+                raise
+        else:
+            return _GivenResponse(response)
+        raise unusable_client()
+
+    async def aclose(self) -> None:
+        """Does nothing: the client is the caller's to close."""
+
+
+async def _follow(exchange: Exchange, event: str, info: Mapping[str, Any]) -> None:
+    """Tells an exchange what httpcore does with its request."""
+    exchange.is_tracked = True  # a network transport of httpx's own
+    if event.endswith("send_request_headers.started"):
+        # The request by which a proxy is asked for a tunnel is not ours.
+        if info["request"].method != b"CONNECT":
+            exchange.sending()
+    elif event.endswith("send_request_body.complete") and exchange.sent:
+        exchange.uploaded = True
+        exchange.progress()
+
+
+class _OwnResponse:
+    """A response over a connection made here."""
+
+    content = None
+
+    def __init__(self, response: Any, transport: Any, base: str, owner: OwnConnections) -> None:
+        self.status: int = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.encoding: str = response.headers.get("content-encoding", "")
+        self._response = response
+        self._parts: AsyncIterator[bytes] = response.stream.__aiter__()
+        self._transport = transport
+        self._base = base
+        self._owner = owner
+        self._is_complete = False
+
+    async def read(self) -> bytes:
+        """The next bytes of the body."""
+        async for part in self._parts:
+            return part
+        self._is_complete = True
+        return b""
+
+    async def close(self) -> None:
+        """Keeps the connection if the response was read and nothing follows it."""
+        if not self._is_complete or _has_leftovers(self._response, self._response.stream) is not False:
+            await _close(self._transport)
+            return
+        try:
+            await self._response.stream.aclose()
+        except BaseException:
+            await _close(self._transport)
+            raise
+        await self._owner.give_back(self._transport, self._base)
+
+
+class _GivenResponse:
+    """A response of the caller's client."""
+
+    _parts: AsyncIterator[bytes] | None = None
+    _is_complete = False
+
+    def __init__(self, response: Any) -> None:
+        self.status: int = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        # A transport that is no network may hand over the body at once, and an event hook of the caller's may read it.
+        self.content: bytes | None = response.content if response.is_stream_consumed else None
+        self._response = response
+
+    @property
+    def encoding(self) -> str:
+        """The header `Content-Encoding`."""
+        return self.headers.get("content-encoding", "")
+
+    async def read(self) -> bytes:
+        """The next bytes of the body."""
+        if self._parts is None:
+            self._parts = cast("AsyncIterator[bytes]", self._response.stream.__aiter__())
+        async for part in self._parts:
+            return part
+        self._is_complete = True
+        return b""
+
+    async def close(self) -> None:
+        """Gives the connection back to the client, closed if bytes follow the response."""
+        if self.content is not None:
+            return
+        with anyio.CancelScope(shield=True):
+            if self._is_complete and _has_leftovers(self._response, getattr(self._response.stream, "_stream", None)):
+                # First: what is given back may be used by another request at once.
+                await self._response.extensions["network_stream"].aclose()
+            await self._response.aclose()
+
+
+def _has_leftovers(response: Any, stream: Any) -> bool | None:
+    """Whether bytes behind a response were read with it, which httpcore would take for the next response.
+
+    httpcore itself looks at the socket before it uses a connection again, but not at what was read from it already.
+    There is no public way to learn of either buffer.
+
+    Args:
+        response: The response, read to its end.
+        stream: httpx's stream of an `AsyncHTTPTransport`.
+
+    Returns:
+        None when the connection cannot be judged: it is HTTP/2, no network, or of an unknown version of httpcore.
+    """
+    try:
+        state = stream._httpcore_stream._stream._connection._h11_state  # noqa: SLF001 - see above
+        received = response.extensions["network_stream"]._stream  # noqa: SLF001 - see above
+        if state.trailing_data[0]:
+            return True
+        while (encrypted := getattr(received, "_read_bio", None)) is not None:
+            if encrypted.pending or received._ssl_object.pending():  # noqa: SLF001 - see above
+                return True
+            received = received.transport_stream
+        return bool(received._protocol.read_queue)  # noqa: SLF001 - see above
+    except (AttributeError, KeyError):
+        return None
+
+
+def _without_infinity(seconds: float) -> float | None:
+    return None if seconds == inf else seconds
+
+
+async def _close(transport: Any) -> None:
+    # Also for a caller that is cancelled: nobody else would close it.
+    with anyio.CancelScope(shield=True):
+        await transport.aclose()
+
+
+@cache
+def _body_class(package: Package) -> Callable[[bytes, Exchange], Any]:
+    """The class of bodies that tell an exchange how much of them was written."""
+    base: Any = importlib.import_module(package).AsyncByteStream
+
+    class Body(base):  # type: ignore[misc]  # httpx takes only streams of its own base class
+        def __init__(self, body: bytes, exchange: Exchange) -> None:
+            self._body = body
+            self._exchange = exchange
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            # Asked for when the head of the request was written, which alone makes a server do nothing.
+            exchange, body = self._exchange, self._body
+            exchange.sending()
+            for start in range(0, len(body), PART):
+                yield body[start : start + PART]
+                exchange.progress()
+            exchange.uploaded = True
+
+    return Body

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from b24oauth.wire.deadlines import TURNS
 from b24oauth.wire.failures import Place
@@ -53,6 +53,7 @@ class Exchange:
         turns: Turns of the loop that it gets before it is given up.
         task: The task that sends.
         place: Where the request goes, for messages; None until it is known.
+        connection: A transport's own word for the connection that was made for it; None without one.
         is_tracked: True when the transport tells when the request begins to be written.
         sent: True once it began to be written.
         uploaded: True once all of it was handed to the operating system.
@@ -61,6 +62,7 @@ class Exchange:
 
     # Defaults of the class: most requests end before most of these change.
     place: Place | None = None
+    connection: Any = None
     is_tracked = False
     sent = False
     uploaded = False

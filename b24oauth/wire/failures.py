@@ -100,7 +100,8 @@ _FINAL_OF_PROXY: Final = frozenset({401, 403, 405, 407})
 
 def is_failure(error: BaseException) -> bool:
     """True for a failed request, False for anything else, such as a mistake in a program."""
-    return isinstance(error, OSError) or bool(_names(error) & _FAILURES)
+    # Names that no resolver takes end in a UnicodeError.
+    return isinstance(error, (OSError, UnicodeError)) or bool(_names(error) & _FAILURES)
 
 
 def never_sent(error: BaseException) -> bool:

@@ -56,15 +56,18 @@ class OwnSession:
             if self._over_socks is None:
                 self._over_socks = OwnConnections("httpx2" if is_installed("httpx2") else "httpx", self._routes)
             return await self._over_socks.open(method, url, body, headers, exchange)
-        if body is not None:
-            exchange.connecting()  # the body is asked for when the connection stands
+        if body is None:
+            timeout = _timeout(exchange.limits.connect, inf)
+        else:
+            # The body is asked for when the connection stands, so that the exchange can keep the time.
+            exchange.connecting()
+            timeout = _timeout(inf, inf)
         if headers is not self._given_headers:
             self._given_headers, self._headers = headers, CIMultiDict(DEFAULT_HEADERS)
             self._headers.update(headers)
         session = self._session or self._new_session()
         all_headers = self._headers
         ssl = True if route.context is None else route.context
-        timeout = _timeout(exchange.limits.connect, inf)
         if route.proxy is None:
             return await _open(session, method, address, body, exchange, headers=all_headers, timeout=timeout, ssl=ssl)
         proxy_headers: dict[str, str] = {}

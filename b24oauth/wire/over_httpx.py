@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cache, partial
 from math import inf
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import anyio
 
@@ -39,9 +40,9 @@ class OwnConnections:
         self._httpx: Any = importlib.import_module(package)
         self._routes = routes
         self._new_body = _body_class(package)
-        self._limits = self._httpx.Limits(max_connections=1, keepalive_expiry=_KEPT_ALIVE)
+        self._limits = self._httpx.Limits(max_connections=1, keepalive_expiry=None)
         # By origin; the one used last is at the end, since the other side is the least likely to have closed it.
-        self._idle: dict[str, list[Any]] = {}
+        self._idle: dict[str, list[_Idle]] = {}
         self._idle_count = 0
         self._is_closed = False
         self._known_headers: tuple[Mapping[str, str] | None, str, Any] = (None, "", None)
@@ -60,11 +61,15 @@ class OwnConnections:
         )
         if body is not None:
             request.headers["Content-Length"] = str(len(body))
-        transport = self._take(address.base, route)
+        transport = await self._take(address.base)
+        if transport is None:
+            transport = self._new_transport(route)
+            request.extensions["trace"] = partial(_follow, exchange)
         try:
             response = await transport.handle_async_request(request)
         except BaseException:
             await _close(transport)
+            await _close(exchange.connection)
             raise
         opened = _OwnResponse(response, transport, address.base, self)
         await refuse_if_proxy(opened, address, route)
@@ -78,15 +83,15 @@ class OwnConnections:
             self._known_headers = (headers, host, complete)
         return complete
 
-    def _take(self, base: str, route: Route) -> Any:
-        idle = self._idle.get(base)
-        if idle is None:
-            return self._new_transport(route)
-        self._idle_count -= 1
-        transport = idle.pop()
-        if not idle:
-            del self._idle[base]
-        return transport
+    async def _take(self, base: str) -> Any:
+        """A transport whose connection can be used again, None without one."""
+        while base in self._idle:
+            transport, stream, since = self._pop(base, -1)
+            # What can be read from an idle connection is its end, or belongs to no request.
+            if _now() - since <= _KEPT_ALIVE and not stream.get_extra_info("is_readable"):
+                return transport
+            await _close(transport)
+        return None
 
     def _new_transport(self, route: Route) -> Any:
         proxy = None
@@ -99,30 +104,29 @@ class OwnConnections:
         context = route.context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return self._httpx.AsyncHTTPTransport(verify=context, limits=self._limits, proxy=proxy)
 
-    async def give_back(self, transport: Any, base: str) -> None:
+    async def give_back(self, transport: Any, stream: Any, base: str) -> None:
         """Keeps a transport whose connection is idle with nothing left on it."""
         if self._is_closed:
             await _close(transport)
             return
-        self._idle.setdefault(base, []).append(transport)
+        self._idle.setdefault(base, []).append(_Idle(transport, stream, _now()))
         self._idle_count += 1
         if self._idle_count > _MOST_IDLE:
-            longest_idle = next(iter(self._idle))
-            await _close(self._pop(longest_idle))
+            await _close(self._pop(next(iter(self._idle)), 0).transport)
 
-    def _pop(self, base: str) -> Any:
-        self._idle_count -= 1
+    def _pop(self, base: str, position: int) -> _Idle:
         idle = self._idle[base]
-        transport = idle.pop(0)
+        popped = idle.pop(position)
+        self._idle_count -= 1
         if not idle:
             del self._idle[base]
-        return transport
+        return popped
 
     async def aclose(self) -> None:
         """Closes what is idle; what is in use is closed when it is given back. May be called twice."""
         self._is_closed = True
         while self._idle:
-            await _close(self._pop(next(iter(self._idle))))
+            await _close(self._pop(next(iter(self._idle)), 0).transport)
 
 
 class GivenClient:
@@ -167,8 +171,10 @@ class GivenClient:
         # A redirect would carry the token to whoever it names; `auth=None` keeps .netrc out.
         try:
             response = await client.send(request, auth=None, follow_redirects=False, stream=True)
-        except RuntimeError:
-            if exchange.sent:
+        except BaseException as error:
+            if not exchange.sent:
+                await _close(exchange.connection)
+            if exchange.sent or not isinstance(error, RuntimeError):
                 raise
         else:
             return _GivenResponse(response)
@@ -178,9 +184,27 @@ class GivenClient:
         """Does nothing: the client is the caller's to close."""
 
 
+class _Idle(NamedTuple):
+    """A transport that waits for its next request.
+
+    Attributes:
+        transport: The transport.
+        stream: httpcore's stream of its connection.
+        since: Since when, by the loop's clock.
+    """
+
+    transport: Any
+    stream: Any
+    since: float
+
+
 async def _follow(exchange: Exchange, event: str, info: Mapping[str, Any]) -> None:
     """Tells an exchange what httpcore does with its request."""
     exchange.is_tracked = True  # a network transport of httpx's own
+    if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+        # httpcore leaves it open when what follows is cancelled, or when a SOCKS proxy refuses.
+        exchange.connection = info["return_value"]
+        return
     if event.endswith("send_request_headers.started"):
         # The request by which a proxy is asked for a tunnel is not ours.
         if info["request"].method != b"CONNECT":
@@ -223,7 +247,7 @@ class _OwnResponse:
         except BaseException:
             await _close(self._transport)
             raise
-        await self._owner.give_back(self._transport, self._base)
+        await self._owner.give_back(self._transport, self._response.extensions["network_stream"], self._base)
 
 
 class _GivenResponse:
@@ -295,10 +319,15 @@ def _without_infinity(seconds: float) -> float | None:
     return None if seconds == inf else seconds
 
 
-async def _close(transport: Any) -> None:
-    # Also for a caller that is cancelled: nobody else would close it.
-    with anyio.CancelScope(shield=True):
-        await transport.aclose()
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _close(opened: Any) -> None:
+    """Closes a transport or stream, None for nothing, also for a caller that is cancelled: nobody else would."""
+    if opened is not None:
+        with anyio.CancelScope(shield=True):
+            await opened.aclose()
 
 
 @cache

@@ -295,8 +295,7 @@ class Wire:
                     opened = await self._open_silently(url, headers, exchange)
                     try:
                         exchange.pause()  # each part has a deadline of its own
-                        place = exchange.place or _place_of(url)
-                        yield StreamedResponse(opened, place, self._limits.response, self.lifetime)
+                        yield self._streamed(opened, exchange.place or _place_of(url))
                     finally:
                         await opened.close()
                 finally:
@@ -309,6 +308,13 @@ class Wire:
         else:
             return
         raise _given_up(exchange, exchange.place or _place_of(url))
+
+    def _streamed(self, opened: Opened, place: Place) -> StreamedResponse:
+        try:
+            return StreamedResponse(opened, place, self._limits.response, self.lifetime)
+        except BadEncodingError:
+            failure = _badly_packed(place)
+        raise failure
 
     async def _open_silently(self, url: str, headers: Mapping[str, str], exchange: Exchange) -> Opened:
         try:

@@ -128,7 +128,8 @@ class GivenSession:
     ) -> Opened:
         """Sends a request; see `Transport.open`."""
         session, address = self._session, parse_address(url)
-        if session.closed:
+        # Its own property `loop` is deprecated.
+        if session.closed or getattr(session, "_loop", None) is not asyncio.get_running_loop():
             raise unusable_client()
         if address is None:
             raise NoResponse("the address is not valid", sent=False, retryable=False)
@@ -137,12 +138,7 @@ class GivenSession:
         all_headers.update(headers)
         # The pool of the session may be waited for as long as a response.
         timeout = _timeout(exchange.limits.response, exchange.limits.connect)
-        try:
-            return await _open(session, method, address, body, exchange, headers=all_headers, timeout=timeout)
-        except RuntimeError:
-            if exchange.sent:
-                raise
-        raise unusable_client()
+        return await _open(session, method, address, body, exchange, headers=all_headers, timeout=timeout)
 
     async def aclose(self) -> None:
         """Does nothing: the session is the caller's to close."""

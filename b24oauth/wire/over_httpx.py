@@ -14,6 +14,7 @@ import anyio
 
 from b24oauth.wire.choosing import Package
 from b24oauth.wire.exchanges import Exchange, Limits
+from b24oauth.wire.failures import NoResponse
 from b24oauth.wire.lifetime import unusable_client
 from b24oauth.wire.requests import DEFAULT_HEADERS, PART, Opened, Route, refuse_if_proxy
 from b24oauth.wire.routes import Routes
@@ -174,10 +175,12 @@ class GivenClient:
         except BaseException as error:
             if not exchange.sent:
                 await _close(exchange.connection)
-            if exchange.sent or not isinstance(error, RuntimeError):
+            if not (isinstance(error, RuntimeError) and (client.is_closed or "loop" in str(error))):
                 raise
         else:
             return _GivenResponse(response)
+        if exchange.sent:
+            raise NoResponse("the http_client belongs to another event loop", sent=True, retryable=False)
         raise unusable_client()
 
     async def aclose(self) -> None:

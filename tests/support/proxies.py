@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import attrs
 
-from tests.support.spies import Talk
+from tests.support.spies import listening
 
 
 @attrs.define
@@ -30,16 +30,6 @@ class RunningProxy:
     targets: list[str] = attrs.field(factory=list)
     response: bytes | None = None
     credentials: str | None = None
-
-
-def _closing(talk: Talk) -> Talk:
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await talk(reader, writer)
-        finally:
-            writer.close()
-
-    return connected
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -93,9 +83,8 @@ async def http_proxy(
                 there[1].write(head.replace(target.encode(), path.encode(), 1))
             await _join(reader, writer, there)
 
-    listening = await asyncio.start_server(_closing(talk), "127.0.0.1", 0, ssl=tls)
-    async with listening:
-        proxy.place = "127.0.0.1:{}".format(listening.sockets[0].getsockname()[1])
+    async with listening(talk, tls) as port:
+        proxy.place = f"127.0.0.1:{port}"
         yield proxy
 
 
@@ -137,7 +126,6 @@ async def socks_proxy(*, credentials: str | None = None, reply: int = 0, to: str
             there_host, _, there_port = (to or f"{host}:{port}").rpartition(":")
             await _join(reader, writer, await asyncio.open_connection(there_host, int(there_port)))
 
-    listening = await asyncio.start_server(_closing(talk), "127.0.0.1", 0)
-    async with listening:
-        proxy.place = "127.0.0.1:{}".format(listening.sockets[0].getsockname()[1])
+    async with listening(talk) as port:
+        proxy.place = f"127.0.0.1:{port}"
         yield proxy

@@ -168,12 +168,11 @@ def _told(error: BaseException, place: Place, *, sent: bool) -> NoResponse | Non
 
 
 def _told_by_tls(error: ssl.SSLError, place: Place, *, sent: bool) -> NoResponse:
-    cause = type(error)(*error.args)
-    cause.reason, cause.library = error.reason, error.library
+    cause, why = type(error)(*error.args), getattr(error, "reason", None)
     # A proxy that is itself reached over TLS has a certificate of its own.
     whose = f"{place.host} or its proxy {place.proxy}" if place.is_tls_proxy else place.host
     if not isinstance(error, ssl.SSLCertVerificationError):
-        what = f"TLS with {whose} failed ({error.reason or 'the connection was closed'})"
+        what = f"TLS with {whose} failed ({why or 'the connection was closed'})"
         return NoResponse(what, sent=sent, cause=cause)
     assert isinstance(cause, ssl.SSLCertVerificationError)
     cause.verify_code, cause.verify_message = error.verify_code, error.verify_message

@@ -428,7 +428,8 @@ async def test_a1_a_call_under_way_when_the_client_closes_ends_and_leaves_no_con
         await b24.aclose()
         with pytest.raises(error):
             await under_way
-        assert b24._wire._clients._made == []
+        assert b24._wire._exchanges is not None
+        assert not b24._wire._exchanges.under_way
 
 
 @pytest.mark.parametrize("params", [{}, None, "pair"])

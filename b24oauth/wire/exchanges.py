@@ -39,8 +39,8 @@ class Limits(NamedTuple):
 class Exchange:
     """One request under way, ended by its `scope` when it is given up or the client is closed.
 
-    It is under way from here on: its task must enter the scope at once, and delete it from
-    `Exchanges.under_way` before it leaves the scope.
+    It is under way from here on: its task must enter the scope at once, and call
+    `Exchanges.remove` before it leaves the scope.
 
     Args:
         owner: Keeps the time for all exchanges.
@@ -136,7 +136,8 @@ class Exchanges:
     """The exchanges of one client, and the one timer that watches over them.
 
     Each exchange moves its deadline several times, and most end long before: one timer that looks at all of them when
-    it is due costs less than one for each. It is left to run out when nothing is under way.
+    it is due costs less than one for each. It is taken away in the turn after the last exchange has ended, unless
+    another one has begun by then.
 
     Args:
         loop: The client's event loop.
@@ -144,20 +145,21 @@ class Exchanges:
     Attributes:
         loop: As above.
         timer_at: When the timer is due; infinite without one.
-        under_way: The exchanges, as the keys of a dict. Who deletes one from it calls `one_left` while `is_ending`.
-        is_ending: True once all of them are ended.
+        under_way: The exchanges, as the keys of a dict.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.timer_at = inf
-        self._timer: asyncio.TimerHandle | None = None
         self.under_way: dict[Exchange, None] = {}
-        self.is_ending = False
+        self._timer: asyncio.TimerHandle | None = None
         self._woken: asyncio.Future[None] | None = None
 
-    def one_left(self) -> None:
-        """Wakes the task that ends all exchanges and waits for each of them."""
+    def remove(self, exchange: Exchange) -> None:
+        """An exchange is about to leave its scope."""
+        del self.under_way[exchange]
+        if not self.under_way:
+            self.loop.call_soon(self._rest)
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
 
@@ -178,7 +180,6 @@ class Exchanges:
         Returns:
             A cancellation that came meanwhile: connections must be closed before it counts.
         """
-        self.is_ending = True
         here, cancelled = asyncio.current_task(), None
         # A task that closes the client while it reads a stream must not wait for itself.
         while left := [exchange for exchange in self.under_way if exchange.task is not here]:
@@ -192,6 +193,10 @@ class Exchanges:
                 cancelled = error
         self.watch(inf)
         return cancelled
+
+    def _rest(self) -> None:
+        if not self.under_way:
+            self.watch(inf)
 
     def _on_timer(self) -> None:
         self._timer = None

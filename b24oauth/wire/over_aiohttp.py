@@ -22,7 +22,7 @@ from b24oauth.wire.exchanges import Exchange
 from b24oauth.wire.failures import NoResponse
 from b24oauth.wire.lifetime import unusable_client
 from b24oauth.wire.over_httpx import OwnConnections
-from b24oauth.wire.requests import DEFAULT_HEADERS, PART, Opened, refuse_if_proxy
+from b24oauth.wire.requests import DEFAULT_HEADERS, PART, Opened, checked_headers, refuse_if_proxy
 from b24oauth.wire.routes import Routes
 
 __all__ = ["GivenSession", "OwnSession"]
@@ -63,8 +63,9 @@ class OwnSession:
             exchange.connecting()
             timeout = _timeout(inf, inf)
         if headers is not self._given_headers:
-            self._given_headers, self._headers = headers, CIMultiDict(DEFAULT_HEADERS)
-            self._headers.update(headers)
+            complete = CIMultiDict(DEFAULT_HEADERS)
+            complete.update(checked_headers(headers))
+            self._given_headers, self._headers = headers, complete
         session = self._session or self._new_session()
         all_headers = self._headers
         ssl = True if route.context is None else route.context
@@ -135,7 +136,7 @@ class GivenSession:
             raise NoResponse("the address is not valid", sent=False, retryable=False)
         _drop_unclean(session, address.origin)
         all_headers = CIMultiDict({"Accept-Encoding": DEFAULT_HEADERS["Accept-Encoding"]})
-        all_headers.update(headers)
+        all_headers.update(checked_headers(headers))
         # The pool of the session may be waited for as long as a response.
         timeout = _timeout(exchange.limits.response, exchange.limits.connect)
         return await _open(session, method, address, body, exchange, headers=all_headers, timeout=timeout)
@@ -182,7 +183,7 @@ class _Response:
 
     async def read(self) -> bytes:
         """The next bytes of the body."""
-        return await self._response.content.readany()
+        return await self._response.content.read(PART)
 
     async def close(self) -> None:
         """Keeps the connection if the response was read; aiohttp closes it by itself when bytes follow."""

@@ -16,7 +16,7 @@ from b24oauth.wire.choosing import Package
 from b24oauth.wire.exchanges import Exchange, Limits
 from b24oauth.wire.failures import NoResponse
 from b24oauth.wire.lifetime import unusable_client
-from b24oauth.wire.requests import DEFAULT_HEADERS, PART, Opened, Route, refuse_if_proxy
+from b24oauth.wire.requests import DEFAULT_HEADERS, PART, Opened, Route, checked_headers, refuse_if_proxy
 from b24oauth.wire.routes import Routes
 
 __all__ = ["GivenClient", "OwnConnections"]
@@ -80,7 +80,7 @@ class OwnConnections:
         known, known_host, complete = self._known_headers
         if headers is not known or host != known_host:
             complete = self._httpx.Headers({"Host": host, **DEFAULT_HEADERS})
-            complete.update(headers)
+            complete.update(checked_headers(headers))
             self._known_headers = (headers, host, complete)
         return complete
 
@@ -153,8 +153,8 @@ class GivenClient:
         """Sends a request; see `Transport.open`."""
         client = self._client
         if headers is not self._given_headers:
+            self._headers = {"Accept-Encoding": DEFAULT_HEADERS["Accept-Encoding"], **checked_headers(headers)}
             self._given_headers = headers
-            self._headers = {"Accept-Encoding": DEFAULT_HEADERS["Accept-Encoding"], **headers}
         if exchange.limits is not self._limits:
             self._limits = exchange.limits
             connect, pool = map(_without_infinity, exchange.limits[:2])
@@ -178,6 +178,8 @@ class GivenClient:
             if not (isinstance(error, RuntimeError) and (client.is_closed or "loop" in str(error))):
                 raise
         else:
+            if response.is_stream_consumed:
+                return _WholeResponse(response.status_code, response.headers, response.content)
             return _GivenResponse(response)
         if exchange.sent:
             raise NoResponse("the http_client belongs to another event loop", sent=True, retryable=False)
@@ -256,25 +258,18 @@ class _OwnResponse:
 class _GivenResponse:
     """A response of the caller's client."""
 
-    _parts: AsyncIterator[bytes] | None = None
-    _is_complete = False
+    content = None
 
     def __init__(self, response: Any) -> None:
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        # A transport that is no network may hand over the body at once, and an event hook of the caller's may read it.
-        self.content: bytes | None = response.content if response.is_stream_consumed else None
+        self.encoding: str = response.headers.get("content-encoding", "")
         self._response = response
-
-    @property
-    def encoding(self) -> str:
-        """The header `Content-Encoding`."""
-        return self.headers.get("content-encoding", "")
+        self._parts: AsyncIterator[bytes] = response.stream.__aiter__()
+        self._is_complete = False
 
     async def read(self) -> bytes:
         """The next bytes of the body."""
-        if self._parts is None:
-            self._parts = cast("AsyncIterator[bytes]", self._response.stream.__aiter__())
         async for part in self._parts:
             return part
         self._is_complete = True
@@ -282,13 +277,27 @@ class _GivenResponse:
 
     async def close(self) -> None:
         """Gives the connection back to the client, closed if bytes follow the response."""
-        if self.content is not None:
-            return
         with anyio.CancelScope(shield=True):
             if self._is_complete and _has_leftovers(self._response, getattr(self._response.stream, "_stream", None)):
                 # First: what is given back may be used by another request at once.
                 await self._response.extensions["network_stream"].aclose()
             await self._response.aclose()
+
+
+class _WholeResponse(NamedTuple):
+    """A response whose body is there: of a transport without a network, or read by an event hook of the caller's."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    encoding: str = ""
+
+    async def read(self) -> bytes:
+        """Nothing is left."""
+        return b""
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 def _has_leftovers(response: Any, stream: Any) -> bool | None:

@@ -40,8 +40,8 @@ class Pool:
             package = library_of(client)
             if package is None:
                 raise ConfigurationError(
-                    "http_client must be an httpx.AsyncClient, httpx2.AsyncClient or aiohttp.ClientSession, or None "
-                    "for connections of the client's own"
+                    "http_client must be an aiohttp.ClientSession, an httpx2.AsyncClient or an httpx.AsyncClient, "
+                    "or None for connections of the client's own"
                 )
             if transport != "auto":
                 raise ConfigurationError("http_client has a transport already: give one of http_client and transport")

@@ -13,9 +13,9 @@ from b24oauth.wire.addresses import Address, Origin
 from b24oauth.wire.bodies import ACCEPTED
 from b24oauth.wire.environment import Proxy
 from b24oauth.wire.exchanges import Exchange
-from b24oauth.wire.failures import Place, proxy_refusal
+from b24oauth.wire.failures import NoResponse, Place, proxy_refusal
 
-__all__ = ["DEFAULT_HEADERS", "PART", "USER_AGENT", "Opened", "Route", "Transport", "refuse_if_proxy"]
+__all__ = ["DEFAULT_HEADERS", "PART", "USER_AGENT", "Opened", "Route", "Transport", "checked_headers", "refuse_if_proxy"]
 
 USER_AGENT: Final = f"b24-python-oauth/{__version__} (Python {platform.python_version()})"
 # What a request has unless it says otherwise. Nothing is offered that is not unpacked in bounded steps.
@@ -104,6 +104,17 @@ class Transport(Protocol):
     async def aclose(self) -> None:
         """Closes the connections that were made here. May be called twice."""
         ...
+
+
+def checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers, if they can be sent.
+
+    Raises:
+        NoResponse: The libraries differ in what they make of one: an error, or bytes that nobody meant.
+    """
+    if not all(value.isascii() and value.isprintable() for value in headers.values()):
+        raise NoResponse("a header holds other characters than printable ASCII", sent=False, retryable=False)
+    return headers
 
 
 async def refuse_if_proxy(opened: Opened, address: Address, route: Route) -> None:

@@ -136,7 +136,7 @@ class Wire:
     """
 
     __slots__ = (
-        "__weakref__", "_checked_headers", "_exchanges", "_is_view", "_limits", "_max_response_size", "_pool", "_shared_by", "_transport",
+        "__weakref__", "_exchanges", "_is_view", "_limits", "_max_response_size", "_pool", "_shared_by", "_transport",
         "enter_loop", "lifetime", "loop_time",
     )  # fmt: skip
 
@@ -173,7 +173,6 @@ class Wire:
         self._limits = Limits.of(connect_timeout, timeout)
         self._max_response_size = max_response_size
         self._exchanges: Exchanges | None = None
-        self._checked_headers: Mapping[str, str] | None = None
 
     async def __aenter__(self) -> Self:
         self.lifetime.enter()
@@ -212,8 +211,6 @@ class Wire:
         """
         exchanges = self._exchanges or self._begin()
         self.enter_loop()
-        if headers is not self._checked_headers:
-            self._check_headers(headers)
         limits = self._limits if timeout is None else Limits(self._limits.connect, timeout, self._limits.connect + timeout)
         exchange = Exchange(exchanges, limits)
         try:
@@ -229,9 +226,7 @@ class Wire:
                     finally:
                         await opened.close()
                 finally:
-                    del exchanges.under_way[exchange]
-                    if exchanges.is_ending:
-                        exchanges.one_left()
+                    exchanges.remove(exchange)
             return RawResponse(opened.status, opened.headers, content)
         except NoResponse:
             raise
@@ -287,7 +282,6 @@ class Wire:
         """
         exchanges = self._exchanges or self._begin()
         self.enter_loop()
-        self._check_headers(headers)
         exchange = Exchange(exchanges, self._limits)
         try:
             async with exchange.scope:
@@ -299,9 +293,7 @@ class Wire:
                     finally:
                         await opened.close()
                 finally:
-                    del exchanges.under_way[exchange]
-                    if exchanges.is_ending:
-                        exchanges.one_left()
+                    exchanges.remove(exchange)
         except TimeoutError:
             if not exchange.scope.expired():
                 raise  # of whoever reads
@@ -333,12 +325,6 @@ class Wire:
         self._exchanges = Exchanges(self.lifetime.enter())
         self._transport = self._pool.transport()
         return self._exchanges
-
-    def _check_headers(self, headers: Mapping[str, str]) -> None:
-        if not all(value.isascii() and value.isprintable() for value in headers.values()):
-            # The libraries differ in what they make of it: an error, or bytes that nobody meant.
-            raise NoResponse("a header holds other characters than printable ASCII", sent=False, retryable=False)
-        self._checked_headers = headers
 
     def _failure(self, error: Exception, exchange: Exchange, url: str) -> NoResponse | None:
         """What an error of a request means; None when it is no failure of one."""

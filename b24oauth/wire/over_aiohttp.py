@@ -187,11 +187,12 @@ class _Response:
 
     async def close(self) -> None:
         """Keeps the connection if the response was read; aiohttp closes it by itself when bytes follow."""
-        if self._response.content.at_eof() and (self._exchange.uploaded or not self._has_body):
-            self._response.release()
-        else:
-            # A response may come before all of the request was written: the rest is never written.
-            self._response.close()
+        response = self._response
+        # A response may come before all of the request was written: the rest is never written.
+        if not response.content.at_eof() or (self._has_body and not self._exchange.uploaded):
+            response.close()
+        elif not response.closed:
+            response.release()
 
 
 class _Body(aiohttp.payload.Payload):
@@ -212,9 +213,12 @@ class _Body(aiohttp.payload.Payload):
         transport: asyncio.WriteTransport | None = getattr(writer, "transport", None)
         if transport is not None and not transport.is_closing():
             exchange.sending()  # otherwise the first write fails, and the other side has seen nothing
-        for start in range(0, max(len(body), 1), PART):
-            await writer.write(body[start : start + PART])
-            exchange.progress()
+        if len(body) <= PART:
+            await writer.write(body)
+        else:
+            for start in range(0, len(body), PART):
+                await writer.write(body[start : start + PART])
+                exchange.progress()
         exchange.uploaded = True
 
 

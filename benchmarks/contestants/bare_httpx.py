@@ -1,11 +1,11 @@
-"""The same request by hand: httpx, with its own transport and over aiohttp."""
+"""The same request by hand: httpx and httpx2."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-
-import httpx
+from typing import Any
 
 from benchmarks.contestants.base import METHOD, Page, Target, at_once
 
@@ -13,7 +13,7 @@ __all__ = ["opened"]
 
 
 class _Client:
-    def __init__(self, http: httpx.AsyncClient, target: Target) -> None:
+    def __init__(self, http: Any, target: Target) -> None:
         self._http = http
         self._target = target
 
@@ -32,13 +32,9 @@ class _Client:
 
 @asynccontextmanager
 async def opened(target: Target, variant: str) -> AsyncGenerator[_Client]:
-    """An httpx client with the transport that `variant` names."""
-    transport: httpx.AsyncBaseTransport | None = None
-    if variant == "aiohttp":
-        from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - only for this variant
-
-        transport = AiohttpTransport()
+    """A client of the package that `variant` names."""
+    package: Any = importlib.import_module(variant)
     # The pool is waited for as long as it takes: 1,000 calls in flight share 100 connections.
-    timeout = httpx.Timeout(30, pool=None)
-    async with httpx.AsyncClient(transport=transport, timeout=timeout) as http:
+    timeout = package.Timeout(30, pool=None)
+    async with package.AsyncClient(timeout=timeout) as http:
         yield _Client(http, target)

@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 from b24oauth.testing.messages import Answer, DroppedConnectionError, RefusedConnectionError, Request
 
@@ -27,7 +27,7 @@ class PortalTransport:
     def __init__(self, respond: Callable[[Request], Awaitable[Answer]]) -> None:
         self._respond = respond
 
-    async def __aenter__(self) -> PortalTransport:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Final
+from typing import Final, Protocol
 
 __all__ = ["ACCEPTED", "BadEncodingError", "TooLargeError", "Unpacker"]
 
@@ -25,6 +25,21 @@ class TooLargeError(Exception):
     """More bytes than allowed."""
 
 
+class _Member(Protocol):
+    """A packed stream that is being unpacked, as zlib has it."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int = 0, /) -> bytes: ...
+
+
 class Unpacker:
     """Unpacks a body part by part.
 
@@ -37,7 +52,9 @@ class Unpacker:
     """
 
     def __init__(self, encodings: str, *, limit: int) -> None:
-        names = [name for name in (part.strip().lower() for part in encodings.split(",")) if name not in ("", "identity")]
+        names = [
+            name for name in (part.strip().lower() for part in encodings.split(",")) if name not in ("", "identity")
+        ]
         if len(names) > _MOST_LAYERS or not all(name in ("gzip", "x-gzip", "deflate") for name in names):
             raise BadEncodingError
         self._layers = [_Inflater(is_gzip="gzip" in name, limit=limit) for name in reversed(names)]
@@ -78,7 +95,7 @@ class _Inflater:
     def __init__(self, *, is_gzip: bool, limit: int) -> None:
         self._is_gzip = is_gzip
         self._left = limit
-        self._member: zlib._Decompress | None = None  # None between two members
+        self._member: _Member | None = None  # None between two members
         self._has_member = False
         self._head = b""  # too short to tell what begins here
 
@@ -113,7 +130,7 @@ class _Inflater:
         if self._member is not None or (self._head and not self._has_member):
             raise BadEncodingError
 
-    def _new_member(self, data: bytes) -> zlib._Decompress | None:
+    def _new_member(self, data: bytes) -> _Member | None:
         if self._has_member and not (self._is_gzip and data.startswith(_GZIP_MAGIC)):
             return None
         if self._is_gzip:
@@ -122,7 +139,7 @@ class _Inflater:
         return zlib.decompressobj(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
 
 
-def _inflated(member: zlib._Decompress, data: bytes) -> bytes:
+def _inflated(member: _Member, data: bytes) -> bytes:
     try:
         return member.decompress(data, _STEP)
     except zlib.error:

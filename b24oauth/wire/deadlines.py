@@ -1,8 +1,8 @@
 """Deadlines that a paused process does not miss by mistake.
 
-After SIGSTOP, a laptop's lid or a paused virtual machine, timers are due before the loop has looked at its sockets, and
-`epoll.poll(timeout)` may return nothing although data is there; the next `poll(0)` returns it. So a deadline that is due
-lets the loop run some turns first, and ends the work only when none of them brings anything.
+After SIGSTOP, a laptop's lid or a paused virtual machine, timers are due before the loop has looked at its sockets,
+and `epoll.poll(timeout)` may return nothing although data is there; the next `poll(0)` returns it. So a deadline that
+is due lets the loop run some turns first, and ends the work only when none of them brings anything.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # `socks` is how desktops write it; everything is resolved by the proxy, so socks5 and socks5h are the same.
 _SCHEMES: Final = {"http": 80, "https": 443, "socks": 1080, "socks5": 1080, "socks5h": 1080}
+_LONGEST_HOST: Final = 253
 _HAS_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _NAME: Final = re.compile(r"(?:\*?\.)?([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\.?(?::([0-9]{1,5}))?", re.ASCII)
 _BRACKETED: Final = re.compile(r"\[([^\[\]]*)\](/[0-9]{1,3})?(?::([0-9]{1,5}))?", re.ASCII)
@@ -80,14 +82,14 @@ def parse_proxy(value: str, source: str) -> Proxy:
         ConfigurationError: It is not the address of a proxy that can be used; names the source.
     """
     text = value.strip()
-    try:
+    scheme, host, username, password, port = "", "", "", "", None
+    with contextlib.suppress(ValueError):
         parts = urlsplit(text if _HAS_SCHEME.match(text) else f"http://{text}")
         scheme, host, port = parts.scheme, parts.hostname or "", parts.port
-    except ValueError:
-        scheme, host, port = "", "", None
+        username, password = unquote(parts.username or ""), unquote(parts.password or "")
     is_host = host.isascii() and host.isprintable() and not re.search(r"[\s%/\\]", host)
-    if scheme not in _SCHEMES or not host or not is_host or port == 0 or len(host) > 253:
-        # Raised outside of the except block: urllib's error repeats the address with its password.
+    if scheme not in _SCHEMES or not host or not is_host or port == 0 or len(host) > _LONGEST_HOST:
+        # Raised here and not by urllib, whose error repeats the address with its password.
         raise ConfigurationError(
             f"{source} is not the address of a usable proxy: write http://host:port, https://host:port or "
             "socks5://host:port, with user:password@ before the host if needed; or unset it"
@@ -96,8 +98,8 @@ def parse_proxy(value: str, source: str) -> Proxy:
         scheme="socks5" if scheme.startswith("socks") else scheme,
         host=host,
         port=_SCHEMES[scheme] if port is None else port,
-        username=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
+        username=username,
+        password=password,
         source=source,
     )
 

@@ -1,4 +1,4 @@
-"""Why a request brought no response: the failures of httpx, httpx2, aiohttp and the system in words of our own. Pure."""
+"""Why a request brought no response: failures of httpx, httpx2, aiohttp and the system in words of our own. Pure."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def proxy_refusal(status: int, place: Place) -> NoResponse:
     return NoResponse(f"{place.reached} {what} (status {status})", sent=False, retryable=retryable)
 
 
-def _told(error: BaseException, place: Place, *, sent: bool) -> NoResponse | None:
+def _told(error: BaseException, place: Place, *, sent: bool) -> NoResponse | None:  # noqa: PLR0911 - one for each kind
     names = _names(error)
     if isinstance(error, ssl.SSLError):
         return _told_by_tls(error, place, sent=sent)
@@ -151,7 +151,7 @@ def _told(error: BaseException, place: Place, *, sent: bool) -> NoResponse | Non
         return _told_by_proxy(error, place)
     if "PoolTimeout" in names:
         return NoResponse("no connection of the http_client became free in time", sent=False, timed_out=True)
-    if isinstance(error, OSError) and error.errno in errno.errorcode:
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return _told_by_system(error.errno, place, sent=sent)
     if names & _TIMEOUTS or isinstance(error, TimeoutError):
         what = f"no response from {place.host}" if sent else f"no connection to {place.reached}"
@@ -171,10 +171,9 @@ def _told_by_tls(error: ssl.SSLError, place: Place, *, sent: bool) -> NoResponse
     cause, why = type(error)(*error.args), getattr(error, "reason", None)
     # A proxy that is itself reached over TLS has a certificate of its own.
     whose = f"{place.host} or its proxy {place.proxy}" if place.is_tls_proxy else place.host
-    if not isinstance(error, ssl.SSLCertVerificationError):
+    if not (isinstance(error, ssl.SSLCertVerificationError) and isinstance(cause, ssl.SSLCertVerificationError)):
         what = f"TLS with {whose} failed ({why or 'the connection was closed'})"
         return NoResponse(what, sent=sent, cause=cause)
-    assert isinstance(cause, ssl.SSLCertVerificationError)
     cause.verify_code, cause.verify_message = error.verify_code, error.verify_message
     if error.verify_code == _EXPIRED:
         what = "has expired"

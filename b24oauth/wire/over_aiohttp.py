@@ -103,7 +103,7 @@ class OwnSession:
             max_field_size=_LONGEST_HEADER,
         )
         # aiohttp sends a GET again by itself when its connection breaks; the caller decides about that, and counts it.
-        session._retry_connection = False  # noqa: SLF001 - there is no public switch
+        session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - there is no public switch
         return session
 
     async def aclose(self) -> None:
@@ -226,7 +226,7 @@ class _Connector(aiohttp.TCPConnector):
     """Uses no connection again on which something came unasked: it would be taken for the next response."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType] - an option of aiohttp's has an open type
         self._used = weakref.WeakSet[Any]()
 
     async def connect(self, req: Any, traces: Any, timeout: aiohttp.ClientTimeout) -> Any:

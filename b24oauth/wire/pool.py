@@ -6,7 +6,7 @@ import ssl
 
 from b24oauth.errors import ConfigurationError
 from b24oauth.observing import Log
-from b24oauth.wire.choosing import TransportName, chosen_transport, library_of
+from b24oauth.wire.choosing import Package, TransportName, chosen_transport, library_of
 from b24oauth.wire.requests import Transport
 from b24oauth.wire.routes import Routes
 
@@ -32,8 +32,15 @@ class Pool:
     __slots__ = ("_client", "_made", "_package", "_routes")
 
     def __init__(
-        self, client: object, transport: TransportName, *, proxy: str | None, ssl_context: ssl.SSLContext | None, log: Log
+        self,
+        client: object,
+        transport: TransportName,
+        *,
+        proxy: str | None,
+        ssl_context: ssl.SSLContext | None,
+        log: Log,
     ) -> None:
+        self._package: Package
         if client is None:
             self._package = chosen_transport(transport)
         else:

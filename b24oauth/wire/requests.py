@@ -15,7 +15,16 @@ from b24oauth.wire.environment import Proxy
 from b24oauth.wire.exchanges import Exchange
 from b24oauth.wire.failures import NoResponse, Place, proxy_refusal
 
-__all__ = ["DEFAULT_HEADERS", "PART", "USER_AGENT", "Opened", "Route", "Transport", "checked_headers", "refuse_if_proxy"]
+__all__ = [
+    "DEFAULT_HEADERS",
+    "PART",
+    "USER_AGENT",
+    "Opened",
+    "Route",
+    "Transport",
+    "checked_headers",
+    "refuse_if_proxy",
+]
 
 USER_AGENT: Final = f"b24-python-oauth/{__version__} (Python {platform.python_version()})"
 # What a request has unless it says otherwise. Nothing is offered that is not unpacked in bounded steps.

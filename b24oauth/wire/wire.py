@@ -135,6 +135,8 @@ class Wire:
         ConfigurationError: The library is not installed, or arguments do not fit together.
     """
 
+    lifetime: Lifetime
+
     __slots__ = (
         "__weakref__", "_exchanges", "_is_view", "_limits", "_max_response_size", "_pool", "_shared_by", "_transport",
         "enter_loop", "lifetime", "loop_time",
@@ -161,10 +163,7 @@ class Wire:
                 raise ConfigurationError(
                     "wire has connections already: set http_client, transport, proxy and ssl_context there"
                 )
-            self._pool = wire._pool
-            if wire._shared_by is None:
-                wire._shared_by = weakref.WeakSet()
-            wire._shared_by.add(self)
+            self._pool = wire._share_with(self)  # noqa: SLF001 - an object of the same class
         self.lifetime = Lifetime(None if wire is None else wire.lifetime)
         self.enter_loop = self.lifetime.enter
         self.loop_time = self.lifetime.loop_time
@@ -173,6 +172,12 @@ class Wire:
         self._limits = Limits.of(connect_timeout, timeout)
         self._max_response_size = max_response_size
         self._exchanges: Exchanges | None = None
+
+    def _share_with(self, other: Wire) -> Pool:
+        if self._shared_by is None:
+            self._shared_by = weakref.WeakSet()
+        self._shared_by.add(other)
+        return self._pool
 
     async def __aenter__(self) -> Self:
         self.lifetime.enter()
@@ -211,7 +216,9 @@ class Wire:
         """
         exchanges = self._exchanges or self._begin()
         self.enter_loop()
-        limits = self._limits if timeout is None else Limits(self._limits.connect, timeout, self._limits.connect + timeout)
+        limits = (
+            self._limits if timeout is None else Limits(self._limits.connect, timeout, self._limits.connect + timeout)
+        )
         exchange = Exchange(exchanges, limits)
         try:
             async with exchange.scope:
@@ -355,12 +362,14 @@ class Wire:
             wire.lifetime.close()
         cancelled: asyncio.CancelledError | None = None
         for wire in wires:
-            if wire._exchanges is not None:
-                cancelled = await wire._exchanges.end_all() or cancelled
+            cancelled = await wire._end_all() or cancelled  # noqa: SLF001 - an object of the same class
         if not self._is_view:
             await self._pool.aclose()
         if cancelled is not None:
             raise cancelled
+
+    async def _end_all(self) -> asyncio.CancelledError | None:
+        return None if self._exchanges is None else await self._exchanges.end_all()
 
 
 def _given_up(exchange: Exchange, place: Place) -> NoResponse:
@@ -389,6 +398,6 @@ def _check_limits(timeout: object, connect_timeout: object, max_response_size: o
     for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout)):
         if value is not None and not (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0):
             raise ConfigurationError(f"{name} must be a positive number of seconds, or None for no limit")
-    whole = isinstance(max_response_size, int) and not isinstance(max_response_size, bool)
-    if not whole or max_response_size < 1:
+    is_size = isinstance(max_response_size, int) and not isinstance(max_response_size, bool) and max_response_size > 0
+    if not is_size:
         raise ConfigurationError("max_response_size must be a positive whole number of bytes")

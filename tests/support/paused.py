@@ -12,7 +12,8 @@ async def main(kind: str, url: str, runs: int, timeout: float) -> None:
     async with wire_of(kind, timeout=timeout) as wire:
         for _ in range(runs):
             response = await wire.send("POST", url, b"{}", {"Content-Type": "application/json"})
-            print(len(response.body), flush=True)
+            sys.stdout.write(f"{len(response.body)}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

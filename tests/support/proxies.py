@@ -89,7 +89,9 @@ async def http_proxy(
 
 
 @asynccontextmanager
-async def socks_proxy(*, credentials: str | None = None, reply: int = 0, to: str | None = None) -> AsyncIterator[RunningProxy]:
+async def socks_proxy(
+    *, credentials: str | None = None, reply: int = 0, to: str | None = None
+) -> AsyncIterator[RunningProxy]:
     """A SOCKS 5 proxy.
 
     Args:

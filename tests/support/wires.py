@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -23,16 +24,11 @@ MakeWire = Callable[..., AbstractAsyncContextManager[Wire]]
 @asynccontextmanager
 async def given_client(kind: str, **options: Any) -> AsyncIterator[Any]:
     """A client of the library that a kind of wire is given."""
-    # Here, since a run may be without one of them.
-    if kind == "given aiohttp":
-        import aiohttp
-
-        async with aiohttp.ClientSession(**options) as session:
-            yield session
-    else:
-        httpx = __import__(kind.removeprefix("given "))
-        async with httpx.AsyncClient(**options) as client:
-            yield client
+    # Imported here, since a run may be without one of them.
+    package: Any = importlib.import_module(kind.removeprefix("given "))
+    kind_of_client = package.ClientSession if package.__name__ == "aiohttp" else package.AsyncClient
+    async with kind_of_client(**options) as client:
+        yield client
 
 
 @asynccontextmanager

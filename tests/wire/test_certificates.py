@@ -11,7 +11,7 @@ import pytest
 
 from b24oauth.wire import certificates
 from b24oauth.wire.certificates import Certificates, context_for
-from tests.support.spies import saying
+from tests.support.spies import saying, server
 from tests.support.tls import CLIENT, tls_server
 from tests.support.wires import FINE, OWN, post, wire_of
 
@@ -76,8 +76,6 @@ def test_loops_in_several_threads_share_it(loads: list[str]) -> None:
 
 
 async def test_plain_http_needs_none(loads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.support.spies import server
-
     async with server(saying(FINE)) as url:
         for kind in OWN:
             async with wire_of(kind) as wire:

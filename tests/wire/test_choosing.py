@@ -60,7 +60,9 @@ def test_a_given_client_is_known_by_its_classes() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"transport": "httpx"}, {"proxy": "http://proxy:1"}, {"ssl_context": object()}], ids=lambda o: next(iter(o))
+    "options",
+    [{"transport": "httpx"}, {"proxy": "http://proxy:1"}, {"ssl_context": object()}],
+    ids=lambda o: next(iter(o)),
 )
 def test_a_given_client_has_its_own_settings(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="http_client has"):
@@ -68,7 +70,9 @@ def test_a_given_client_has_its_own_settings(options: dict[str, Any]) -> None:
 
 
 def test_a_client_must_be_one() -> None:
-    with pytest.raises(ConfigurationError, match=r"aiohttp\.ClientSession, .* httpx2\.AsyncClient or .* httpx\.AsyncClient"):
+    with pytest.raises(
+        ConfigurationError, match=r"aiohttp\.ClientSession, .* httpx2\.AsyncClient or .* httpx\.AsyncClient"
+    ):
         Wire("https://portal.example")
 
 

@@ -8,13 +8,14 @@ import gc
 import threading
 from typing import Any
 
+import httpx
 import pytest
 
 from b24oauth.errors import ClientStateError, ConfigurationError
 from b24oauth.wire import NoResponse, Wire
 from tests.support.spies import saying, server, whole_request
 from tests.support.tls import tls_server, trusting
-from tests.support.wires import BODY, FINE, GIVEN, OWN, MakeWire, failure, given_client, post, wire_of
+from tests.support.wires import BODY, FINE, GIVEN, OWN, MakeWire, given_client, post, wire_of
 
 pytestmark = pytest.mark.anyio
 
@@ -104,8 +105,6 @@ async def test_a1_a_caller_that_is_cancelled_while_the_client_closes_stays_cance
 
 
 async def test_a1_a_response_in_spite_of_the_close_leaves_its_caller_uncancelled() -> None:
-    import httpx
-
     async def stubborn(request: httpx.Request) -> httpx.Response:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
@@ -156,6 +155,7 @@ async def test_a1_a_timeout_of_the_caller_stays_the_callers_while_the_client_clo
 
 async def test_a1_idle_connections_are_closed_over_tls_too(own: MakeWire) -> None:
     open_ones: set[asyncio.StreamWriter] = set()
+    gone = asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         open_ones.add(writer)
@@ -165,13 +165,14 @@ async def test_a1_idle_connections_are_closed_over_tls_too(own: MakeWire) -> Non
                 writer.write(FINE)
                 await writer.drain()
         open_ones.remove(writer)
+        if not open_ones:
+            gone.set()
 
     async with tls_server(answer) as url, own(ssl_context=trusting()) as wire, asyncio.timeout(5):
         await asyncio.gather(*(post(wire, url) for _ in range(5)))
         assert len(open_ones) == 5
         await wire.aclose()
-        while open_ones:
-            await asyncio.sleep(0.01)
+        await gone.wait()
 
 
 async def test_a_closed_client_refuses_requests_and_opens_nothing(make_wire: MakeWire) -> None:
@@ -255,7 +256,7 @@ def test_a_client_that_was_never_used_is_closed_in_any_loop() -> None:
 def test_a_given_session_of_another_loop_is_the_callers_mistake() -> None:
     async def elsewhere(session: Any, url: str) -> None:
         async with Wire(session) as wire:
-            with pytest.raises(ClientStateError, match="http_client .* another event loop"):
+            with pytest.raises(ClientStateError, match=r"http_client .* another event loop"):
                 await post(wire, url)
 
     async def main() -> None:
@@ -269,20 +270,16 @@ def test_a_given_session_of_another_loop_is_the_callers_mistake() -> None:
 
 @pytest.mark.parametrize("told", ["<Queue> is bound to a different event loop", "Event loop is closed"])
 async def test_a_given_client_of_another_loop_is_the_callers_mistake(told: str) -> None:
-    import httpx
-
     async def elsewhere(request: httpx.Request) -> httpx.Response:
         raise RuntimeError(told)
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(elsewhere)) as client, Wire(client) as wire:
-        with pytest.raises(ClientStateError, match="http_client .* another event loop") as caught:
+        with pytest.raises(ClientStateError, match=r"http_client .* another event loop") as caught:
             await post(wire, "https://portal.example/")
     assert caught.value.__context__ is None
 
 
 async def test_a_mistake_in_a_given_client_is_shown_as_it_is() -> None:
-    import httpx
-
     async def broken(request: httpx.Request) -> httpx.Response:
         raise RuntimeError("a mistake")
 

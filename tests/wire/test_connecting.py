@@ -18,7 +18,7 @@ from b24oauth.errors import ConfigurationError
 from b24oauth.wire import certificates
 from tests.support.spies import saying, server
 from tests.support.tls import CERTIFICATES, CLIENT, tls_server, trusting
-from tests.support.wires import BODY, FINE, MakeWire, failure, given_client, post, wire_of
+from tests.support.wires import BODY, FINE, MakeWire, failure, post, wire_of
 
 pytestmark = pytest.mark.anyio
 
@@ -66,7 +66,11 @@ async def test_nor_is_it_by_a_client_that_is_given(package: str) -> None:
     assert "is not trusted" in error.reason
 
 
-@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x03\x00\x02\x02\x28"], ids=["closed", "plain", "alert"])
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x03\x00\x02\x02\x28"],
+    ids=["closed", "plain", "alert"],
+)
 async def test_a_handshake_that_fails_was_never_sent(own: MakeWire, said: bytes) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
@@ -113,7 +117,11 @@ def failing_resolver(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (socket.EAI_NONAME, "unknown host: portal.example:8443 (in the system's words)", False),
         (socket.EAI_FAIL, "unknown host: portal.example:8443 (in the system's words)", False),
-        (socket.EAI_AGAIN, "the host name of portal.example:8443 cannot be resolved for now (in the system's words)", True),
+        (
+            socket.EAI_AGAIN,
+            "the host name of portal.example:8443 cannot be resolved for now (in the system's words)",
+            True,
+        ),
     ],
 )
 async def test_a_host_that_is_not_found_is_named(
@@ -136,7 +144,9 @@ async def test_a_host_that_is_not_found_is_named(
         (errno.EMFILE, "the connection to 127.0.0.1:9 failed"),
     ],
 )
-async def test_the_systems_reason_is_told(make_wire: MakeWire, number: int, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_systems_reason_is_told(
+    make_wire: MakeWire, number: int, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def sock_connect(*_: Any) -> None:
         raise OSError(number, "text with S3CR3T")
 
@@ -212,11 +222,13 @@ async def test_certificates_that_cannot_be_used_are_named_by_their_variable(
     assert caught.value.__cause__ is caught.value.__context__ is None
 
 
-async def test_a_file_without_certificates_is_named_too(own: MakeWire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_without_certificates_is_named_too(
+    own: MakeWire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "empty.pem").write_text("nothing")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "empty.pem"))
     async with own() as wire:
-        with pytest.raises(ConfigurationError, match="SSL_CERT_FILE .* no certificates"):
+        with pytest.raises(ConfigurationError, match=r"SSL_CERT_FILE .* no certificates"):
             await post(wire, "https://localhost:9/")
 
 

@@ -104,7 +104,9 @@ def test_what_is_no_failure_of_a_request_is_not_taken_for_one() -> None:
     assert is_failure(httpx2.ReadError(""))
 
 
-@pytest.mark.parametrize("number", [errno.ECONNREFUSED, errno.ENETUNREACH, errno.ECONNRESET, errno.EMFILE, errno.ETIMEDOUT])
+@pytest.mark.parametrize(
+    "number", [errno.ECONNREFUSED, errno.ENETUNREACH, errno.ECONNRESET, errno.EMFILE, errno.ETIMEDOUT]
+)
 @pytest.mark.parametrize("place", [PLACE, PROXIED])
 def test_the_cause_is_the_systems_error_and_nothing_else(number: int, place: Place) -> None:
     error = httpx.ConnectError("S3CR3T")
@@ -125,13 +127,9 @@ def test_of_several_attempts_the_last_one_counts() -> None:
 
 
 def test_an_error_that_the_caller_handles_meanwhile_is_not_the_reason() -> None:
-    try:
-        raise FileNotFoundError(errno.ENOENT, "S3CR3T")
-    except FileNotFoundError:
-        try:
-            raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
-        except httpx.HTTPError as error:
-            found = no_response(error, PLACE, sent=True)
+    error = httpx.RemoteProtocolError("Server disconnected without sending a response.")
+    error.__context__ = FileNotFoundError(errno.ENOENT, "S3CR3T")
+    found = no_response(error, PLACE, sent=True)
     assert found.reason == "portal.example closed the connection without a response"
     assert found.cause is None
 

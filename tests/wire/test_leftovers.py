@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 FORGED = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"result": "no"}'
 HUGE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % 200_000 + b"x" * 200_000
 # Just what httpcore reads at once: what follows is left behind in another buffer.
-BLOCK = (b"HTTP/1.1 200 OK\r\nContent-Length: 65494\r\n\r\n" + b"x" * 65494)
+BLOCK = b"HTTP/1.1 200 OK\r\nContent-Length: 65494\r\n\r\n" + b"x" * 65494
 assert len(BLOCK) == 64 * 1024
 
 
@@ -53,12 +53,20 @@ def followed_by(extra: bytes, *, later: float | None = None, first: bytes | None
     return talk
 
 
-EXTRAS = {"response": FORGED, "head": FORGED[:-16], "half a head": FORGED[:20], "newlines": b"\r\n\r\n", "garbage": b"\0\1\2"}
+EXTRAS = {
+    "response": FORGED,
+    "head": FORGED[:-16],
+    "half a head": FORGED[:20],
+    "newlines": b"\r\n\r\n",
+    "garbage": b"\0\1\2",
+}
 
 
 @pytest.mark.parametrize("extra", EXTRAS.values(), ids=EXTRAS)
 @pytest.mark.parametrize("later", [None, 0.01], ids=["at once", "later"])
-async def test_what_follows_a_response_is_not_the_next_one(make_wire: MakeWire, extra: bytes, later: float | None) -> None:
+async def test_what_follows_a_response_is_not_the_next_one(
+    make_wire: MakeWire, extra: bytes, later: float | None
+) -> None:
     async with server(followed_by(extra, later=later)) as url, make_wire(timeout=2) as wire:
         results = []
         for _ in range(4):

@@ -44,7 +44,7 @@ def whole_request(connection: socket.socket) -> bool:
 def test_no_response_is_lost_that_waits_in_the_socket(kind: str, scheme: str, size: int, runs: int) -> None:
     said = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b" " * size
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        url = "{}://localhost:{}/".format(scheme, listening.getsockname()[1])
+        url = f"{scheme}://localhost:{listening.getsockname()[1]}/"
         command = [sys.executable, "-m", "tests.support.paused", kind, url, str(runs), str(TIMEOUT)]
         environment = {**os.environ, "SSL_CERT_FILE": str(CLIENT)}
         client = subprocess.Popen(

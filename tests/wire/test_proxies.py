@@ -7,6 +7,7 @@ import base64
 import contextlib
 import logging
 import sys
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from b24oauth.errors import ConfigurationError
 from b24oauth.wire import Wire
 from tests.support.proxies import RunningProxy, http_proxy, socks_proxy
 from tests.support.spies import saying, server
-from tests.support.tls import serving, SERVER, tls_server, trusting
+from tests.support.tls import SERVER, serving, tls_server, trusting
 from tests.support.wires import BODY, FINE, MakeWire, failure, post
 
 pytestmark = pytest.mark.anyio
@@ -26,6 +27,12 @@ TLS_PORTAL = "https://localhost/rest/profile"
 
 def place_of(url: str) -> str:
     return url.split("/")[2]
+
+
+async def post_once(opening: AbstractAsyncContextManager[Wire], url: str) -> bytes:
+    async with opening as wire:
+        body: bytes = (await post(wire, url)).body
+        return body
 
 
 # --- which proxy is used ----------------------------------------------------------------------------------------------
@@ -63,12 +70,11 @@ async def test_credentials_go_to_the_proxy_only(own: MakeWire) -> None:
         await writer.drain()
 
     async with tls_server(listen) as url, http_proxy(to=place_of(url)) as proxy:
-        async with own(ssl_context=trusting(), proxy=f"http://user:S3CR3T@{proxy.place}") as wire:
-            await post(wire, TLS_PORTAL)
+        wire = own(ssl_context=trusting(), proxy=f"http://user:S3CR3T@{proxy.place}")
+        await post_once(wire, TLS_PORTAL)
     assert b"proxy-authorization" not in heard[0].lower()
     async with server(saying(FINE)) as url, http_proxy(to=place_of(url)) as proxy:
-        async with own(proxy=f"http://user:S3CR3T@{proxy.place}") as wire:
-            await post(wire, PORTAL)
+        await post_once(own(proxy=f"http://user:S3CR3T@{proxy.place}"), PORTAL)
     assert b"proxy-authorization: basic " in proxy.heads[0].lower()
 
 
@@ -94,8 +100,7 @@ async def test_the_argument_comes_before_the_environment(own: MakeWire, monkeypa
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "*")
     async with server(saying(FINE)) as url, http_proxy(to=place_of(url)) as proxy:
-        async with own(proxy=proxy.place) as wire:
-            assert (await post(wire, PORTAL)).body == BODY
+        assert await post_once(own(proxy=proxy.place), PORTAL) == BODY
     assert proxy.heads
 
 
@@ -123,7 +128,9 @@ async def test_without_socksio_a_socks_proxy_names_the_remedy(own: MakeWire, mon
 # --- what cannot be used ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", ["ftp://S3CR3T@proxy:1", "http://", "http://proxy:x", "http://[::1", "socks4://p:1", "p p:1"])
+@pytest.mark.parametrize(
+    "value", ["ftp://S3CR3T@proxy:1", "http://", "http://proxy:x", "http://[::1", "socks4://p:1", "p p:1"]
+)
 async def test_a_proxy_that_cannot_be_used_is_named_by_its_variable(
     own: MakeWire, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +169,9 @@ async def test_entries_that_cannot_be_read_are_skipped_with_one_warning(
     async with server(saying(FINE)) as url, own() as wire:
         for _ in range(3):
             assert (await post(wire, url)).body == BODY
-    assert [record.getMessage() for record in caplog.records] == ["NO_PROXY: skipped what cannot be read, entry 1, 3, 4"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "NO_PROXY: skipped what cannot be read, entry 1, 3, 4"
+    ]
 
 
 # --- a proxy that fails -----------------------------------------------------------------------------------------------
@@ -226,11 +235,14 @@ async def test_a_proxy_that_does_not_answer_is_given_up_in_time(own: MakeWire) -
     assert f"the proxy {place_of(url)}" in error.reason
 
 
-@pytest.mark.parametrize(("reply", "credentials"), [(5, None), (1, None), (0, "other:words")], ids=["refused", "failure", "login"])
+@pytest.mark.parametrize(
+    ("reply", "credentials"), [(5, None), (1, None), (0, "other:words")], ids=["refused", "failure", "login"]
+)
 async def test_a_socks_proxy_that_fails_has_seen_nothing(own: MakeWire, reply: int, credentials: str | None) -> None:
-    async with socks_proxy(reply=reply, credentials=credentials) as proxy:
-        async with own(proxy=f"socks5://u:S3CR3T@{proxy.place}" if credentials else f"socks5://{proxy.place}") as wire:
-            error = await failure(wire, PORTAL)
+    before = "u:S3CR3T@" if credentials else ""
+    async with socks_proxy(reply=reply, credentials=credentials) as proxy, contextlib.AsyncExitStack() as stack:
+        wire = await stack.enter_async_context(own(proxy=f"socks5://{before}{proxy.place}"))
+        error = await failure(wire, PORTAL)
     assert not error.sent
     assert error.retryable is (credentials is None)
     assert f"the proxy {proxy.place}" in error.reason

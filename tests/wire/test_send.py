@@ -73,7 +73,10 @@ async def test_all_connections_of_our_own_send_the_same_headers(own: MakeWire) -
         await wire.send("GET", url, None, {"Accept": "text/c"})
         host = url.split("/")[2]
     common = {"host": host, "accept-encoding": "gzip, deflate", "connection": "keep-alive", "user-agent": USER_AGENT}
-    posts = [common | {"accept": "*/*", "content-length": "7"} | {k.lower(): v for k, v in one.items()} for one in (first, second)]
+    posts = [
+        common | {"accept": "*/*", "content-length": "7"} | {k.lower(): v for k, v in one.items()}
+        for one in (first, second)
+    ]
     assert [head_of(request) for request in heard] == [
         posts[0], posts[0], posts[1], posts[0], common | {"accept": "text/c"}
     ]  # fmt: skip

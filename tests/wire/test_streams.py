@@ -36,10 +36,10 @@ def in_parts(*parts: bytes, length: int, ended: asyncio.Event | None = None) -> 
 
 
 async def test_a_body_is_handed_over_as_it_comes(make_wire: MakeWire) -> None:
-    async with server(in_parts(b"one", b"two", length=6)) as url, make_wire() as wire:
-        async with wire.stream(url, {}) as response:
-            assert (response.status, response.headers["content-length"]) == (200, "6")
-            assert [part async for part in response] == [b"one", b"two"]
+    talk = in_parts(b"one", b"two", length=6)
+    async with server(talk) as url, make_wire() as wire, wire.stream(url, {}) as response:
+        assert (response.status, response.headers["content-length"]) == (200, "6")
+        assert [part async for part in response] == [b"one", b"two"]
 
 
 async def test_a_stream_asks_with_get_and_follows_no_redirect(make_wire: MakeWire) -> None:
@@ -73,12 +73,11 @@ async def test_a_stream_that_gets_no_response_ends_in_time(make_wire: MakeWire) 
 
 
 async def test_each_part_has_a_timeout_of_its_own_and_the_reader_has_none(make_wire: MakeWire) -> None:
-    parts = [b"x"] * 20
-    async with server(in_parts(*parts, length=20)) as url, make_wire(timeout=0.15) as wire:
-        async with wire.stream(url, {}) as response:
-            assert await anext(response)
-            await asyncio.sleep(0.3)  # the reader takes longer than the timeout
-            assert sum([len(part) async for part in response]) > 0
+    talk = in_parts(*[b"x"] * 20, length=20)
+    async with server(talk) as url, make_wire(timeout=0.15) as wire, wire.stream(url, {}) as response:
+        assert await anext(response)
+        await asyncio.sleep(0.3)  # the reader takes longer than the timeout
+        assert sum([len(part) async for part in response]) > 0
 
 
 async def test_a_stream_that_cannot_begin_was_never_sent(make_wire: MakeWire) -> None:
@@ -118,13 +117,16 @@ async def test_a_stream_that_is_left_early_closes_its_connection(make_wire: Make
     assert leaving.cancelling() == (how == "cancel")
 
 
+async def hasty(wire: Wire, url: str) -> None:
+    async with wire.stream(url, {}) as response, asyncio.timeout(0.05):
+        async for _ in response:
+            pass
+
+
 async def test_a_timeout_of_the_reader_is_not_taken_for_one_of_the_stream(make_wire: MakeWire) -> None:
     async with server(in_parts(b"one", length=6)) as url, make_wire() as wire:
         with pytest.raises(TimeoutError):
-            async with wire.stream(url, {}) as response:
-                async with asyncio.timeout(0.05):
-                    async for _ in response:
-                        pass
+            await hasty(wire, url)
 
 
 async def test_requests_of_a_task_that_reads_a_stream_do_not_hide_it_from_a_close(make_wire: MakeWire) -> None:

@@ -5,7 +5,8 @@ from b24oauth.wire.deadlines import Deadline
 from b24oauth.wire.failures import NoResponse, ResponseTooLarge
 from b24oauth.wire.lifetime import Lifetime
 from b24oauth.wire.requests import USER_AGENT
-from b24oauth.wire.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, StreamedResponse, Wire
+from b24oauth.wire.streams import StreamedResponse
+from b24oauth.wire.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, Wire
 
 __all__ = [
     "CONNECT_TIMEOUT",

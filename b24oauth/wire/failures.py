@@ -10,7 +10,16 @@ import ssl
 from collections.abc import Iterator
 from typing import Final, NamedTuple, cast
 
-__all__ = ["NoResponse", "Place", "ResponseTooLarge", "is_failure", "never_sent", "no_response", "proxy_refusal"]
+__all__ = [
+    "NoResponse",
+    "Place",
+    "ResponseTooLarge",
+    "badly_packed",
+    "is_failure",
+    "never_sent",
+    "no_response",
+    "proxy_refusal",
+]
 
 
 class NoResponse(Exception):  # noqa: N818 - not an error by itself: the caller decides what it means
@@ -127,6 +136,11 @@ def no_response(error: BaseException, place: Place, *, sent: bool) -> NoResponse
     if sent:
         return NoResponse(f"the connection to {place.host} was lost", sent=True)
     return NoResponse(f"no connection to {place.reached}", sent=False)
+
+
+def badly_packed(place: Place) -> NoResponse:
+    """A body that is not packed as its headers say, or in a way that was not offered."""
+    return NoResponse(f"the response of {place.host} is packed badly, or as it was not asked for", sent=True)
 
 
 def proxy_refusal(status: int, place: Place) -> NoResponse:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import sys
 import weakref
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Final, Self
@@ -17,12 +16,12 @@ from b24oauth.protocol.decoding import RawResponse
 from b24oauth.wire.addresses import parse_address
 from b24oauth.wire.bodies import BadEncodingError, TooLargeError, Unpacker
 from b24oauth.wire.choosing import TransportName
-from b24oauth.wire.deadlines import Deadline
 from b24oauth.wire.exchanges import Exchange, Exchanges, Limits
 from b24oauth.wire.failures import (
     NoResponse,
     Place,
     ResponseTooLarge,
+    badly_packed,
     is_failure,
     never_sent,
     no_response,
@@ -31,8 +30,9 @@ from b24oauth.wire.lifetime import Lifetime
 from b24oauth.wire.pool import Pool
 from b24oauth.wire.requests import Opened
 from b24oauth.wire.silence import unlogged
+from b24oauth.wire.streams import StreamedResponse
 
-__all__ = ["CONNECT_TIMEOUT", "MAX_RESPONSE_SIZE", "RESPONSE_TIMEOUT", "StreamedResponse", "Wire"]
+__all__ = ["CONNECT_TIMEOUT", "MAX_RESPONSE_SIZE", "RESPONSE_TIMEOUT", "Wire"]
 
 CONNECT_TIMEOUT: Final = 10.0
 # A portal ends a request after 60 seconds, and its response needs some time too.
@@ -42,70 +42,6 @@ MAX_RESPONSE_SIZE: Final = 64 * 1024 * 1024
 _UNPACKED_AT_ONCE: Final = 1024 * 1024
 # Digits of a Content-Length that is worth reading.
 _LONGEST_NUMBER: Final = 18
-
-
-class StreamedResponse:
-    """A response whose body is read part by part: iterate over it.
-
-    Attributes:
-        status: HTTP status.
-        headers: Headers, names in any case.
-    """
-
-    def __init__(self, opened: Opened, place: Place, timeout: float, lifetime: Lifetime) -> None:
-        self.status = opened.status
-        self.headers = opened.headers
-        self._opened = opened
-        self._place = place
-        self._timeout = timeout
-        self._lifetime = lifetime
-        is_packed = bool(opened.encoding) and opened.content is None
-        self._unpacker = Unpacker(opened.encoding, limit=sys.maxsize) if is_packed else None
-        self._ready: Iterator[bytes] = iter((opened.content,) if opened.content else ())
-        self._is_complete = opened.content is not None
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """The next part.
-
-        Raises:
-            NoResponse: The body broke off, or nothing came in time.
-            ClientStateError: The client is closed.
-        """
-        self._lifetime.enter()
-        deadline = Deadline(None if self._timeout == inf else self._timeout)
-        try:
-            async with deadline:
-                while (part := next(self._ready, None)) is None and not self._is_complete:
-                    with unlogged():
-                        data = await self._opened.read()
-                    self._is_complete = not data
-                    if self._unpacker is None:
-                        self._ready = iter((data,) if data else ())
-                    elif data:
-                        self._ready = self._unpacker.feed(data)
-                    else:
-                        self._unpacker.finish()
-            if part is not None:
-                return part
-        except TimeoutError as error:
-            if deadline.expired():
-                reason = f"no more of the response from {self._place.host} within {self._timeout:g} seconds"
-                failure = NoResponse(reason, sent=True, timed_out=True)
-            else:
-                failure = no_response(error, self._place, sent=True)
-        except BadEncodingError:
-            failure = _badly_packed(self._place)
-        except Exception as error:
-            if not is_failure(error):
-                raise
-            failure = no_response(error, self._place, sent=True)
-        else:
-            raise StopAsyncIteration
-        # Raised outside of the except block: the libraries' errors hold the request with its secrets.
-        raise failure
 
 
 class Wire:
@@ -312,7 +248,7 @@ class Wire:
         try:
             return StreamedResponse(opened, place, self._limits.response, self.lifetime)
         except BadEncodingError:
-            failure = _badly_packed(place)
+            failure = badly_packed(place)
         raise failure
 
     async def _open_silently(self, url: str, headers: Mapping[str, str], exchange: Exchange) -> Opened:
@@ -339,7 +275,7 @@ class Wire:
         if isinstance(error, TooLargeError):
             return ResponseTooLarge(self._max_response_size, place)
         if isinstance(error, BadEncodingError):
-            return _badly_packed(place)
+            return badly_packed(place)
         if exchange.scope.expired():
             return _given_up(exchange, place)
         sent = exchange.may_be_sent and not never_sent(error)
@@ -388,10 +324,6 @@ def _place_of(url: str) -> Place:
     """The place of an address for messages, where the connections are the caller's."""
     address = parse_address(url)
     return Place("the address" if address is None else address.origin.netloc)
-
-
-def _badly_packed(place: Place) -> NoResponse:
-    return NoResponse(f"the response of {place.host} is packed badly, or as it was not asked for", sent=True)
 
 
 def _check_limits(timeout: object, connect_timeout: object, max_response_size: object) -> None:

@@ -16,12 +16,8 @@ from b24oauth.wire.choosing import chosen_transport
 
 pytest_plugins = ["b24oauth.testing.plugin"]
 
-# What is not installed in a run over each transport.
-WITHOUT = {
-    "httpx": ("aiohttp", "httpx2", "msgspec", "orjson"),
-    "httpx2": ("aiohttp", "msgspec", "orjson"),
-    "aiohttp": (),
-}
+# What is not installed in a run over each transport. Without a fast reader of JSON aiohttp is not worth it.
+WITHOUT = {"httpx": ("httpx2", "msgspec", "orjson"), "httpx2": ("msgspec", "orjson"), "aiohttp": ()}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

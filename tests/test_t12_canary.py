@@ -474,7 +474,8 @@ async def test_t12_what_a_real_connection_logs(raw: bytes, transport: str) -> No
                         await actions.batch.make([CALL], timeout=5)
                     except SdkError as error:
                         assert_error_is_clean(error)
-    talkative = {"b24oauth", "httpcore"} if transport == "httpx" else {"b24oauth"}
+    core = {"httpx": {"httpcore"}, "httpx2": {"httpcore2"}, "aiohttp": set[str]()}
+    talkative = {"b24oauth"} | core[transport]
     assert {record.name.split(".")[0] for record in records} >= talkative
 
 

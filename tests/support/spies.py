@@ -242,7 +242,7 @@ def clean_logs() -> Iterator[list[logging.LogRecord]]:
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = records.append  # type: ignore[method-assign]
-    loggers = [logging.getLogger(name) for name in ("b24oauth", "httpx", "httpcore", "aiohttp")]
+    loggers = [logging.getLogger(name) for name in ("b24oauth", "httpx", "httpcore", "httpx2", "httpcore2", "aiohttp")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.addHandler(handler)

@@ -57,11 +57,13 @@ class Place(NamedTuple):
         host: Host of the address, with its port unless it is the usual one.
         proxy: Host and port of the proxy; None for a direct connection.
         is_tls_proxy: Whether the proxy itself is reached over TLS.
+        is_socks_proxy: Whether the proxy speaks SOCKS.
     """
 
     host: str
     proxy: str | None = None
     is_tls_proxy: bool = False
+    is_socks_proxy: bool = False
 
     @property
     def reached(self) -> str:

@@ -46,6 +46,7 @@ class OwnConnections:
         self._idle: dict[str, list[_Idle]] = {}
         self._idle_count = 0
         self._is_closed = False
+        self._no_tls: ssl.SSLContext | None = None
         self._known_headers: tuple[Mapping[str, str] | None, str, Any] = (None, "", None)
 
     async def open(
@@ -101,8 +102,10 @@ class OwnConnections:
             auth = (known.username, known.password) if known.authorization is not None else None
             own_context = route.context if known.scheme == "https" else None
             proxy = self._httpx.Proxy(known.url, auth=auth, ssl_context=own_context)
-        # Where no TLS is spoken, a context that trusts nobody keeps httpx from loading one of its own.
-        context = route.context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = route.context
+        if context is None:
+            # Where no TLS is spoken, a context that trusts nobody keeps httpx from loading one of its own.
+            context = self._no_tls = self._no_tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return self._httpx.AsyncHTTPTransport(verify=context, limits=self._limits, proxy=proxy)
 
     async def give_back(self, transport: Any, stream: Any, base: str) -> None:

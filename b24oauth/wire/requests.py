@@ -53,7 +53,8 @@ class Route(NamedTuple):
         """The route to an origin."""
         if proxy is None:
             return cls(None, context, Place(origin.netloc))
-        return cls(proxy, context, Place(origin.netloc, proxy.place, is_tls_proxy=proxy.scheme == "https"))
+        is_tls_proxy = proxy.scheme == "https"
+        return cls(proxy, context, Place(origin.netloc, proxy.place, is_tls_proxy, proxy.is_socks))
 
 
 class Opened(Protocol):

@@ -279,8 +279,8 @@ class Wire:
         if exchange.scope.expired():
             return _given_up(exchange, place)
         sent = exchange.may_be_sent and not never_sent(error)
-        # SOCKS libraries raise whatever they stumble over.
-        if not is_failure(error) and (sent or place.proxy is None):
+        # httpcore asserts what a SOCKS proxy answers.
+        if not is_failure(error) and (sent or not place.is_socks_proxy):
             return None
         return no_response(error, place, sent=sent)
 

@@ -11,7 +11,7 @@ import pytest
 
 from b24oauth.wire import USER_AGENT, NoResponse
 from tests.support.spies import Talk, saying, server, whole_request
-from tests.support.wires import BODY, FINE, MakeWire, failure, post
+from tests.support.wires import BODY, FINE, MakeWire, failure, post, wire_of
 
 pytestmark = pytest.mark.anyio
 
@@ -299,6 +299,74 @@ async def test_a_failure_is_free_of_what_was_sent(make_wire: MakeWire) -> None:
     # The last line is the error; those above it are source code.
     assert "S3CR3T" not in traceback.format_exception(error)[-1]
     assert "S3CR3T" not in "".join(traceback.format_exception(error.cause))
+
+
+# --- connections that are used again ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_a_connection_that_was_closed_while_idle_is_not_used_again(make_wire: MakeWire, method: str) -> None:
+    closed: list[asyncio.Event] = []
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await whole_request(reader)
+        writer.write(FINE)
+        await writer.drain()
+        closed.append(asyncio.Event())
+        await asyncio.sleep(0.01)
+        writer.close()
+        closed[-1].set()
+
+    body = b"{}" if method == "POST" else None
+    async with server(once) as url, make_wire() as wire:
+        for number in range(5):
+            assert (await wire.send(method, url, body, {})).body == BODY
+            await closed[number].wait()
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_a_request_that_a_closing_connection_took_was_sent_and_is_not_sent_again(
+    own: MakeWire, method: str
+) -> None:
+    heard: list[bytes] = []
+
+    async def close_at_the_second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await whole_request(reader))
+        writer.write(FINE)
+        await writer.drain()
+        heard.append(await whole_request(reader))
+        writer.transport.abort()
+
+    body = b"{}" if method == "POST" else None
+    async with server(close_at_the_second) as url, own() as wire:
+        await wire.send(method, url, body, {})
+        with pytest.raises(NoResponse) as caught:
+            await wire.send(method, url, body, {})
+    assert caught.value.sent
+    assert len(heard) == 2
+
+
+async def test_idle_connections_of_many_portals_are_bounded_and_the_oldest_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("b24oauth.wire.over_httpx._MOST_IDLE", 3)
+    open_ones: set[int] = set()
+
+    def portal(number: int) -> Talk:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            open_ones.add(number)
+            await listening([])(reader, writer)
+            open_ones.discard(number)
+
+        return talk
+
+    async with contextlib.AsyncExitStack() as stack:
+        wire = await stack.enter_async_context(wire_of("httpx"))
+        for number in range(6):
+            url = await stack.enter_async_context(server(portal(number)))
+            await post(wire, url)
+        await asyncio.sleep(0.02)
+        assert open_ones == {3, 4, 5}
 
 
 # --- large bodies -----------------------------------------------------------------------------------------------------

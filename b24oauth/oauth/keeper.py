@@ -183,7 +183,7 @@ class TokenKeeper:
         pair, held = self.ready(), self._settler.held
         if pair is None or pair.access_token != denied:
             return pair or await self._settled()
-        since = self._renewer.wire.entered_at if held.since is None else held.since
+        since = self._renewer.wire.lifetime.entered_at if held.since is None else held.since
         renews = since is not None and now - since > self._doubt
         if renews:
             self._doubt = min(_LAST_DOUBT, self._doubt * 2)

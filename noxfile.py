@@ -38,10 +38,12 @@ def tests(session: nox.Session) -> None:
     """All tests but the replay of recordings and the documents, over each transport, with coverage."""
     session.install(*GROUPS["test"], "-e", ".[cli,speed,testing]")
     session.run("coverage", "erase")
-    for transport in ("httpx", "aiohttp"):
+    for transport in ("aiohttp", "httpx2", "httpx"):
+        # The tests of the wire run over every transport by themselves.
+        once = [] if transport == "aiohttp" else ["--ignore=tests/wire"]
         session.run(
             "pytest", "-n", "2", "--cov", "--cov-append", "--cov-report=", "--ignore=tests/conformance",
-            "--ignore=tests/docs", f"--transport={transport}", *session.posargs,
+            "--ignore=tests/docs", f"--transport={transport}", *once, *session.posargs,
         )  # fmt: skip
     session.run("coverage", "report")
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 import time
 from collections.abc import Callable, Collection
 from os import PathLike
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import anyio
-import httpx
 
 from b24oauth.actions import ActionsManager
 from b24oauth.downloads import MAX_BYTES, Download, Downloader, Progress, Writable
@@ -33,8 +33,12 @@ from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS
 from b24oauth.protocol.openapi import V3Method, read_methods
 from b24oauth.tools import ToolsManager
-from b24oauth.transports import TransportName
-from b24oauth.wire import Wire
+from b24oauth.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, TransportName, Wire
+
+if TYPE_CHECKING:
+    import aiohttp
+    import httpx
+    import httpx2
 
 __all__ = ["B24OAuth"]
 
@@ -50,15 +54,26 @@ class B24OAuth:
         oauth_secret: The application's credentials.
         restriction_params: Limits and repeats; None for the usual ones.
         restriction_manager: Limits to share with other clients of the same portal, instead of `restriction_params`.
-        http_client: An httpx client of yours; it stays yours to close.
-        transport: What a client made here sends with: "auto" takes aiohttp when the extra `speed` is installed,
-            "httpx" never does, "aiohttp" needs it.
+        http_client: An `httpx.AsyncClient`, `httpx2.AsyncClient` or `aiohttp.ClientSession` of yours, used as it is;
+            it stays yours to close.
+        transport: The library that connections made here use: "httpx", "httpx2" or "aiohttp"; "auto" takes aiohttp
+            where the extra `speed` is installed, else httpx2 where it is installed, else httpx.
         max_concurrency: Requests under way at once, at most; further calls wait in the order they came. By default 10,
             and up to 20 where the limits let that many through in a second, but not over an `http_client` of yours.
         token_store: Where token pairs outlive the process.
         logger: Anything like a `logging.Logger`; by default the one named "b24oauth".
-        timeout: How long to wait for a connection, and for each part of an answer, seconds.
-        close_timeout: How long `aclose` waits for a token pair that is being renewed or saved, seconds.
+        timeout: Seconds to wait for a response; also for each 64 KiB of a long one, and for each part of a long
+            request to be taken. None for no limit. A portal may work on a request for 60 seconds. The `timeout` of a
+            call bounds the whole call instead.
+        connect_timeout: Seconds for making a connection, proxy and TLS included; None for no limit.
+        max_response_size: Most bytes of an unpacked response, 64 MiB by default; a larger one is a `BadResponseError`.
+            Downloads have a limit of their own.
+        proxy: Address of a proxy, such as ``http://user:password@host:port`` or ``socks5://host:port``; None for those
+            of the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`).
+        ssl_context: For TLS; None for certifi's certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+        wire: A `b24oauth.wire.Wire` whose connections are shared with other clients, for example of thousands of
+            portals; it stays yours to close.
+        close_timeout: Seconds that `aclose` waits for a token pair that is being renewed or saved.
         trusted_oauth_hosts: OAuth servers that may see the client secret, each "host" or "host:port". Loopback
             addresses listed here may be reached over plain http, as OAuth server and as portal.
         refresh_http_method: "GET" sends the client secret and the refresh token in the address, where proxies, servers
@@ -80,12 +95,17 @@ class B24OAuth:
         *,
         restriction_params: RestrictionParams | None = None,
         restriction_manager: RestrictionManager | None = None,
-        http_client: httpx.AsyncClient | None = None,
+        http_client: httpx.AsyncClient | httpx2.AsyncClient | aiohttp.ClientSession | None = None,
         transport: TransportName = "auto",
         max_concurrency: int | None = None,
         token_store: TokenStore | None = None,
         logger: LoggerLike | None = None,
-        timeout: float = 30.0,
+        timeout: float | None = RESPONSE_TIMEOUT,
+        connect_timeout: float | None = CONNECT_TIMEOUT,
+        max_response_size: int = MAX_RESPONSE_SIZE,
+        proxy: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        wire: Wire | None = None,
         close_timeout: float = 10.0,
         trusted_oauth_hosts: Collection[str] = DEFAULT_OAUTH_HOSTS,
         refresh_http_method: Literal["POST", "GET"] = "POST",
@@ -94,7 +114,7 @@ class B24OAuth:
     ) -> None:
         _check(auth_options, oauth_secret, trusted_oauth_hosts, refresh_http_method)
         _check_parts(restriction_params, restriction_manager)
-        _check_connections(http_client, transport, max_concurrency)
+        _check_connections(wire, max_concurrency)
         if token_store is not None and not auth_options.member_id:
             raise ConfigurationError(
                 "member_id: a token_store keeps pairs by it, so auth_options must name it; every response of the "
@@ -103,7 +123,17 @@ class B24OAuth:
         trusted = frozenset(trusted_oauth_hosts)
         check_pair(auth_options, trusted)
         self._log = Log(logger)
-        self._wire = Wire(http_client, timeout=timeout, transport=transport)
+        self._wire = Wire(
+            http_client,
+            transport=transport,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            max_response_size=max_response_size,
+            proxy=proxy,
+            ssl_context=ssl_context,
+            wire=wire,
+            log=self._log,
+        )
         self._limits = restriction_manager or RestrictionManager(restriction_params, clock=clock)
         renewer = Renewer(
             wire=self._wire,
@@ -339,8 +369,10 @@ class B24OAuth:
 
         Raises:
             TokenPersistenceError: A renewed pair still could not be saved; closing again tries again.
-            ClientStateError: Asked from inside of a renewal, which would wait for itself; nothing is closed.
+            ClientStateError: Asked from inside of a renewal, which would wait for itself, or in another event loop
+                than the client was used in; nothing is closed.
         """
+        self._wire.lifetime.check_loop()
         # Before anything is closed: the renewal that asks goes on, and so does the call it is for.
         self._keeper.check_outside()
         try:
@@ -389,7 +421,7 @@ def _version(version: ApiVersion) -> ApiVersion:
     raise ConfigurationError(message)
 
 
-def _usual_concurrency(http_client: httpx.AsyncClient | None, limits: RestrictionManager) -> int:
+def _usual_concurrency(http_client: object, limits: RestrictionManager) -> int:
     if http_client is not None:
         # The pool of an httpx client looks at all of its connections for each request.
         return 10
@@ -397,11 +429,9 @@ def _usual_concurrency(http_client: httpx.AsyncClient | None, limits: Restrictio
     return int(min(20, max(10, limits.get_params().rate_limit.drain_rate)))
 
 
-def _check_connections(http_client: object, transport: str, max_concurrency: int | None) -> None:
-    if not isinstance(http_client, httpx.AsyncClient | None):
-        raise ConfigurationError("http_client must be an httpx.AsyncClient, or None for one of the client's own")
-    if http_client is not None and transport != "auto":
-        raise ConfigurationError("http_client has a transport already: give one of http_client and transport")
+def _check_connections(wire: object, max_concurrency: int | None) -> None:
+    if not isinstance(wire, Wire | None):
+        raise ConfigurationError("wire must be a b24oauth.wire.Wire, or None for connections of the client's own")
     whole = isinstance(max_concurrency, int) and not isinstance(max_concurrency, bool)
     if max_concurrency is not None and not (whole and max_concurrency >= 1):
         raise ConfigurationError("max_concurrency must be a whole number of at least 1, or None for the usual one")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import random
 import re
@@ -26,13 +25,13 @@ from b24oauth.errors import (
     UntrustedHostError,
 )
 from b24oauth.http.client import HttpClient
-from b24oauth.http.failures import nothing_sent, out_of_time, without_answer
+from b24oauth.http.failures import nothing_sent, out_of_time, without_response
 from b24oauth.http.request import HEADERS
 from b24oauth.http.retry import Next, RepeatRule, backoff, growth, is_about_token, next_step
 from b24oauth.http.services import Services
 from b24oauth.limits.rate import Place
 from b24oauth.narrowing import is_mapping
-from b24oauth.protocol.decoding import RawAnswer, decode_clean, parse_json
+from b24oauth.protocol.decoding import RawResponse, decode_clean, parse_json
 from b24oauth.protocol.downloads import (
     FileHead,
     belongs_to_portal,
@@ -47,7 +46,7 @@ from b24oauth.protocol.endpoints import file_address, host_of, portal_origin, re
 from b24oauth.result import AjaxQuery
 from b24oauth.scrubbing import scrub
 from b24oauth.sinks import Sink, Writable, sink_for
-from b24oauth.wire import NoAnswer, StreamedAnswer
+from b24oauth.wire import Deadline, NoResponse, StreamedResponse
 
 __all__ = ["MAX_BYTES", "Download", "Downloader", "Progress", "Writable"]
 
@@ -182,7 +181,7 @@ class Downloader:
         _check(source, max_bytes, timeout, on_progress)
         query = AjaxQuery(method=_METHOD, params={}, request_id=request_id or str(uuid.uuid4()))
         job = _Job(source=source, query=query, sink=sink_for(to), max_bytes=max_bytes, on_progress=on_progress)
-        deadline = asyncio.timeout(timeout)
+        deadline = Deadline(timeout)
         try:
             async with deadline:
                 try:
@@ -283,8 +282,9 @@ class Downloader:
                         await self._receive(job, hop, answer, token or hop.bearer)
                         return
                     url = file_address(location, hop.url, self._services.trusted_hosts)
-        except NoAnswer as failure:
-            failed = _Failed(without_answer(failure, job.query))
+        except NoResponse as failure:
+            keeper = self._services.keeper
+            failed = _Failed(without_response(failure, job.query, keeper.secrets(keeper.params)))
         else:
             failed = _bad("The file is redirected too often", "B24OAUTH_DOWNLOAD_REDIRECTS", job)
         raise failed
@@ -308,7 +308,7 @@ class Downloader:
             )
         return _Hop(url=address, from_portal=from_portal, bearer=bearer, secrets=(*secrets, *tokens_in(address)))
 
-    async def _sent(self, job: _Job, hop: _Hop, stack: AsyncExitStack) -> StreamedAnswer:
+    async def _sent(self, job: _Job, hop: _Hop, stack: AsyncExitStack) -> StreamedResponse:
         services = self._services
         headers = dict(_HEADERS)
         if hop.bearer is not None:
@@ -324,15 +324,15 @@ class Downloader:
             job.place = await services.limits.admit() if hop.from_portal else None
             try:
                 answer = await stack.enter_async_context(services.wire.stream(hop.url, headers))
-            except NoAnswer as failure:
-                if job.place is not None and not failure.sent:
+            except (NoResponse, ConfigurationError) as failure:
+                if job.place is not None and not (isinstance(failure, NoResponse) and failure.sent):
                     services.limits.rate.never_sent(job.place)
                 raise
         if job.place is not None and answer.status < 400:
             services.limits.observe({}, job.place)
         return answer
 
-    async def _receive(self, job: _Job, hop: _Hop, answer: StreamedAnswer, token: str | None) -> None:
+    async def _receive(self, job: _Job, hop: _Hop, answer: StreamedResponse, token: str | None) -> None:
         if answer.status == 416:
             # The bytes written so far are not the beginning of the current file.
             await _restart(job)
@@ -353,11 +353,11 @@ class Downloader:
             raise _bad(message, "B24OAUTH_DOWNLOAD_PAGE", job)
         await self._store(job, hop, head, begun, answer)
 
-    def _error_in(self, job: _Job, hop: _Hop, answer: StreamedAnswer, body: bytes, token: str | None) -> _Failed:
+    def _error_in(self, job: _Job, hop: _Hop, answer: StreamedResponse, body: bytes, token: str | None) -> _Failed:
         if not hop.from_portal and answer.status in (429, 503):
             # Says nothing of the portal's limits.
             return _broken_off(f"{host_of(hop.url)} is busy", job)
-        error = decode_clean(RawAnswer(answer.status, answer.headers, body), job.query, hop.secrets)
+        error = decode_clean(RawResponse(answer.status, answer.headers, body), job.query, hop.secrets)
         if not isinstance(error, AjaxError):
             message = (
                 "The portal sends an error instead of the file: the address may only work in a browser; take another "
@@ -369,7 +369,7 @@ class Downloader:
             error.add_note("The token in the address is refused: read the address again")
         return _Failed(error, final=answer.status == 200, refused=token if about_token else None)
 
-    async def _store(self, job: _Job, hop: _Hop, head: FileHead, begun: bytes, answer: StreamedAnswer) -> None:
+    async def _store(self, job: _Job, hop: _Hop, head: FileHead, begun: bytes, answer: StreamedResponse) -> None:
         other_version = head.begin != 0 and job.validator is not None and head.validator not in (None, job.validator)
         if head.begin != job.written or other_version:
             await _restart(job)
@@ -420,7 +420,7 @@ async def _restart(job: _Job) -> None:
     job.written, job.validator = 0, None
 
 
-async def _beginning(answer: StreamedAnswer) -> tuple[bytes, bool]:
+async def _beginning(answer: StreamedResponse) -> tuple[bytes, bool]:
     """The beginning of a body, and whether it is all of it."""
     begun = bytearray()
     async for part in answer:

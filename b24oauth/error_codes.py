@@ -126,6 +126,7 @@ CODES: Final[Mapping[str, Code]] = {
     "NETWORK_ERROR": Code(NetworkError),
     "REQUEST_TIMEOUT": Code(RequestTimeoutError),
     "B24OAUTH_BAD_RESPONSE": Code(BadResponseError),
+    "B24OAUTH_RESPONSE_TOO_LARGE": Code(BadResponseError, Retry.NEVER),
     "B24OAUTH_PORTAL_MOVED": Code(PortalMovedError, Retry.NEVER),
 }
 HARD_ERROR_CODES: Final = tuple(code for code, known in CODES.items() if known.delivery is Delivery.RAISED)
@@ -146,6 +147,7 @@ _BY_STATUS: Final[Mapping[int, Code]] = {
     401: Code(AuthRefusedError, Retry.NEVER),
     403: Code(AccessDeniedError, Retry.NEVER),
     404: Code(NotFoundError, Retry.NEVER),
+    408: Code(AjaxError),  # a proxy's timeout, like 504: the call may have been executed
     422: Code(ValidationError, Retry.NEVER),
     429: Code(OperatingLimitError, Retry.OPERATING),
     503: Code(RateLimitError, Retry.RATE),

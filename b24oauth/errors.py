@@ -337,7 +337,13 @@ class PortalBlockedError(AjaxError):
 
 
 class BadResponseError(AjaxError):
-    """The answer is not JSON, or not what Bitrix24 answers."""
+    """The answer is not JSON, or not what Bitrix24 answers.
+
+    Attributes:
+        is_empty: True for a response of HTTP 2xx without a body.
+    """
+
+    is_empty: bool = False
 
 
 class PortalMovedError(AjaxError):

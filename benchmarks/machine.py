@@ -12,8 +12,8 @@ from typing import Literal
 __all__ = ["PACKAGES", "machine", "pin", "versions"]
 
 PACKAGES = (
-    "b24oauth", "httpx", "httpcore", "anyio", "aiolimiter", "attrs", "cattrs", "aiohttp", "httpx-aiohttp", "sniffio",
-    "fast_bitrix24", "b24pysdk", "requests", "orjson",
+    "b24oauth", "httpx", "httpcore", "anyio", "aiolimiter", "attrs", "cattrs", "aiohttp", "httpx2", "httpcore2",
+    "sniffio", "fast_bitrix24", "b24pysdk", "requests", "orjson",
 )  # fmt: skip
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 import attrs
 import httpx
+import httpx2
 import pytest
 
 from b24oauth import (
@@ -22,8 +24,9 @@ from b24oauth import (
     RestrictionManager,
     SdkError,
 )
-from b24oauth.testing import VirtualClockLoop, faults
-from tests.support.clients import connected, fake_portal
+from b24oauth.testing import FakePortal, VirtualClockLoop, faults
+from b24oauth.wire import Wire
+from tests.support.clients import UNLIMITED, connected, fake_portal
 from tests.support.spies import SpyStore, redirect, renewal_says, watched
 
 pytestmark = pytest.mark.anyio
@@ -248,6 +251,125 @@ async def test_leaving_with_an_error_closes_and_lets_it_through() -> None:
         await b24.auth.refresh_auth()
 
 
+# --- connections ------------------------------------------------------------------------------------------------------
+
+REAL = pytest.mark.parametrize("anyio_backend", [("asyncio", {})], ids=["real time"])
+
+
+@pytest.fixture
+def all_installed(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every library is here, whatever the run chooses."""
+    monkeypatch.undo()
+
+
+@pytest.fixture(params=["httpx", "httpx2", "aiohttp"])
+def transport_name(request: pytest.FixtureRequest, all_installed: None) -> str:
+    """Each transport."""
+    name: str = request.param
+    return name
+
+
+@REAL
+async def test_clients_of_many_portals_share_the_connections_of_a_wire(transport_name: Any, anyio_backend: Any) -> None:
+    one, other = FakePortal(), FakePortal()
+    async with one.serve(), other.serve(), Wire(transport=transport_name) as wire:
+        hosts = {*one.trusted_oauth_hosts, *other.trusted_oauth_hosts}
+        clients = [B24OAuth(p.issue(), p.secret, wire=wire, trusted_oauth_hosts=hosts) for p in (one, other)]
+        for b24 in clients:
+            assert (await b24.actions.v2.call.make("profile")).is_success
+        await clients[0].aclose()
+        with pytest.raises(ClientStateError, match="closed"):
+            await clients[0].actions.v2.call.make("profile")
+        assert (await clients[1].actions.v2.call.make("profile")).is_success
+        await clients[1].aclose()
+
+
+@pytest.mark.parametrize("wire", ["wire", object(), {}])
+def test_a_shared_wire_must_be_one(wire: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"wire must be a b24oauth\.wire\.Wire"):
+        made(wire=wire)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"proxy": "ftp://x"},
+        {"timeout": 0},
+        {"connect_timeout": "3"},
+        {"max_response_size": 0},
+        {"transport": "curl"},
+        {"max_concurrency": 0},
+        {"max_concurrency": True},
+        {"max_concurrency": 2.5},
+        {"http_client": "https://portal.example"},
+        {"wire": Wire(), "transport": "httpx"},
+        {"http_client": httpx.AsyncClient(), "transport": "httpx"},
+        {"http_client": httpx.AsyncClient(), "proxy": "http://proxy:1"},
+    ],
+    ids=" ".join,
+)
+def test_what_does_not_fit_together_is_refused_at_once(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        made(**options)
+
+
+@pytest.mark.usefixtures("all_installed")
+@pytest.mark.parametrize("package", [httpx, httpx2])
+async def test_a_client_of_either_httpx_is_used_as_it_is(package: Any) -> None:
+    portal = fake_portal()
+    async with package.AsyncClient(transport=portal.transport(), headers={"X-Mine": "yes"}) as http:
+        options: dict[str, Any] = {"http_client": http, "clock": portal.clock.now, "restriction_params": UNLIMITED}
+        async with B24OAuth(portal.issue(expired=True), portal.secret, **options) as b24:
+            assert (await b24.actions.v2.call.make("profile")).is_success
+            portal.inject(faults.refuse(), on="crm.deal.add")
+            assert (await b24.actions.v2.call.make("crm.deal.add", {"fields": {}})).is_success
+            portal.inject(faults.drop_after(), on="crm.deal.add")
+            with pytest.raises(AmbiguousResultError):
+                await b24.actions.v2.call.make("crm.deal.add", {"fields": {}})
+    assert {request.headers["x-mine"] for request in portal.requests} == {"yes"}
+
+
+@REAL
+@pytest.mark.usefixtures("all_installed")
+async def test_a_session_of_aiohttp_is_used_as_it_is(anyio_backend: Any) -> None:
+    import aiohttp  # noqa: PLC0415 - a run may be without it
+
+    portal = FakePortal()
+    async with portal.serve(), aiohttp.ClientSession(headers={"X-Mine": "yes"}) as http:
+        options: dict[str, Any] = {"http_client": http, "trusted_oauth_hosts": portal.trusted_oauth_hosts}
+        async with B24OAuth(portal.issue(expired=True), portal.secret, **options) as b24:
+            assert (await b24.actions.v2.call.make("profile")).is_success
+        assert not http.closed
+    assert {request.headers["x-mine"] for request in portal.requests} == {"yes"}
+
+
+def test_a_second_loop_is_refused_and_nothing_is_changed(transport_name: Any) -> None:
+    portal = FakePortal()
+
+    async def use() -> B24OAuth:
+        async with portal.serve():
+            hosts = portal.trusted_oauth_hosts
+            b24 = B24OAuth(portal.issue(), portal.secret, trusted_oauth_hosts=hosts, transport=transport_name)
+            assert (await b24.actions.v2.call.make("profile")).is_success
+            refused: list[str] = []
+
+            def elsewhere() -> None:
+                for attempt in (lambda: b24.actions.v2.call.make("profile"), b24.aclose, b24.auth.refresh_auth):
+                    with contextlib.suppress(ClientStateError):
+                        asyncio.run(attempt())
+                        refused.append("nothing")
+
+            await asyncio.to_thread(elsewhere)
+            assert refused == []
+            assert (await b24.actions.v2.call.make("profile")).is_success
+            await b24.aclose()
+        return b24
+
+    b24 = asyncio.run(use())
+    with pytest.raises(ClientStateError, match=r"another event loop.* loop_scope.* TestClient"):
+        asyncio.run(b24.aclose())
+
+
 # --- arguments --------------------------------------------------------------------------------------------------------
 
 
@@ -428,7 +550,8 @@ async def test_a1_a_call_under_way_when_the_client_closes_ends_and_leaves_no_con
         await b24.aclose()
         with pytest.raises(error):
             await under_way
-        assert b24._wire._clients._made == []
+        assert b24._wire._exchanges is not None
+        assert not b24._wire._exchanges.under_way
 
 
 @pytest.mark.parametrize("params", [{}, None, "pair"])

@@ -261,11 +261,11 @@ def test_only_an_error_loads_the_table() -> None:
     script = (
         "import sys, b24oauth\n"
         "[getattr(b24oauth, name) for name in b24oauth.__all__]\n"
-        "from b24oauth.protocol.decoding import RawAnswer, decode\n"
+        "from b24oauth.protocol.decoding import RawResponse, decode\n"
         "query = b24oauth.AjaxQuery(method='m', params={}, request_id='')\n"
         "loaded = ['b24oauth.portal_codes' in sys.modules]\n"
         'for body in (b\'{"result": 1}\', b\'{"error": "", "error_description": "Not found"}\'):\n'
-        "    decode(RawAnswer(200, {}, body), query)\n"
+        "    decode(RawResponse(200, {}, body), query)\n"
         "    loaded.append('b24oauth.portal_codes' in sys.modules)\n"
         "import json\n"
         "print(json.dumps(loaded))"

@@ -38,7 +38,7 @@ from b24oauth import (
     UntrustedHostError,
 )
 from b24oauth.http.request import prepare
-from b24oauth.protocol.decoding import RawAnswer
+from b24oauth.protocol.decoding import RawResponse
 from b24oauth.protocol.dialects import DIALECTS
 from tests.support.clients import UNLIMITED
 from tests.support.spies import (
@@ -482,7 +482,8 @@ async def test_t12_what_a_real_connection_logs(raw: bytes, transport: str) -> No
                         await actions.batch.make([CALL], timeout=5)
                     except SdkError as error:
                         assert_error_is_clean(error)
-    talkative = {"b24oauth", "httpcore"} if transport == "httpx" else {"b24oauth"}
+    core = {"httpx": {"httpcore"}, "httpx2": {"httpcore2"}, "aiohttp": set[str]()}
+    talkative = {"b24oauth"} | core[transport]
     assert {record.name.split(".")[0] for record in records} >= talkative
 
 
@@ -791,7 +792,7 @@ def test_t12_values_show_nothing() -> None:
     refreshed = RefreshedAuth(auth_data=auth, b24_oauth_params=PARAMS)
     assert_shows_nothing(PARAMS, SECRET, auth, refreshed, query, info, result, result.get_data(), MemoryTokenStore())
     for dialect in DIALECTS.values():
-        assert_shows_nothing(prepare(query, dialect), RawAnswer(200, {}, ACCESS.encode()))
+        assert_shows_nothing(prepare(query, dialect), RawResponse(200, {}, ACCESS.encode()))
 
 
 @pytest.mark.parametrize("value", [PARAMS, SECRET])

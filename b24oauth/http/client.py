@@ -13,11 +13,12 @@ import attrs
 from b24oauth.errors import (
     AjaxError,
     ClientStateError,
+    ConfigurationError,
     RefreshTokenError,
     RequestTimeoutError,
     TokenPersistenceError,
 )
-from b24oauth.http.failures import nothing_sent, out_of_time, without_answer
+from b24oauth.http.failures import nothing_sent, out_of_time, without_response
 from b24oauth.http.records import CallRecords
 from b24oauth.http.refusals import Refusals
 from b24oauth.http.request import PreparedRequest, prepare
@@ -38,11 +39,11 @@ from b24oauth.http.stats import CallCounter, HttpStats
 from b24oauth.limits.rate import Place
 from b24oauth.models import ApiVersion, B24OAuthParams
 from b24oauth.observing import Log
-from b24oauth.protocol.decoding import RawAnswer, decode_clean
+from b24oauth.protocol.decoding import RawResponse, decode_clean
 from b24oauth.protocol.dialects import Dialect, is_plain_read
 from b24oauth.protocol.endpoints import rest_root
 from b24oauth.result import AjaxQuery, AjaxResult
-from b24oauth.wire import NoAnswer
+from b24oauth.wire import Deadline, NoResponse
 
 __all__ = ["HttpClient", "TimesOf"]
 
@@ -66,6 +67,7 @@ class _Call:
         moved: True when it followed a redirect.
         maybe_run: True when it was sent without getting an answer.
         sent: False when the portal cannot have seen it the last time.
+        timeouts: How often a response was waited for in vain.
         place: Its place in the portal's bucket the last time.
         elapsed: Time from sending it the last time to its response, seconds.
     """
@@ -79,6 +81,7 @@ class _Call:
     moved: bool = False
     maybe_run: bool = False
     sent: bool = False
+    timeouts: int = 0
     place: Place | None = None
     elapsed: float = 0.0
 
@@ -196,7 +199,7 @@ class HttpClient:
         call.records.starting()
         if timeout is None:
             return await self._attempts(call, loop)
-        deadline = asyncio.timeout(timeout)
+        deadline = Deadline(timeout)
         try:
             async with deadline:
                 return await self._attempts(call, loop)
@@ -274,7 +277,7 @@ class HttpClient:
     async def _pause_before_repeat(self, error: AjaxError, call: _Call, attempt: int) -> float | None:
         """Seconds to wait before the call is repeated, or None when it is not."""
         limits, params = self._services.limits, call.rule.params
-        step = next_step(error, call.rule, sent=call.sent)
+        step = next_step(error, call.rule, sent=call.sent, timeouts=call.timeouts)
         last = attempt + 1 >= params.max_retries
         if step is Next.WAIT_FOR_RATE:
             # Told even when this call is at its end: the others must slow down.
@@ -378,7 +381,7 @@ class HttpClient:
         self._succeeded_before_refusal = self._counter.succeeded
         return await keeper.after_refusal(pair.access_token, accepted=accepted)
 
-    async def _send(self, call: _Call, pair: B24OAuthParams) -> RawAnswer:
+    async def _send(self, call: _Call, pair: B24OAuthParams) -> RawResponse:
         services, request = self._services, call.request
         token = pair.access_token
         url = request.url(self._rest_root(pair.client_endpoint))
@@ -387,15 +390,21 @@ class HttpClient:
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
-            answer = await services.wire.send(url, request.body_with(token), request.headers_with(token))
+            answer = await services.wire.send("POST", url, request.body_with(token), request.headers_with(token))
             call.elapsed = clock() - started
-        except NoAnswer as failure:
+        except NoResponse as failure:
             call.records.not_answered(None, ())
             call.maybe_run = before or failure.sent
             call.sent = failure.sent
+            call.timeouts += failure.timed_out and failure.sent
             if call.place is not None and not failure.sent:
                 services.limits.rate.never_sent(call.place)
-            error = without_answer(failure, call.request.query)
+            error = without_response(failure, call.request.query, self._secrets(pair))
+        except ConfigurationError:
+            call.maybe_run, call.sent = before, False
+            if call.place is not None:
+                services.limits.rate.never_sent(call.place)
+            raise
         else:
             call.maybe_run = before
             return answer
@@ -407,7 +416,7 @@ class HttpClient:
             self._known_root = (client_endpoint, rest_root(client_endpoint, self._services.trusted_hosts))
         return self._known_root[1]
 
-    def _understood(self, answer: RawAnswer, call: _Call, pair: B24OAuthParams) -> AjaxResult[Any] | AjaxError:
+    def _understood(self, answer: RawResponse, call: _Call, pair: B24OAuthParams) -> AjaxResult[Any] | AjaxError:
         limits, query = self._services.limits, call.request.query
         secrets = self._secrets(pair)
         payload = decode_clean(answer, query, secrets)

@@ -1,23 +1,45 @@
-"""The errors of a call that got no answer: pure words, from what the wire and the clock say."""
+"""The errors of a call that got no response: pure words, from what the wire and the clock say."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from b24oauth.error_codes import error_for
-from b24oauth.errors import AjaxError
+from b24oauth.errors import AjaxError, NetworkError
 from b24oauth.result import AjaxQuery
-from b24oauth.wire import NoAnswer
+from b24oauth.scrubbing import scrub
+from b24oauth.wire import NoResponse, ResponseTooLarge
 
-__all__ = ["nothing_sent", "out_of_time", "without_answer"]
+__all__ = ["nothing_sent", "out_of_time", "without_response"]
 
 
-def without_answer(failure: NoAnswer, query: AjaxQuery) -> AjaxError:
-    """The error for a request that brought no answer."""
-    method = query.method
+def without_response(failure: NoResponse, query: AjaxQuery, secrets: Iterable[str]) -> AjaxError:
+    """The error for a request that brought no response.
+
+    Args:
+        failure: What the wire says.
+        query: What was asked for.
+        secrets: What the error may not repeat: a server may put them into the name of a host.
+    """
+    method, secrets = query.method, tuple(secrets)
+    reason = scrub(failure.reason, secrets)
+    if isinstance(failure, ResponseTooLarge):
+        message = (
+            f"The response to {method} is larger than the {failure.limit} bytes allowed: "
+            "ask for less, or raise max_response_size"
+        )
+        return error_for("B24OAUTH_RESPONSE_TOO_LARGE", 0, message, request_info=query.info)
     if failure.timed_out and failure.sent:
-        message = f"Request timeout exceeded: the portal did not answer {method} in time"
-        return error_for("REQUEST_TIMEOUT", 408, message, request_info=query.info)
-    where = "The portal did not answer" if failure.sent else "The portal could not be reached for"
-    return error_for("NETWORK_ERROR", 0, f"{where} {method} ({failure.reason})", request_info=query.info)
+        message = f"Request timeout exceeded: the portal did not answer {method} in time ({reason})"
+        error = error_for("REQUEST_TIMEOUT", 408, message, request_info=query.info)
+    else:
+        where = "The portal did not answer" if failure.sent else "The portal could not be reached for"
+        error = error_for("NETWORK_ERROR", 0, f"{where} {method}: {reason}", request_info=query.info)
+        if isinstance(error, NetworkError):
+            error.retryable = failure.retryable
+    if failure.cause is not None and scrub(str(failure.cause), secrets) == str(failure.cause):
+        error.__cause__ = failure.cause
+    return error
 
 
 def out_of_time(query: AjaxQuery, timeout: float) -> AjaxError:

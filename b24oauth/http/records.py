@@ -11,7 +11,7 @@ from b24oauth.errors import AjaxError
 from b24oauth.limits.rate import RateLimiter
 from b24oauth.models import ApiVersion
 from b24oauth.observing import Log, text_for_log, truncate_for_log
-from b24oauth.protocol.decoding import RawAnswer, parse_json
+from b24oauth.protocol.decoding import RawResponse, parse_json
 from b24oauth.redaction import redact
 from b24oauth.result import AjaxQuery
 from b24oauth.scrubbing import scrub
@@ -72,7 +72,7 @@ class CallRecords:
                 time=_as_text(redact(payload.get("time")), secrets),
             )
 
-    def not_answered(self, answer: RawAnswer | None, secrets: Iterable[str]) -> None:
+    def not_answered(self, answer: RawResponse | None, secrets: Iterable[str]) -> None:
         """It was answered with an error, or not at all."""
         if self._info:
             body = None if answer is None else redact(parse_json(answer.body))
@@ -111,7 +111,12 @@ class CallRecords:
     def failed(self, error: AjaxError, number: int, most: int) -> None:
         """This attempt did not come through."""
         facts = {"code": error.code, "message": error.message, "status": error.status}
-        self._log.debug("http request failed", **self._call, attempt={"current": number, "max": most}, error=facts)
+        attempt = {"current": number, "max": most}
+        if error.status == 0:
+            # Somebody must look at it: the host is unknown, the certificate not trusted, the network down.
+            self._log.warning(f"http request failed: {error.message}", **self._call, attempt=attempt, error=facts)
+        else:
+            self._log.debug("http request failed", **self._call, attempt=attempt, error=facts)
 
     def refused_for_good(self, error: AjaxError) -> None:
         """The portal refuses the call in a way that repeating cannot change."""

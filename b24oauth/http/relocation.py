@@ -7,7 +7,7 @@ from typing import Final
 from b24oauth.errors import PortalMovedError
 from b24oauth.models import B24OAuthParams
 from b24oauth.oauth.keeper import TokenKeeper
-from b24oauth.protocol.decoding import RawAnswer
+from b24oauth.protocol.decoding import RawResponse
 from b24oauth.protocol.endpoints import host_of
 from b24oauth.result import AjaxQuery
 from b24oauth.scrubbing import scrub
@@ -33,11 +33,11 @@ class Relocation:
         self._unconfirmed = _NONE
 
     @staticmethod
-    def is_redirect(answer: RawAnswer) -> bool:
+    def is_redirect(answer: RawResponse) -> bool:
         """True when the answer only names another address."""
         return answer.status in _REDIRECTS
 
-    async def follow(self, answer: RawAnswer, sent_with: B24OAuthParams, query: AjaxQuery) -> B24OAuthParams:
+    async def follow(self, answer: RawResponse, sent_with: B24OAuthParams, query: AjaxQuery) -> B24OAuthParams:
         """The token pair with the portal's new address.
 
         Args:

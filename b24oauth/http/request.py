@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -19,6 +18,7 @@ from b24oauth.protocol.dialects import Dialect, sends_telemetry
 from b24oauth.protocol.encoding import encode_json
 from b24oauth.protocol.methods import checked_method, known_method
 from b24oauth.result import AjaxQuery
+from b24oauth.wire import USER_AGENT
 
 __all__ = ["PreparedRequest", "prepare"]
 
@@ -27,7 +27,7 @@ HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "Content-Type": "application/json",
         "Accept": "application/json",
-        "User-Agent": f"{SDK_NAME}/{__version__} (Python {platform.python_version()})",
+        "User-Agent": USER_AGENT,
     }
 )
 _SDK: Final = "&" + urlencode({"bx24_sdk_ver": __version__, "bx24_sdk_type": SDK_NAME})

@@ -39,6 +39,8 @@ _SHORTEST_PAUSE: Final = 0.1
 _JITTER: Final = 0.1
 _MOST_GROWTH: Final = 20
 _MOST_DOUBLINGS: Final = 64  # beyond any cap, and below what a float can hold
+# A response is waited for longer than a portal may work on it: waiting a third time would bring no more.
+_MOST_TIMEOUTS: Final = 1
 # The portal says so when a parameter is missing, with status 500.
 _MISSING_PARAMETER: Final = "Could not find value for parameter"
 
@@ -92,13 +94,14 @@ def is_refused_command(error: SdkError) -> bool:
     return meaning_of(error.code, error.status).retry in (Retry.RATE, Retry.OPERATING, Retry.AFTER_RENEWAL)
 
 
-def next_step(error: AjaxError, rule: RepeatRule, *, sent: bool) -> Next:
+def next_step(error: AjaxError, rule: RepeatRule, *, sent: bool, timeouts: int = 0) -> Next:
     """Decides whether a call is repeated.
 
     Args:
         error: What went wrong.
         rule: What is allowed for the call.
         sent: False when the portal cannot have seen the request.
+        timeouts: How often the call has waited for a response in vain, this time included.
     """
     known = meaning_of(error.code, error.status)
     if error.code in rule.params.hard_error_codes or known.delivery is Delivery.RAISED:
@@ -108,8 +111,7 @@ def next_step(error: AjaxError, rule: RepeatRule, *, sent: bool) -> Next:
     if known.retry is Retry.OPERATING:
         return Next.WAIT_FOR_BUDGET
     if is_without_answer(error):
-        late = took_too_long(error) and sent
-        return Next.STOP if late and not rule.repeat_timeouts else _next_without_answer(rule, sent=sent)
+        return _next_without_answer(error, rule, sent=sent, timeouts=timeouts)
     refused = error.status < 500 or known.retry is Retry.NEVER or error.code in rule.params.soft_error_codes
     if refused or _MISSING_PARAMETER in error.message:
         return Next.STOP
@@ -159,7 +161,7 @@ def surfaced(error: AjaxError, rule: RepeatRule, *, maybe_run: bool) -> AjaxErro
     """
     if rule.harmless or not maybe_run or not (is_without_answer(error) or _tells_of_one_attempt(error)):
         return error
-    return AmbiguousResultError(
+    ambiguous = AmbiguousResultError(
         f"{error.message}. It may have been executed: look before you repeat it, "
         "or mark calls that may run twice with idempotent=True",
         code=error.code,
@@ -167,6 +169,8 @@ def surfaced(error: AjaxError, rule: RepeatRule, *, maybe_run: bool) -> AjaxErro
         request_info=error.request_info,
         validation=error.validation,
     )
+    ambiguous.__cause__ = error.__cause__
+    return ambiguous
 
 
 def is_without_answer(error: AjaxError) -> bool:
@@ -174,7 +178,7 @@ def is_without_answer(error: AjaxError) -> bool:
     # A gateway's 5xx page stands between us and the portal's answer just as a cut connection does.
     # Only its 503 says that nothing was executed.
     unreadable = error.code == "ERR_BAD_RESPONSE" and not isinstance(error, RateLimitError)
-    gateway = error.status in (502, 504)
+    gateway = error.status in (408, 502, 504)
     return unreadable or gateway or isinstance(error, (NetworkError, RequestTimeoutError, BadResponseError))
 
 
@@ -189,7 +193,14 @@ def _tells_of_one_attempt(error: AjaxError) -> bool:
     return refused or error.status == 401 or error.status >= 500
 
 
-def _next_without_answer(rule: RepeatRule, *, sent: bool) -> Next:
-    if rule.params.retry_on_network_error is False:
+def _next_without_answer(error: AjaxError, rule: RepeatRule, *, sent: bool, timeouts: int) -> Next:
+    known = meaning_of(error.code, error.status)
+    final = known.retry is Retry.NEVER or (isinstance(error, NetworkError) and not error.retryable)
+    if final or rule.params.retry_on_network_error is False:
         return Next.STOP
+    if took_too_long(error) and sent and not (rule.repeat_timeouts and timeouts <= _MOST_TIMEOUTS):
+        return Next.STOP
+    if isinstance(error, BadResponseError) and error.is_empty:
+        # The portal has responded, with nothing: to the reference that is no network error.
+        return Next.BACK_OFF if rule.harmless or rule.keyed else Next.STOP
     return Next.BACK_OFF if rule.may_run_twice or not sent else Next.STOP

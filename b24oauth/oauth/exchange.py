@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 
 import attrs
 
-from b24oauth.errors import InvalidDataError, RefreshTokenError
+from b24oauth.errors import ConfigurationError, InvalidDataError, RefreshTokenError, SdkError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret
 from b24oauth.narrowing import is_mapping
 from b24oauth.oauth.pair import is_timestamp
-from b24oauth.protocol.decoding import RawAnswer, parse_json, read_error
+from b24oauth.protocol.decoding import RawResponse, parse_json, read_error
 from b24oauth.protocol.endpoints import host_of
 
 __all__ = ["Refusal", "lost_answer", "read_pair", "read_renewal", "refresh_form"]
@@ -51,7 +51,8 @@ class Refusal:
         answered: True when it was the server that refused, so that the same request will be refused again.
         lost: True when the server may have renewed the pair all the same.
         repeatable: True when asking again at once may help.
-        cause: The error of a custom refresh.
+        cause: The error of a custom refresh, or of the system when the server could not be reached.
+        is_configuration: True when the proxy or certificates that the request needs cannot be used.
     """
 
     code: str
@@ -62,9 +63,12 @@ class Refusal:
     lost: bool = False
     repeatable: bool = False
     cause: BaseException | None = None
+    is_configuration: bool = False
 
-    def error(self) -> RefreshTokenError:
+    def error(self) -> SdkError:
         """A new error object that says it."""
+        if self.is_configuration:
+            return ConfigurationError(self.message, code=self.code)
         error = RefreshTokenError(self.message, code=self.code, status=self.status, needs_reauth=self.final)
         error.__cause__ = self.cause
         return error
@@ -85,7 +89,7 @@ def refresh_form(secret: B24OAuthSecret, refresh_token: str) -> str:
     )
 
 
-def read_renewal(answer: RawAnswer, current: B24OAuthParams, *, now: float) -> B24OAuthParams | Refusal:
+def read_renewal(answer: RawResponse, current: B24OAuthParams, *, now: float) -> B24OAuthParams | Refusal:
     """Understands the OAuth server's answer.
 
     Args:
@@ -95,6 +99,7 @@ def read_renewal(answer: RawAnswer, current: B24OAuthParams, *, now: float) -> B
     """
     body = parse_json(answer.body)
     ok = 200 <= answer.status < 300
+    may_have_run = answer.status >= 500 or answer.status == 408  # the latter is a proxy's timeout
     if is_mapping(body):
         fallback = "B24OAUTH_OAUTH_TOKEN_REFRESH_FAILED" if ok else _transport_code(answer.status)
         found = read_error(body, fallback, payload="access_token")
@@ -102,7 +107,7 @@ def read_renewal(answer: RawAnswer, current: B24OAuthParams, *, now: float) -> B
             has_code = found.code != fallback
             refused = f"The OAuth server refused the renewal: {found.code}"
             # A 5xx without a code is not a refusal, even with a text: the pair may have been renewed.
-            unclear = answer.status >= 500 and not has_code
+            unclear = may_have_run and not has_code
             return Refusal(
                 code=found.code,
                 status=answer.status,
@@ -121,9 +126,9 @@ def read_renewal(answer: RawAnswer, current: B24OAuthParams, *, now: float) -> B
         code=_transport_code(answer.status),
         status=answer.status,
         message=_failed(answer),
-        answered=answer.status < 500,
-        lost=answer.status >= 500,
-        repeatable=answer.status >= 500,
+        answered=not may_have_run,
+        lost=may_have_run,
+        repeatable=may_have_run,
     )
 
 
@@ -161,17 +166,22 @@ def read_pair(body: Mapping[str, Any] | None, current: B24OAuthParams, *, now: f
         return Refusal(code="B24OAUTH_OAUTH_TOKEN_REFRESH_NO_DATA", message=error.message, answered=True)
 
 
-def lost_answer(*, sent: bool, timed_out: bool, reason: str) -> Refusal:
+def lost_answer(
+    *, sent: bool, timed_out: bool, reason: str, repeatable: bool = True, cause: BaseException | None = None
+) -> Refusal:
     """Why a renewal that brought no answer failed.
 
     Args:
         sent: False when the server cannot have seen the request.
         timed_out: True when the waiting ended it.
-        reason: The kind of failure.
+        reason: What happened.
+        repeatable: False when asking again cannot help.
+        cause: The system's error.
     """
     where = "did not answer" if sent else "could not be reached"
     code = "REQUEST_TIMEOUT" if timed_out else "NETWORK_ERROR"
-    return Refusal(code=code, message=f"The OAuth server {where} ({reason})", lost=sent, repeatable=True)
+    message = f"The OAuth server {where}: {reason}"
+    return Refusal(code=code, message=message, lost=sent, repeatable=repeatable, cause=cause)
 
 
 def _is_token(body: Mapping[str, Any], name: str) -> bool:
@@ -207,7 +217,7 @@ def _no_data(*, lost: bool) -> Refusal:
     )
 
 
-def _failed(answer: RawAnswer) -> str:
+def _failed(answer: RawResponse) -> str:
     # Whoever set up the redirect must learn that it is the reason.
     host = host_of(answer.headers.get("location", ""))
     elsewhere = f": it redirects to {host}, which is not followed" if host and 300 <= answer.status < 400 else ""

@@ -16,7 +16,6 @@ import attrs
 
 from b24oauth.errors import ClientStateError, RefreshTokenError
 from b24oauth.models import B24OAuthParams
-from b24oauth.oauth.pair import HeldPair
 from b24oauth.oauth.renewal import Renewer, ends_the_program, ends_the_task
 from b24oauth.oauth.restraint import Allowance
 from b24oauth.oauth.settling import CallbackRefreshAuth, NotSaved, Outcome, Settler
@@ -111,8 +110,8 @@ class TokenKeeper:
 
     def fresh(self) -> B24OAuthParams | None:
         """The pair in use, or None when its access token has expired."""
-        held = self._settler.held
-        return held.params if self._is_fresh(held) else None
+        held, renewer = self._settler.held, self._renewer
+        return held.params if held.is_fresh(wall_clock=renewer.wall_clock, loop_time=renewer.wire.loop_time) else None
 
     def ready(self) -> B24OAuthParams | None:
         """The pair in use when nothing has to be waited for: it is valid and saved, and no renewal is under way."""
@@ -183,7 +182,7 @@ class TokenKeeper:
         pair, held = self.ready(), self._settler.held
         if pair is None or pair.access_token != denied:
             return pair or await self._settled()
-        since = self._renewer.wire.entered_at if held.since is None else held.since
+        since = self._renewer.wire.lifetime.entered_at if held.since is None else held.since
         renews = since is not None and now - since > self._doubt
         if renews:
             self._doubt = min(_LAST_DOUBT, self._doubt * 2)
@@ -365,9 +364,6 @@ class TokenKeeper:
                 if ends_the_program(error):
                     raise
                 return failure
-
-    def _is_fresh(self, held: HeldPair) -> bool:
-        return held.is_fresh(wall_clock=self._renewer.wall_clock(), loop_time=self._renewer.wire.loop_time())
 
     # --- called from inside of the renewal -------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final, Self
 
 import attrs
@@ -54,16 +54,18 @@ class HeldPair:
         """True for a pair that people gave to us."""
         return self.fresh_until is None
 
-    def is_fresh(self, *, wall_clock: float, loop_time: float | None) -> bool:
-        """True while the access token may be used.
+    def is_fresh(self, *, wall_clock: Callable[[], float], loop_time: Callable[[], float | None]) -> bool:
+        """True while the access token may be used. Asks one clock only: every call needs this.
 
         Args:
-            wall_clock: Unix timestamp, seconds.
-            loop_time: Clock of the client's event loop, seconds; None before it has one.
+            wall_clock: Gives a Unix timestamp, seconds.
+            loop_time: Gives the clock of the client's event loop, seconds; None before it has one.
         """
-        if self.fresh_until is not None and loop_time is not None:
-            return loop_time < self.fresh_until
-        return wall_clock < self.params.expires
+        if self.fresh_until is not None:
+            now = loop_time()
+            if now is not None:
+                return now < self.fresh_until
+        return wall_clock() < self.params.expires
 
 
 @attrs.define

@@ -12,13 +12,13 @@ from typing import Any, Final, Literal, cast
 
 import attrs
 
-from b24oauth.errors import RefreshTokenError
+from b24oauth.errors import ConfigurationError, RefreshTokenError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret, HandlerRefreshAuth
 from b24oauth.oauth.exchange import Refusal, lost_answer, read_pair, read_renewal, refresh_form
 from b24oauth.protocol.endpoints import oauth_token_url
 from b24oauth.redaction import CREDENTIALS, REDACTED, redact_text
 from b24oauth.scrubbing import scrub, scrub_start
-from b24oauth.wire import NoAnswer, Wire
+from b24oauth.wire import Deadline, NoResponse, Wire
 
 __all__ = [
     "CustomRefreshAuth",
@@ -32,6 +32,7 @@ __all__ = [
 
 CustomRefreshAuth = Callable[[], Awaitable[HandlerRefreshAuth | None] | HandlerRefreshAuth | None]
 
+QUERY_HEADERS: Final = {"Accept": "application/json"}
 FORM_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _PAUSE: Final = 0.5
 _LONGEST_CODE: Final = 200
@@ -90,19 +91,27 @@ class Renewer:
     async def _ask_server(self, current: B24OAuthParams, end: float) -> B24OAuthParams | Refusal:
         url = oauth_token_url(current.server_endpoint, self.trusted_hosts)
         form = refresh_form(self.secret, current.refresh_token)
-        deadline = min(end, asyncio.get_running_loop().time() + _LONGEST_ATTEMPT)
+        seconds = min(_LONGEST_ATTEMPT, end - asyncio.get_running_loop().time())
+        deadline = Deadline(seconds)
         try:
             # The wire's own timeouts begin anew with each part of a response.
-            async with asyncio.timeout_at(deadline):
+            async with deadline:
                 if self.http_method == "GET":
-                    url, body, headers = f"{url}?{form}", None, {"Accept": "application/json"}
+                    answer = await self.wire.send("GET", f"{url}?{form}", None, QUERY_HEADERS, timeout=seconds)
                 else:
-                    body, headers = form.encode(), FORM_HEADERS
-                answer = await self.wire.send(url, body, headers, timeout=_LONGEST_ATTEMPT)
-        except NoAnswer as failure:
-            return lost_answer(sent=failure.sent, timed_out=failure.timed_out, reason=failure.reason)
+                    answer = await self.wire.send("POST", url, form.encode(), FORM_HEADERS, timeout=seconds)
+        except NoResponse as failure:
+            return lost_answer(
+                sent=failure.sent,
+                timed_out=failure.timed_out,
+                reason=failure.reason,
+                repeatable=failure.retryable,
+                cause=failure.cause,
+            )
+        except ConfigurationError as error:
+            return Refusal(code=error.code, message=error.message, is_configuration=True)
         except TimeoutError:
-            return lost_answer(sent=True, timed_out=True, reason=f"no whole response in {_LONGEST_ATTEMPT:g} s")
+            return lost_answer(sent=True, timed_out=True, reason=f"no whole response within {seconds:g} seconds")
         outcome = read_renewal(answer, current, now=self.wall_clock())
         if isinstance(outcome, Refusal):
             return self._clean(outcome, current)

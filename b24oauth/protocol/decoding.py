@@ -19,7 +19,7 @@ from b24oauth.scrubbing import scrub_start, scrub_value
 __all__ = [
     "RESPONSE_ERROR",
     "ErrorText",
-    "RawAnswer",
+    "RawResponse",
     "ajax_result",
     "decode",
     "decode_clean",
@@ -37,7 +37,7 @@ _MOST_ROWS: Final = 100
 
 
 @attrs.frozen
-class RawAnswer:
+class RawResponse:
     """An HTTP answer, whole.
 
     Attributes:
@@ -59,7 +59,7 @@ class ErrorText(NamedTuple):
     validation: Sequence[Mapping[str, Any]] | None = None
 
 
-def decode(answer: RawAnswer, query: AjaxQuery) -> Mapping[str, Any] | AjaxError:
+def decode(answer: RawResponse, query: AjaxQuery) -> Mapping[str, Any] | AjaxError:
     """Understands the answer to a REST call.
 
     Args:
@@ -72,7 +72,7 @@ def decode(answer: RawAnswer, query: AjaxQuery) -> Mapping[str, Any] | AjaxError
     return decode_clean(answer, query, ())
 
 
-def decode_clean(answer: RawAnswer, query: AjaxQuery, secrets: Collection[str]) -> Mapping[str, Any] | AjaxError:
+def decode_clean(answer: RawResponse, query: AjaxQuery, secrets: Collection[str]) -> Mapping[str, Any] | AjaxError:
     """As `decode`, with secrets masked in every error: a portal may repeat what it was sent.
 
     Args:
@@ -253,13 +253,15 @@ def _transport_code(status: int) -> str:
     return "ERR_BAD_REQUEST" if status < 500 else "ERR_BAD_RESPONSE"
 
 
-def _bad_response(answer: RawAnswer, query: AjaxQuery, secrets: Collection[str]) -> BadResponseError:
+def _bad_response(answer: RawResponse, query: AjaxQuery, secrets: Collection[str]) -> BadResponseError:
     # Cut last: half a secret is not found any more.
     told = scrub_start(answer.headers.get("content-type", ""), secrets)
     kind = told.partition(";")[0].strip()[:40] or "no content type"
-    return BadResponseError(
+    error = BadResponseError(
         f"The portal answered {query.method} with {len(answer.body)} bytes of {kind} that are not a JSON object",
         code="B24OAUTH_BAD_RESPONSE",
         status=answer.status,
         request_info=query.info,
     )
+    error.is_empty = not answer.body.strip()
+    return error

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
 
 import attrs
@@ -38,6 +38,7 @@ from b24oauth.testing.tokens import Grant, TokenBook, make_secret
 
 if TYPE_CHECKING:
     import httpx
+    import httpx2
 
 __all__ = ["FakePortal"]
 
@@ -325,10 +326,19 @@ class FakePortal:
         """How often each method was run to its end: more than once for one intended write is a duplicate."""
         return self._rest.executed
 
-    def transport(self) -> httpx.AsyncBaseTransport:
-        """A transport for `httpx.AsyncClient` that reaches this portal, under any host name, in process."""
+    @overload
+    def transport(self, package: Literal["httpx"] = "httpx") -> httpx.AsyncBaseTransport: ...
+    @overload
+    def transport(self, package: Literal["httpx2"]) -> httpx2.AsyncBaseTransport: ...
+    def transport(self, package: Literal["httpx", "httpx2"] = "httpx") -> Any:
+        """A transport for an `AsyncClient` that reaches this portal, under any host name, in process.
+
+        Args:
+            package: Whose client it is for, as type checkers see it; the object works with both.
+        """
         from b24oauth.testing.transport import PortalTransport  # noqa: PLC0415 - the portal itself needs no httpx
 
+        del package
         return PortalTransport(self.respond)
 
     def serve(self) -> AbstractAsyncContextManager[FakePortal]:

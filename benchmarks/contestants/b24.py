@@ -1,4 +1,4 @@
-"""b24oauth itself, over httpx and over aiohttp."""
+"""b24oauth itself, over httpx, httpx2 and aiohttp."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def restrictions(target: Target) -> RestrictionParams:
 
 
 @asynccontextmanager
-async def opened(target: Target, variant: Literal["httpx", "aiohttp"]) -> AsyncGenerator[_Client]:
+async def opened(target: Target, variant: Literal["httpx", "httpx2", "aiohttp"]) -> AsyncGenerator[_Client]:
     """A client over the transport that `variant` names."""
     async with B24OAuth(
         B24OAuthParams.from_dict(target.params),

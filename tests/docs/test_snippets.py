@@ -15,10 +15,8 @@ import pytest
 
 import b24oauth
 import b24oauth.testing
-import b24oauth.wire
 from b24oauth import B24OAuthParams, HandlerRefreshAuth
 from b24oauth.testing import FakePortal
-from b24oauth.testing.transport import PortalTransport
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -44,14 +42,9 @@ def portal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakePortal:
     """All clients that a snippet makes talk to this portal; files it writes go to a directory of its own."""
     portal = FakePortal(clock=time.time, origin="https://your-domain.bitrix24.com")
 
-    class Connected(httpx.AsyncClient):
-        def __init__(self, **options: Any) -> None:
-            if not isinstance(options.get("transport"), PortalTransport):
-                options["transport"] = portal.transport()
-            super().__init__(**options)
-
-    monkeypatch.setattr(b24oauth.wire.httpx, "AsyncClient", Connected)
-    monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)  # which would send past this portal
+    monkeypatch.setattr(httpx, "AsyncHTTPTransport", lambda **_: portal.transport())
+    for package in ("httpx2", "msgspec", "orjson"):
+        monkeypatch.setitem(sys.modules, package, None)  # with which another transport is chosen, past this portal
     monkeypatch.chdir(tmp_path)
     return portal
 

@@ -11,6 +11,7 @@ from b24oauth import (
     SOFT_ERROR_CODES,
     AjaxError,
     AmbiguousResultError,
+    BadResponseError,
     NetworkError,
     NotFoundError,
     OperatingLimitError,
@@ -43,6 +44,8 @@ LOST = [
     ("ERR_BAD_RESPONSE", 500),
     ("ERR_BAD_RESPONSE", 502),
     ("ERR_BAD_RESPONSE", 504),
+    ("ERR_BAD_REQUEST", 408),
+    ("SOMETHING_NEW", 408),
     ("B24OAUTH_BAD_RESPONSE", 200),
 ]
 
@@ -96,7 +99,7 @@ def test_l5_what_the_table_says_is_never_repeated_is_not(code: str, status: int)
     assert step(code, status, rule("read", retry_on_network_error=True)) is Next.STOP
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 408, 409, 422])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 422])
 @pytest.mark.parametrize("code", ["SOMETHING_NEW", "ERR_BAD_REQUEST"])
 def test_l5_a_refusal_with_a_status_of_400_is_not_repeated(status: int, code: str) -> None:
     assert step(code, status, rule("read", retry_on_network_error=True)) is Next.STOP
@@ -193,6 +196,47 @@ def test_l5_after_a_lost_answer_only_what_may_run_twice_is_repeated(
     code: str, status: int, kind: str, network: bool | None, expected: Next
 ) -> None:
     assert step(code, status, rule(kind, retry_on_network_error=network)) is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "network", "expected"),
+    [
+        ("write", None, Next.STOP),
+        ("write", True, Next.STOP),
+        ("read", True, Next.BACK_OFF),
+        ("keyed write", None, Next.BACK_OFF),
+        ("read", False, Next.STOP),
+    ],
+)
+@pytest.mark.parametrize(("status", "body"), [(204, b""), (200, b""), (201, b" \n")])
+def test_l5_an_empty_response_is_no_network_error(
+    status: int, body: bytes, kind: str, network: bool | None, expected: Next
+) -> None:
+    told = decode(answer(body, status), query())
+    assert isinstance(told, BadResponseError)
+    assert next_step(told, rule(kind, retry_on_network_error=network), sent=True) is expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("timeouts", "expected"), [(1, True), (2, False), (3, False)])
+def test_l5_a_response_is_waited_for_twice_at_most(kind: str, timeouts: int, expected: bool) -> None:
+    late = error("REQUEST_TIMEOUT", 408)
+    may_repeat = rule(kind, retry_on_network_error=True)
+    assert (next_step(late, may_repeat, sent=True, timeouts=timeouts) is Next.BACK_OFF) is expected
+    assert next_step(late, may_repeat, sent=False, timeouts=timeouts) is Next.BACK_OFF
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("network", [None, True])
+def test_what_cannot_help_is_not_repeated_though_it_was_never_sent(kind: str, network: bool | None) -> None:
+    unknown_host = error("NETWORK_ERROR", 0)
+    unknown_host.retryable = False
+    assert next_step(unknown_host, rule(kind, retry_on_network_error=network), sent=False) is Next.STOP
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_response_that_is_too_large_is_not_asked_for_again(kind: str) -> None:
+    assert step("B24OAUTH_RESPONSE_TOO_LARGE", 0, rule(kind, retry_on_network_error=True)) is Next.STOP
 
 
 @pytest.mark.parametrize(("code", "status"), LOST)

@@ -19,7 +19,7 @@ from b24oauth import (
     ajax_result,
 )
 from b24oauth.error_codes import meaning_of
-from b24oauth.protocol.decoding import RawAnswer, decode, decode_clean, parse_json
+from b24oauth.protocol.decoding import RawResponse, decode, decode_clean, parse_json
 from b24oauth.redaction import REDACTED
 from tests.support.builders import PLANTED, answer, query
 
@@ -54,7 +54,7 @@ def failed(body: Any, status: int = 200) -> AjaxError:
 def test_whatever_comes_back_is_a_body_or_an_error_of_the_table(
     body: bytes, status: int, headers: dict[str, str]
 ) -> None:
-    outcome = decode(RawAnswer(status, headers, body), query())
+    outcome = decode(RawResponse(status, headers, body), query())
     if isinstance(outcome, AjaxError):
         assert type(outcome) is meaning_of(outcome.code, status, message=outcome.message, method="x.get").error
         assert outcome.code
@@ -325,7 +325,7 @@ def test_a_validation_row_too_deep_to_be_walked_is_still_an_error() -> None:
         deep = [deep]
     rows = [{"field": "token", "x": deep}, {"field": "title", "x": deep}]
     body = json.dumps({"error": {"code": "X", "message": "no", "validation": rows}}).encode()
-    error = decode(RawAnswer(400, {}, body), query())
+    error = decode(RawResponse(400, {}, body), query())
     assert isinstance(error, AjaxError)
     assert error.code == "X"
 

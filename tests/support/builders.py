@@ -7,7 +7,7 @@ from typing import Any
 
 from b24oauth import AjaxError, AjaxQuery, AjaxResult, B24OAuthParams, B24OAuthSecret, RequestInfo
 from b24oauth.error_codes import error_for
-from b24oauth.protocol.decoding import RawAnswer
+from b24oauth.protocol.decoding import RawResponse
 
 ACCESS = "access-S3CR3T"
 REFRESH = "refresh-S3CR3T"
@@ -42,10 +42,10 @@ def query(method: str = "x.get", params: Any = None, request_id: str = "request-
     return AjaxQuery(method=method, params={} if params is None else params, request_id=request_id)
 
 
-def answer(body: Any = None, status: int = 200, **headers: str) -> RawAnswer:
+def answer(body: Any = None, status: int = 200, **headers: str) -> RawResponse:
     """An HTTP answer; bytes are sent as they are, anything else as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return RawAnswer(status, headers, raw)
+    return RawResponse(status, headers, raw)
 
 
 def result(payload: Any, *, params: Any = None) -> AjaxResult[Any]:

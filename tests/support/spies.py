@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import pickle
+import ssl
 import traceback
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -155,17 +156,34 @@ async def whole_request(reader: asyncio.StreamReader) -> bytes:
 @asynccontextmanager
 async def server(talk: Talk) -> AsyncIterator[str]:
     """A loopback server that treats each connection so; its address."""
+    async with listening(talk) as port:
+        yield f"http://127.0.0.1:{port}/rest/profile"
+
+
+@asynccontextmanager
+async def listening(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """A port on which each connection is treated so; nothing of it is left at the end."""
+    talks: set[asyncio.Task[Any]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        talks.add(task)
         try:
             await talk(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            await asyncio.sleep(0)  # the transport closes its socket in the next turn
         finally:
             writer.close()
+            talks.discard(task)
 
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0)
-    async with listening:
-        host, port = listening.sockets[0].getsockname()
-        yield f"http://{host}:{port}/rest/profile"
+    async with await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls) as listener:
+        yield listener.sockets[0].getsockname()[1]
+        for task in talks:
+            task.cancel()
+        while talks:
+            await asyncio.wait(talks)
 
 
 # --- where a planted secret shows -------------------------------------------------------------------------------------
@@ -224,7 +242,7 @@ def clean_logs() -> Iterator[list[logging.LogRecord]]:
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = records.append  # type: ignore[method-assign]
-    loggers = [logging.getLogger(name) for name in ("b24oauth", "httpx", "httpcore", "aiohttp")]
+    loggers = [logging.getLogger(name) for name in ("b24oauth", "httpx", "httpcore", "httpx2", "httpcore2", "aiohttp")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.addHandler(handler)

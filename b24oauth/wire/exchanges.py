@@ -1,0 +1,222 @@
+"""The requests under way: how far each is, when it is given up, and how a close ends them all."""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from typing import Any, Final, NamedTuple
+
+from b24oauth.wire.deadlines import TURNS
+from b24oauth.wire.failures import Place
+
+__all__ = ["Exchange", "Exchanges", "Limits"]
+
+# A body of which less than this many bytes come within each timeout is given up.
+_PACE: Final = 64 * 1024
+
+
+class Limits(NamedTuple):
+    """How long the parts of a request may take, seconds; infinite for no limit.
+
+    Attributes:
+        connect: For making a connection.
+        response: For the head of the response, for each 64 KiB of its body, and for each part of the request's body to
+            be taken.
+        both: For a request of which nobody tells how far it is.
+    """
+
+    connect: float
+    response: float
+    both: float
+
+    @classmethod
+    def of(cls, connect: float | None, response: float | None) -> Limits:
+        """The limits of these timeouts, None for no limit."""
+        first, second = (inf if seconds is None else seconds for seconds in (connect, response))
+        return cls(first, second, first + second)
+
+
+class Exchange:
+    """One request under way, ended by its `scope` when it is given up or the client is closed.
+
+    It is under way from here on: its task must enter the scope at once, and call
+    `Exchanges.remove` before it leaves the scope.
+
+    Args:
+        owner: Keeps the time for all exchanges.
+        limits: How long it may take.
+
+    Attributes:
+        scope: What the sending task enters; it ends with `TimeoutError`.
+        limits: As above.
+        due: When it is given up, by the loop's clock.
+        turns: Turns of the loop that it gets before it is given up.
+        task: The task that sends.
+        place: Where the request goes, for messages; None until it is known.
+        connection: A transport's own word for the connection that was made for it; None without one.
+        is_tracked: True when the transport tells when the request begins to be written.
+        sent: True once it began to be written.
+        uploaded: True once all of it was handed to the operating system.
+        closing: True once the client was closed.
+    """
+
+    # Defaults of the class: most requests end before most of these change.
+    place: Place | None = None
+    connection: Any = None
+    is_tracked = False
+    sent = False
+    uploaded = False
+    closing = False
+    turns = TURNS
+    _received = 0
+
+    def __init__(self, owner: Exchanges, limits: Limits) -> None:
+        self.scope = asyncio.timeout(None)
+        self.task = asyncio.current_task()
+        self.limits = limits
+        self.due = due = owner.loop.time() + limits.both
+        self._owner = owner
+        owner.under_way[self] = None
+        if due < owner.timer_at:
+            owner.watch(due)
+
+    @property
+    def may_be_sent(self) -> bool:
+        """False when the other side cannot have seen the request."""
+        return self.sent or not self.is_tracked
+
+    def connecting(self) -> None:
+        """A transport that tells when the request is written begins to make a connection."""
+        self.is_tracked = True
+        self._wait(self.limits.connect)
+
+    def sending(self) -> None:
+        """The request begins to be written."""
+        self.is_tracked = self.sent = True
+        self._wait(self.limits.response)
+
+    def progress(self) -> None:
+        """The other side took or sent something: the wait begins anew."""
+        self._wait(self.limits.response)
+
+    def received(self, size: int) -> None:
+        """A part of the response came. Enough bytes begin the wait anew, so that a trickle ends some time.
+
+        Args:
+            size: Bytes of the part.
+        """
+        self.turns = TURNS
+        self._received += size
+        if self._received >= _PACE:
+            self._received = 0
+            self._wait(self.limits.response)
+
+    def pause(self) -> None:
+        """Nothing is waited for: who reads a stream has its part."""
+        self.due = inf
+
+    def close(self) -> None:
+        """Ends it, because the client was closed."""
+        self.closing = True
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Ends it."""
+        if not self.scope.expired():
+            self.scope.reschedule(self._owner.loop.time())
+
+    def _wait(self, seconds: float) -> None:
+        self.turns = TURNS
+        self.due = due = self._owner.loop.time() + seconds
+        if due < self._owner.timer_at:
+            self._owner.watch(due)
+
+
+class Exchanges:
+    """The exchanges of one client, and the one timer that watches over them.
+
+    Each exchange moves its deadline several times, and most end long before: one timer that looks at all of them when
+    it is due costs less than one for each. It is taken away in the turn after the last exchange has ended, unless
+    another one has begun by then.
+
+    Args:
+        loop: The client's event loop.
+
+    Attributes:
+        loop: As above.
+        timer_at: When the timer is due; infinite without one.
+        under_way: The exchanges, as the keys of a dict.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.timer_at = inf
+        self.under_way: dict[Exchange, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._woken: asyncio.Future[None] | None = None
+
+    def remove(self, exchange: Exchange) -> None:
+        """An exchange is about to leave its scope."""
+        del self.under_way[exchange]
+        if not self.under_way:
+            self.loop.call_soon(self._rest)
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    def watch(self, due: float) -> None:
+        """Sets the timer.
+
+        Args:
+            due: A time of the loop's clock; infinite for never.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if due == inf else self.loop.call_at(due, self._on_timer)
+        self.timer_at = due
+
+    async def end_all(self) -> asyncio.CancelledError | None:
+        """Ends all exchanges but those of the calling task, and waits until they have ended.
+
+        Returns:
+            A cancellation that came meanwhile: connections must be closed before it counts.
+        """
+        here, cancelled = asyncio.current_task(), None
+        # A task that closes the client while it reads a stream must not wait for itself.
+        while left := [exchange for exchange in self.under_way if exchange.task is not here]:
+            for exchange in left:
+                exchange.close()
+            if self._woken is None or self._woken.done():
+                self._woken = self.loop.create_future()
+            try:
+                await asyncio.wait([self._woken])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        self.watch(inf)
+        return cancelled
+
+    def _rest(self) -> None:
+        if not self.under_way:
+            self.watch(inf)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now, nearest = self.loop.time(), inf
+        for exchange in self.under_way:
+            if exchange.due <= now:
+                self._on_turn(exchange, exchange.due)
+            else:
+                nearest = min(nearest, exchange.due)
+        self.watch(nearest)
+
+    def _on_turn(self, exchange: Exchange, due: float) -> None:
+        """Gives an exchange that is due some turns, in which what waits in its socket may arrive."""
+        if exchange not in self.under_way:
+            return
+        if exchange.due != due:
+            if exchange.due < self.timer_at:
+                self.watch(exchange.due)
+        elif exchange.turns > 0:
+            exchange.turns -= 1
+            self.loop.call_soon(self._on_turn, exchange, due)
+        else:
+            exchange.give_up()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import sys
 import time
@@ -14,11 +13,13 @@ from typing import TYPE_CHECKING, Literal, Self
 import anyio
 
 from b24oauth.actions import ActionsManager
+from b24oauth.checks import check_seconds
 from b24oauth.downloads import MAX_BYTES, Download, Downloader, Progress, Writable
 from b24oauth.errors import ClientStateError, ConfigurationError
 from b24oauth.http.client import HttpClient
 from b24oauth.http.relocation import Relocation
 from b24oauth.http.services import Services
+from b24oauth.limits.gate import Gate
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.params import RestrictionParams
 from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
@@ -144,9 +145,9 @@ class B24OAuth:
             wall_clock=clock,
         )
         self._keeper = TokenKeeper(auth_options, renewer, store=token_store, log=self._log)
-        services = Services(
+        self._services = services = Services(
             wire=self._wire,
-            gate=asyncio.Semaphore(max_concurrency or _usual_concurrency(http_client, self._limits)),
+            gate=Gate(max_concurrency or _usual_concurrency(http_client, self._limits)),
             keeper=self._keeper,
             limits=self._limits,
             relocation=Relocation(self._keeper),
@@ -364,23 +365,37 @@ class B24OAuth:
     ) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
-        """Waits for a renewal under way, saves what is not saved yet and closes the connections. May be called twice.
+    async def aclose(self, *, drain: float = 0.0) -> None:
+        """Closes the client: waits for a renewal, saves what is not saved yet, and ends everything else.
+
+        Calls that begin afterwards raise `ClientStateError`, and so do those that wait for the limits. A request that
+        is cut off is a `NetworkError`, or an `AmbiguousResultError` for a write. May be called twice.
+
+        Args:
+            drain: Seconds that calls, eager lists, batches and downloads under way may take to end first. A list that
+                is read page by page ends with the request under way.
 
         Raises:
             TokenPersistenceError: A renewed pair still could not be saved; closing again tries again.
             ClientStateError: Asked from inside of a renewal, which would wait for itself, or in another event loop
                 than the client was used in; nothing is closed.
+            ConfigurationError: `drain` is no time span; nothing is closed.
         """
+        if drain != 0:
+            check_seconds(drain, "drain")
         self._wire.lifetime.check_loop()
         # Before anything is closed: the renewal that asks goes on, and so does the call it is for.
         self._keeper.check_outside()
         try:
-            await self._keeper.aclose(timeout=self._close_timeout)
+            await self._wire.lifetime.drain(drain)
         finally:
-            # Connections are closed even when the task that closes is being cancelled.
-            with anyio.CancelScope(shield=True):
-                await self._wire.aclose()
+            self._services.end_waits()
+            try:
+                await self._keeper.aclose(timeout=self._close_timeout)
+            finally:
+                # Connections are closed even when the task that closes is being cancelled.
+                with anyio.CancelScope(shield=True):
+                    await self._wire.aclose()
 
     destroy = aclose
 

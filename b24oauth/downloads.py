@@ -7,7 +7,7 @@ import random
 import re
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from os import PathLike
 from types import MappingProxyType
 from typing import Final
@@ -183,13 +183,14 @@ class Downloader:
         job = _Job(source=source, query=query, sink=sink_for(to), max_bytes=max_bytes, on_progress=on_progress)
         deadline = Deadline(timeout)
         try:
-            async with deadline:
-                try:
-                    await job.sink.open()
-                    await self._attempts(job)
-                    await job.sink.finish()
-                finally:
-                    await job.sink.discard()
+            with self._http.operation():
+                async with deadline:
+                    try:
+                        await job.sink.open()
+                        await self._attempts(job)
+                        await job.sink.finish()
+                    finally:
+                        await job.sink.discard()
         except TimeoutError as error:
             if isinstance(error, RequestTimeoutError) or not deadline.expired():
                 raise
@@ -227,7 +228,7 @@ class Downloader:
                 pause = None if failed.final else await self._pause(job, error, rule, attempt)
                 if pause is None:
                     raise error
-                await limits.wait(pause)
+                await self._services.pause(pause)
                 limits.repeated()
 
     async def _pause(self, job: _Job, error: AjaxError, rule: RepeatRule, attempt: int) -> float | None:
@@ -320,14 +321,20 @@ class Downloader:
             headers |= {"Range": f"bytes={job.written}-", "If-Range": job.validator}
         # A callback of the renewal must not wait behind those who wait for the renewal. The gate is left when the
         # headers are there: a long download must not keep calls waiting.
-        async with nullcontext() if services.keeper.is_inside() else services.gate:
-            job.place = await services.limits.admit() if hop.from_portal else None
+        outside = not services.keeper.is_inside()
+        if outside:
+            await services.enter_gate()
+        try:
+            job.place = await services.admit() if hop.from_portal else None
             try:
                 answer = await stack.enter_async_context(services.wire.stream(hop.url, headers))
             except (NoResponse, ConfigurationError) as failure:
                 if job.place is not None and not (isinstance(failure, NoResponse) and failure.sent):
                     services.limits.rate.never_sent(job.place)
                 raise
+        finally:
+            if outside:
+                services.gate.leave()
         if job.place is not None and answer.status < 400:
             services.limits.observe({}, job.place)
         return answer

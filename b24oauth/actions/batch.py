@@ -109,7 +109,8 @@ class Batch:
         rules = _rules(self._http, checked(options, BatchOptions, "batch.make"), result_type)
         allowed = rules.allow_text_references
         commands = make_requests(parsed, version, allow_text_references=allowed, may_leave=False).commands
-        outcome = await _run(self._http, commands, rules)
+        with self._http.operation():
+            outcome = await _run(self._http, commands, rules)
         as_list = not is_mapping(calls)
         if isinstance(outcome, AjaxResult):
             failed: Result[Any] = Result([] if as_list else {})
@@ -176,10 +177,11 @@ class BatchByChunk:
             allow_text_references=rules.allow_text_references,
             may_leave=not rules.halt and version is ApiVersion.V2,
         )
-        if rules.halt:
-            rows = await self._in_turn(requests, rules)
-        else:
-            rows = await self._at_once(requests, rules, options.get("concurrency", _CONCURRENCY))
+        with self._http.operation():
+            if rules.halt:
+                rows = await self._in_turn(requests, rules)
+            else:
+                rows = await self._at_once(requests, rules, options.get("concurrency", _CONCURRENCY))
         _raise_what_kept_all_from_running(rows)
         result = _assembled(requests.commands, rows, rules, as_list=not isinstance(calls, Mapping))
         _check_complete(self._http, requests.commands, rows, result, halt=rules.halt)

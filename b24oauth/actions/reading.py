@@ -82,9 +82,10 @@ async def read_all(reading: Reading, timeout: float | None, told_as: str) -> Res
     method, request_id = reading.method, reading.options.request_id
     deadline = asyncio.timeout(timeout)
     try:
-        async with deadline, aclosing(reading.pages()) as pages:
-            async for page in pages:
-                rows.extend(page)
+        with reading.http.operation():
+            async with deadline, aclosing(reading.pages()) as pages:
+                async for page in pages:
+                    rows.extend(page)
     except SoftError as soft:
         result.add_error(soft.error, "base-error")
     except ListChangedError as changed:

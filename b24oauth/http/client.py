@@ -6,6 +6,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import attrs
@@ -138,6 +139,16 @@ class HttpClient:
         """How many of a caller's requests can be of use now, as `RestrictionManager.worth_beginning` says."""
         return self._services.limits.worth_beginning(requests, under_way, seconds)
 
+    def operation(self) -> AbstractContextManager[None]:
+        """Something that takes several calls, which `aclose(drain=…)` lets go on.
+
+        Raises:
+            ClientStateError: The client is closed or about to be.
+        """
+        services = self._services
+        services.wire.lifetime.check_beginning(within_renewal=services.keeper.is_inside())
+        return services.wire.lifetime.operation()
+
     def refusals(self) -> Refusals:
         """What waits until commands of a batch that the portal refused for now may be sent again."""
         return Refusals(self._services)
@@ -189,7 +200,10 @@ class HttpClient:
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/general-principles.html
         """
-        loop = self._services.wire.enter_loop()
+        services = self._services
+        loop, lifetime = services.wire.enter_loop(), services.wire.lifetime
+        if not lifetime.is_open:
+            lifetime.check_beginning(within_renewal=services.keeper.is_inside())
         query = AjaxQuery(
             method=method, params={} if params is None else params, request_id=request_id or str(uuid.uuid4())
         )
@@ -197,8 +211,15 @@ class HttpClient:
             query, idempotent, idempotency_key, inner_methods, times_of, repeat_timeouts=repeat_timeouts
         )
         call.records.starting()
-        if timeout is None:
-            return await self._attempts(call, loop)
+        lifetime.under_way += 1
+        try:
+            if timeout is None:
+                return await self._attempts(call, loop)
+            return await self._in_time(call, loop, timeout)
+        finally:
+            lifetime.leave()
+
+    async def _in_time(self, call: _Call, loop: asyncio.AbstractEventLoop, timeout: float) -> AjaxResult[Any]:
         deadline = Deadline(timeout)
         try:
             async with deadline:
@@ -206,7 +227,7 @@ class HttpClient:
         except TimeoutError as error:
             if isinstance(error, RequestTimeoutError) or not deadline.expired():
                 raise
-        raise surfaced(out_of_time(query, timeout), call.rule, maybe_run=call.maybe_run)
+        raise surfaced(out_of_time(call.request.query, timeout), call.rule, maybe_run=call.maybe_run)
 
     def _prepared(
         self,
@@ -263,7 +284,7 @@ class HttpClient:
             if pause is None:
                 return self._ended(error, call, attempt + 1)
             call.records.waiting(pause, attempt + 1, most)
-            await limits.wait(pause)
+            await self._pause(pause, error, call)
             limits.repeated()
         raise nothing_sent(call.request.query)
 
@@ -272,7 +293,20 @@ class HttpClient:
         seconds = limits.budget_wait(call.methods)
         if seconds > 0:
             call.records.blocked(seconds)
-            await limits.wait(seconds)
+            await self._services.pause(seconds)
+
+    async def _pause(self, seconds: float, error: AjaxError, call: _Call) -> None:
+        """Waits before the call is repeated. Once the client is closed, what became of a write counts more."""
+        try:
+            await self._services.pause(seconds)
+        except ClientStateError as closed:
+            told = surfaced(error, call.rule, maybe_run=call.maybe_run)
+            if told is error:
+                raise
+            told.add_note(closed.message)
+        else:
+            return
+        raise told
 
     async def _pause_before_repeat(self, error: AjaxError, call: _Call, attempt: int) -> float | None:
         """Seconds to wait before the call is repeated, or None when it is not."""
@@ -318,35 +352,43 @@ class HttpClient:
             # A callback of the renewal must not wait behind those who wait for the renewal.
             return await self._send_admitted(call)
         for _ in range(_MOST_WINDOWS):
-            async with services.gate:
+            if not (services.wire.lifetime.is_open and services.gate.enters_at_once()):
+                await services.enter_gate()
+            try:
                 seconds = services.limits.time_to_reset(call.methods)
                 if seconds <= 0:
                     return await self._send_admitted(call)
+            finally:
+                services.gate.leave()
             # Others have used the time up while this call waited for its turn.
             call.records.blocked(seconds)
-            await services.limits.wait(seconds)
-        async with services.gate:
+            await services.pause(seconds)
+        await services.enter_gate()
+        try:
             return await self._send_admitted(call)
+        finally:
+            services.gate.leave()
 
     async def _token(self, call: _Call) -> B24OAuthParams:
-        keeper = self._services.keeper
+        services, keeper = self._services, self._services.keeper
         pair = keeper.ready()
         if pair is None:
             renewals = keeper.renewals
             pair = await keeper.get()
+            services.wire.lifetime.check_waiting(within_renewal=keeper.is_inside())
             call.renewed = call.renewed or keeper.renewals > renewals
         return pair
 
     async def _send_admitted(self, call: _Call) -> AjaxResult[Any]:
         services = self._services
-        call.place = await services.limits.admit()
+        call.place = await services.admit()
         pair = await self._token(call)
         answer = await self._send(call, pair)
         if services.relocation.is_redirect(answer) and not call.moved:
             call.moved, renewals = True, services.keeper.renewals
             pair = await services.relocation.follow(answer, pair, call.request.query)
             call.renewed = call.renewed or services.keeper.renewals > renewals
-            call.place = await services.limits.admit()
+            call.place = await services.admit()
             answer = await self._send(call, pair)
         result = self._understood(answer, call, pair)
         if isinstance(result, AjaxResult):
@@ -355,7 +397,7 @@ class HttpClient:
         if other is None:
             raise result
         call.renewed = True
-        call.place = await services.limits.admit()
+        call.place = await services.admit()
         again = self._understood(await self._send(call, other), call, other)
         if isinstance(again, AjaxError):
             raise again

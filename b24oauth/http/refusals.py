@@ -60,7 +60,7 @@ class Refusals:
                 if end is not None and loop.time() + pause > end:
                     return False
                 if pause > 0:
-                    await self._services.limits.wait(pause)
+                    await self._services.pause(pause)
         except TimeoutError:
             if not deadline.expired():
                 raise

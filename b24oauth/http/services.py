@@ -1,16 +1,16 @@
-"""What the HTTP clients of both API versions share."""
+"""What the HTTP clients of both API versions share, and how their calls wait until they may be sent."""
 
 from __future__ import annotations
-
-import asyncio
 
 import attrs
 
 from b24oauth.http.relocation import Relocation
+from b24oauth.limits.gate import Gate
 from b24oauth.limits.manager import RestrictionManager
+from b24oauth.limits.rate import Place
 from b24oauth.oauth.keeper import TokenKeeper
 from b24oauth.observing import Log
-from b24oauth.wire import Wire
+from b24oauth.wire import Wire, closed_client
 
 __all__ = ["Services"]
 
@@ -30,9 +30,46 @@ class Services:
     """
 
     wire: Wire
-    gate: asyncio.Semaphore
+    gate: Gate
     keeper: TokenKeeper
     limits: RestrictionManager
     relocation: Relocation
     log: Log
     trusted_hosts: frozenset[str]
+
+    async def pause(self, seconds: float) -> None:
+        """Waits, unless the client is closed meanwhile.
+
+        Args:
+            seconds: How long.
+
+        Raises:
+            ClientStateError: The client is closed.
+        """
+        await self.wire.wait(self.limits.wait, seconds, within_renewal=self.keeper.is_inside())
+
+    async def enter_gate(self) -> None:
+        """Waits for a place at the gate, which the caller must release.
+
+        Raises:
+            ClientStateError: The client is closed.
+        """
+        if not self.wire.lifetime.is_open:
+            self.wire.lifetime.check_waiting(within_renewal=False)
+        await self.gate.enter(self.wire.lifetime)
+
+    async def admit(self) -> Place:
+        """Waits for a place in the portal's bucket.
+
+        Raises:
+            ClientStateError: The client is closed.
+        """
+        place = await self.limits.rate.acquire_at_once() if self.wire.lifetime.is_open else None
+        if place is None:
+            place = await self.wire.wait(self.limits.admit_in_line, within_renewal=self.keeper.is_inside())
+        return place
+
+    def end_waits(self) -> None:
+        """Ends what calls wait for, because the client is about to be closed; those of a renewal's callbacks go on."""
+        self.wire.end_waits()
+        self.gate.end(self.wire.lifetime, closed_client)

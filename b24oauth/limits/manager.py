@@ -157,9 +157,12 @@ class RestrictionManager:
 
     async def admit(self) -> Place:
         """Waits for a place in the portal's bucket, first come, first served."""
-        if self.rate.must_wait():
-            self._limit_hits += 1
-        return await self.rate.acquire()
+        return await self.rate.acquire_at_once() or await self.admit_in_line()
+
+    async def admit_in_line(self) -> Place:
+        """Waits behind those who wait for a place in the portal's bucket, and counts it."""
+        self._limit_hits += 1
+        return await self.rate.acquire_in_line()
 
     def observe(self, times: Mapping[str, Mapping[str, Any] | None], place: Place | None = None) -> None:
         """Notes a success and what it says about execution times.

@@ -93,16 +93,24 @@ class RateLimiter:
             room -= 1
         return room
 
+    async def acquire_at_once(self) -> Place | None:
+        """A place in the bucket for a call that need not wait for it, else None. Never waits."""
+        in_burst = self._found.version == self._built_for and self._arrivals.calls < self._bucket.max_rate
+        if not in_burst or self.must_wait():
+            return None
+        place, _ = await self._take_places()
+        return place
+
     async def acquire(self) -> Place:
         """Waits for a place in the bucket. Who is cancelled while waiting takes none.
 
         Returns:
             The place, to be named when the portal refuses the call or never sees it.
         """
-        in_burst = self._found.version == self._built_for and self._arrivals.calls < self._bucket.max_rate
-        if in_burst and not self.must_wait():
-            place, _ = await self._take_places()  # which does not wait
-            return place
+        return await self.acquire_at_once() or await self.acquire_in_line()
+
+    async def acquire_in_line(self) -> Place:
+        """Waits behind those who wait for a place; otherwise as `acquire`."""
         turn: asyncio.Future[Place | None] = asyncio.get_running_loop().create_future()
         first = not self._line
         self._line[turn] = None

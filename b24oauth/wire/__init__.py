@@ -3,7 +3,7 @@
 from b24oauth.wire.choosing import TransportName
 from b24oauth.wire.deadlines import Deadline
 from b24oauth.wire.failures import NoResponse, ResponseTooLarge
-from b24oauth.wire.lifetime import Lifetime
+from b24oauth.wire.lifetime import Lifetime, closed_client
 from b24oauth.wire.requests import USER_AGENT
 from b24oauth.wire.streams import StreamedResponse
 from b24oauth.wire.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, Wire
@@ -20,4 +20,5 @@ __all__ = [
     "StreamedResponse",
     "TransportName",
     "Wire",
+    "closed_client",
 ]

@@ -1,4 +1,4 @@
-"""The requests under way: how far each is, when it is given up, and how a close ends them all."""
+"""The requests under way and what calls wait for: when each is given up, and how a close ends them all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from b24oauth.wire.deadlines import TURNS
 from b24oauth.wire.failures import Place
 
-__all__ = ["Exchange", "Exchanges", "Limits"]
+__all__ = ["Exchange", "Exchanges", "Limits", "Wait"]
 
 # A body of which less than this many bytes come within each timeout is given up.
 _PACE: Final = 64 * 1024
@@ -132,8 +132,40 @@ class Exchange:
             self._owner.watch(due)
 
 
+class Wait:
+    """What a call waits for before it is sent; a close cancels it.
+
+    Args:
+        owner: Ends it.
+        within_renewal: True for a call of a renewal's callback, which goes on until the renewal has ended.
+
+    Attributes:
+        task: The task that waits.
+        within_renewal: As above.
+    """
+
+    __slots__ = ("_cancelling", "_is_ended", "task", "within_renewal")
+
+    def __init__(self, owner: Exchanges, *, within_renewal: bool) -> None:
+        self.task = task = owner.current_task()
+        self.within_renewal = within_renewal
+        self._cancelling = task.cancelling()
+        self._is_ended = False
+        owner.waits[self] = None
+
+    def close(self) -> None:
+        """Ends it, because the client was closed."""
+        if not self._is_ended:
+            self._is_ended = True
+            self.task.cancel()
+
+    def was_ended(self) -> bool:
+        """Takes back the cancellation by `close`; True when there is no other, as `asyncio.timeout` does it."""
+        return self._is_ended and self.task.uncancel() <= self._cancelling
+
+
 class Exchanges:
-    """The exchanges of one client, and the one timer that watches over them.
+    """The exchanges and waits of one client, and the one timer that watches over them.
 
     Each exchange moves its deadline several times, and most end long before: one timer that looks at all of them when
     it is due costs less than one for each. It is taken away in the turn after the last exchange has ended, unless
@@ -146,12 +178,14 @@ class Exchanges:
         loop: As above.
         timer_at: When the timer is due; infinite without one.
         under_way: The exchanges, as the keys of a dict.
+        waits: The waits, as the keys of a dict.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.timer_at = inf
         self.under_way: dict[Exchange, None] = {}
+        self.waits: dict[Wait, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._woken: asyncio.Future[None] | None = None
 
@@ -160,6 +194,16 @@ class Exchanges:
         del self.under_way[exchange]
         if not self.under_way:
             self.loop.call_soon(self._rest)
+        if self._woken is not None:
+            self._wake()
+
+    def remove_wait(self, wait: Wait) -> None:
+        """A wait has ended."""
+        del self.waits[wait]
+        if self._woken is not None:
+            self._wake()
+
+    def _wake(self) -> None:
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
 
@@ -174,17 +218,36 @@ class Exchanges:
         self._timer = None if due == inf else self.loop.call_at(due, self._on_timer)
         self.timer_at = due
 
+    @staticmethod
+    def current_task() -> asyncio.Task[Any]:
+        """The running task, which a close may cancel."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("A call must be made from a task")
+        return task
+
+    def end_waits(self) -> None:
+        """Ends what calls wait for; those of a renewal's callbacks go on."""
+        for wait in self.waits:
+            if not wait.within_renewal:
+                wait.close()
+
     async def end_all(self) -> asyncio.CancelledError | None:
-        """Ends all exchanges but those of the calling task, and waits until they have ended.
+        """Ends all exchanges and waits but those of the calling task, and waits until they have ended.
 
         Returns:
             A cancellation that came meanwhile: connections must be closed before it counts.
         """
         here, cancelled = asyncio.current_task(), None
         # A task that closes the client while it reads a stream must not wait for itself.
-        while left := [exchange for exchange in self.under_way if exchange.task is not here]:
+        while True:
+            left = [exchange for exchange in self.under_way if exchange.task is not here]
             for exchange in left:
                 exchange.close()
+            for wait in self.waits:
+                wait.close()
+            if not left and not self.waits:
+                break
             if self._woken is None or self._woken.done():
                 self._woken = self.loop.create_future()
             try:

@@ -1,27 +1,43 @@
-"""Which event loop a client lives in, and whether it is closed."""
+"""Which event loop a client lives in, and how far its close is."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from b24oauth.errors import ClientStateError
 
-__all__ = ["Lifetime", "unusable_client"]
+__all__ = ["Lifetime", "closed_client", "unusable_client"]
+
+_operation: contextvars.ContextVar[Lifetime | None] = contextvars.ContextVar("b24oauth_operation", default=None)
 
 
 class Lifetime:
     """Binds a client to the first event loop it is used in, until it is closed.
+
+    It is open first. A close that drains lets no call begin, but those under way go on. Then it is stopped: calls that
+    wait for something end, and only a renewal goes on. At last it is closed.
 
     Args:
         parent: The lifetime of a wire that this client shares; None without one.
 
     Attributes:
         entered_at: Time of the first use by the loop's clock, seconds; None before it.
+        is_open: False as soon as a close has begun.
+        under_way: Calls, lists, batches and downloads that have begun and not ended.
+        idle: What a drain waits for; None without one.
     """
 
-    __slots__ = ("_closed", "_loop", "_parent", "_usable", "entered_at")
+    __slots__ = (
+        "_closed", "_loop", "_parent", "_usable", "entered_at", "idle", "is_open", "under_way",
+    )  # fmt: skip
 
     def __init__(self, parent: Lifetime | None = None) -> None:
+        self.is_open = True
+        self.under_way = 0
+        self.idle: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         # The loop while nothing else must be looked at: asked for with every request.
         self._usable: asyncio.AbstractEventLoop | None = None
@@ -40,13 +56,74 @@ class Lifetime:
             self._check(loop)
         return loop
 
+    def check_beginning(self, *, within_renewal: bool) -> None:
+        """Refuses a new call once a close has begun, unless something that may end before the close needs it.
+
+        Args:
+            within_renewal: True for a call of a renewal's callback.
+
+        Raises:
+            ClientStateError: The client is closed or about to be.
+        """
+        is_part = self.idle is not None and _operation.get() is self
+        if self._closed or not (self.is_open or is_part or within_renewal):
+            raise closed_client()
+
+    def check_waiting(self, *, within_renewal: bool) -> None:
+        """Refuses to let a call wait for something that a close has ended for the others.
+
+        Args:
+            within_renewal: True for a call of a renewal's callback.
+
+        Raises:
+            ClientStateError: The client is closed or about to be.
+        """
+        if self._closed or not (self.is_open or self.idle is not None or within_renewal):
+            raise closed_client()
+
+    @contextmanager
+    def operation(self) -> Generator[None]:
+        """Something that takes several calls, which a drain lets go on."""
+        token = _operation.set(self)
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            _operation.reset(token)
+            self.leave()
+
+    def leave(self) -> None:
+        """A call or an operation has ended."""
+        self.under_way -= 1
+        if self.under_way == 0 and self.idle is not None and not self.idle.done():
+            self.idle.set_result(None)
+
+    async def drain(self, seconds: float) -> None:
+        """Lets no call begin any more, and waits until those under way have ended.
+
+        Args:
+            seconds: How long to wait.
+        """
+        self.is_open = False
+        if seconds > 0 and self.under_way and not self._closed:
+            self.idle = self.idle or asyncio.get_running_loop().create_future()
+            await asyncio.wait([self.idle], timeout=seconds)
+
+    def stop(self) -> None:
+        """Ends a drain: nothing is waited for any more but a renewal."""
+        self.is_open = False
+        if self.idle is not None and not self.idle.done():
+            self.idle.set_result(None)
+        self.idle = None
+
     def close(self) -> None:
         """Lets nothing in any more."""
+        self.stop()
         self._closed, self._usable = True, None
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._closed:
-            raise ClientStateError("This client is closed: make a new one", code="B24OAUTH_CLIENT_CLOSED")
+            raise closed_client()
         if self._parent is not None:
             self._parent.enter()
         if self._loop is None:
@@ -68,6 +145,11 @@ class Lifetime:
     def loop_time(self) -> float | None:
         """The clock of the loop this client lives in, seconds; None before its first use."""
         return None if self._loop is None else self._loop.time()
+
+
+def closed_client() -> ClientStateError:
+    """The error for a client that is closed."""
+    return ClientStateError("This client is closed: make a new one", code="B24OAUTH_CLIENT_CLOSED")
 
 
 def _other_loop() -> ClientStateError:

@@ -248,7 +248,7 @@ class _OwnResponse:
     async def close(self) -> None:
         """Keeps the connection if the response was read and nothing follows it."""
         if not self._is_complete or _has_leftovers(self._response, self._response.stream) is not False:
-            await _close(self._transport)
+            await _close(self._parts, self._transport)
             return
         try:
             await self._response.stream.aclose()
@@ -284,7 +284,7 @@ class _GivenResponse:
             if self._is_complete and _has_leftovers(self._response, getattr(self._response.stream, "_stream", None)):
                 # First: what is given back may be used by another request at once.
                 await self._response.extensions["network_stream"].aclose()
-            await self._response.aclose()
+            await _close(self._parts, self._response)
 
 
 class _WholeResponse(NamedTuple):
@@ -338,11 +338,17 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def _close(opened: Any) -> None:
-    """Closes a transport or stream, None for nothing, also for a caller that is cancelled: nobody else would."""
-    if opened is not None:
-        with anyio.CancelScope(shield=True):
-            await opened.aclose()
+async def _close(*opened: Any) -> None:
+    """Closes transports and streams, None for nothing, also for a caller that is cancelled: nobody else would.
+
+    An iterator of a body that was not read to its end is one of them: otherwise the garbage collector closes it, maybe
+    while the loop is shut down.
+    """
+    with anyio.CancelScope(shield=True):
+        for one in opened:
+            close = getattr(one, "aclose", None)
+            if close is not None:
+                await close()
 
 
 @cache

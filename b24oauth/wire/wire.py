@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 import weakref
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from math import inf
-from typing import Final, Self
+from typing import Final, Self, TypeVar, TypeVarTuple
 
 from b24oauth.errors import ConfigurationError
 from b24oauth.observing import Log
@@ -16,7 +16,7 @@ from b24oauth.protocol.decoding import RawResponse
 from b24oauth.wire.addresses import parse_address
 from b24oauth.wire.bodies import BadEncodingError, TooLargeError, Unpacker
 from b24oauth.wire.choosing import TransportName
-from b24oauth.wire.exchanges import Exchange, Exchanges, Limits
+from b24oauth.wire.exchanges import Exchange, Exchanges, Limits, Wait
 from b24oauth.wire.failures import (
     NoResponse,
     Place,
@@ -26,13 +26,16 @@ from b24oauth.wire.failures import (
     never_sent,
     no_response,
 )
-from b24oauth.wire.lifetime import Lifetime
+from b24oauth.wire.lifetime import Lifetime, closed_client
 from b24oauth.wire.pool import Pool
 from b24oauth.wire.requests import Opened
 from b24oauth.wire.silence import unlogged
 from b24oauth.wire.streams import StreamedResponse
 
 __all__ = ["CONNECT_TIMEOUT", "MAX_RESPONSE_SIZE", "RESPONSE_TIMEOUT", "Wire"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 CONNECT_TIMEOUT: Final = 10.0
 # A portal ends a request after 60 seconds, and its response needs some time too.
@@ -283,6 +286,36 @@ class Wire:
         if not is_failure(error) and (sent or not place.is_socks_proxy):
             return None
         return no_response(error, place, sent=sent)
+
+    async def wait(self, waited: Callable[[*Ts], Awaitable[T]], *args: *Ts, within_renewal: bool = False) -> T:
+        """Waits for something before a request; a close ends it.
+
+        Args:
+            waited: What is called and awaited.
+            args: What it is called with.
+            within_renewal: True for a call of a renewal's callback, which goes on until the renewal has ended.
+
+        Raises:
+            ClientStateError: The client is closed, is closed meanwhile, or is used in another event loop than before.
+        """
+        exchanges = self._exchanges or self._begin()
+        self.enter_loop()
+        self.lifetime.check_waiting(within_renewal=within_renewal)
+        wait = Wait(exchanges, within_renewal=within_renewal)
+        try:
+            return await waited(*args)
+        except asyncio.CancelledError:
+            if not wait.was_ended():
+                raise
+        finally:
+            exchanges.remove_wait(wait)
+        raise closed_client()
+
+    def end_waits(self) -> None:
+        """Ends what calls wait for, and lets no more of it begin; those of a renewal's callbacks go on."""
+        self.lifetime.stop()
+        if self._exchanges is not None:
+            self._exchanges.end_waits()
 
     async def aclose(self) -> None:
         """Ends the requests under way and closes the connections that were made here. May be called twice.

@@ -1,0 +1,76 @@
+"""How many requests may be under way at once; further ones wait in the order they came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+__all__ = ["Gate"]
+
+
+class Gate:
+    """Lets so many requests be under way at once.
+
+    Args:
+        places: How many.
+    """
+
+    __slots__ = ("_free", "_line")
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        # Those who wait, and for whom; nobody does while a place is free.
+        self._line: OrderedDict[asyncio.Future[None], object] = OrderedDict()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return len(self._line)
+
+    def enters_at_once(self) -> bool:
+        """Takes a place if one is free, which `leave` gives back; False when one must be waited for."""
+        if self._free <= 0:
+            return False
+        self._free -= 1
+        return True
+
+    async def enter(self, owner: object) -> None:
+        """Waits for a place, which `leave` gives back. Who is cancelled while waiting takes none.
+
+        Args:
+            owner: For whom, see `end`.
+        """
+        if self.enters_at_once():
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._line[turn] = owner
+        try:
+            await turn
+        except BaseException:
+            if turn in self._line:
+                del self._line[turn]
+            elif not turn.cancelled() and turn.exception() is None:
+                self.leave()  # it was given a place in the turn it was cancelled in
+            raise
+
+    def leave(self) -> None:
+        """Gives a place back, to the one who waits longest."""
+        while self._line:
+            turn, _ = self._line.popitem(last=False)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def end(self, owner: object, error: Callable[[], Exception]) -> None:
+        """Ends the waiting of one owner; others keep their places in the line.
+
+        Args:
+            owner: As given to `enter`.
+            error: Makes what each of them raises.
+        """
+        for turn in [turn for turn, waiting_for in self._line.items() if waiting_for is owner]:
+            del self._line[turn]
+            if not turn.done():
+                turn.set_exception(error())

@@ -5,15 +5,15 @@ from __future__ import annotations
 import ssl
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 
 from b24oauth.actions import ActionsManager
-from b24oauth.checks import check_seconds
+from b24oauth.checks import check_function, check_seconds
 from b24oauth.downloads import MAX_BYTES, Download, Downloader, Progress, Writable
 from b24oauth.errors import ClientStateError, ConfigurationError
 from b24oauth.http.client import HttpClient
@@ -29,7 +29,7 @@ from b24oauth.oauth.pair import check_pair
 from b24oauth.oauth.renewal import CustomRefreshAuth, Renewer
 from b24oauth.oauth.settling import CallbackRefreshAuth
 from b24oauth.oauth.stores import TokenStore
-from b24oauth.observing import Log, LoggerLike
+from b24oauth.observing import Log, LoggerLike, Observer
 from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS
 from b24oauth.protocol.openapi import V3Method, read_methods
@@ -63,6 +63,8 @@ class B24OAuth:
             and up to 20 where the limits let that many through in a second, but not over an `http_client` of yours.
         token_store: Where token pairs outlive the process.
         logger: Anything like a `logging.Logger`; by default the one named "b24oauth".
+        observers: Functions that are called with each event (`b24oauth.events`), for metrics and traces. They run in
+            the task of the call and must not block.
         timeout: Seconds to wait for a response; also for each 64 KiB of a long one, and for each part of a long
             request to be taken. None for no limit. A portal may work on a request for 60 seconds. The `timeout` of a
             call bounds the whole call instead.
@@ -101,6 +103,7 @@ class B24OAuth:
         max_concurrency: int | None = None,
         token_store: TokenStore | None = None,
         logger: LoggerLike | None = None,
+        observers: Iterable[Observer] = (),
         timeout: float | None = RESPONSE_TIMEOUT,
         connect_timeout: float | None = CONNECT_TIMEOUT,
         max_response_size: int = MAX_RESPONSE_SIZE,
@@ -123,7 +126,7 @@ class B24OAuth:
             )
         trusted = frozenset(trusted_oauth_hosts)
         check_pair(auth_options, trusted)
-        self._log = Log(logger)
+        self._log = Log(logger, _checked_observers(observers))
         self._wire = Wire(
             http_client,
             transport=transport,
@@ -420,6 +423,15 @@ def _check_parts(params: object, manager: object) -> None:
         )
     if params is not None and manager is not None:
         raise ConfigurationError("restriction_params belong into the restriction_manager: give one of the two")
+
+
+def _checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
+    if not hasattr(observers, "__iter__"):
+        raise ConfigurationError("observers must be functions in a list, which are called with each event")
+    checked: tuple[Any, ...] = tuple(observers)
+    for number, observer in enumerate(checked):
+        check_function(observer, f"observers[{number}]")
+    return checked
 
 
 def _check_logger(logger: object) -> None:

@@ -1,86 +1,118 @@
-"""The logger of a client: the standard one by default, never in the way of a call."""
+"""Calls a client's observers with what happens; none of them gets in the way of a call."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import logging
+from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
-__all__ = ["Log", "LoggerLike", "text_for_log", "truncate_for_log"]
+from b24oauth.events import Event, Notice
+from b24oauth.observers import LoggerLike, LoggingObserver
 
-LOGGER_NAME: Final = "b24oauth"
+__all__ = ["Log", "LoggerLike", "Observer", "text_for_log", "truncate_for_log"]
+
 _LONGEST: Final = 300
 _KEPT: Final = 100
+_NEVER: Final = logging.CRITICAL + 1
 
 
-# What a library owes to applications that configure no logging: silence.
-logging.getLogger(LOGGER_NAME).addHandler(logging.NullHandler())
+class Observer(Protocol):
+    """What is called with each event, in the task and at the moment it happens: it must not block.
 
+    It may have an attribute `level`, the least level it wants events of; without one it gets those of DEBUG and above.
+    """
 
-class LoggerLike(Protocol):
-    """What `set_logger` takes: a `logging.Logger`, or anything with its four methods."""
-
-    def debug(self, msg: str, /, *, extra: dict[str, Any]) -> Any:
-        """Records what happens in detail."""
-
-    def info(self, msg: str, /, *, extra: dict[str, Any]) -> Any:
-        """Records what happens."""
-
-    def warning(self, msg: str, /, *, extra: dict[str, Any]) -> Any:
-        """Records what may need attention."""
-
-    def error(self, msg: str, /, *, extra: dict[str, Any]) -> Any:
-        """Records what went wrong."""
+    def __call__(self, event: Event, /) -> object:
+        """Observes what happened."""
 
 
 class Log:
-    """Writes records with structured `extra`; the facts must be free of secrets already.
+    """The observers of a client: its logger first, then those that were given.
 
     One object is shared by all parts of a client, so that a logger set later reaches all of them.
+
+    Args:
+        logger: Anything like a `logging.Logger`; None for the one named "b24oauth".
+        observers: What else is called with each event.
     """
 
-    __slots__ = ("logger",)
+    __slots__ = ("_failed", "_logging", "_others")
 
-    def __init__(self, logger: LoggerLike | None = None) -> None:
-        self.logger: LoggerLike = logging.getLogger(LOGGER_NAME) if logger is None else logger
+    def __init__(self, logger: LoggerLike | None = None, observers: Iterable[Observer] = ()) -> None:
+        self._logging = LoggingObserver(logger)
+        self._others = tuple(observers)
+        self._failed: set[int] = set()
 
-    def hears(self, level: int) -> bool:
-        """False when nobody listens at this level, so that the facts need not be collected."""
-        asked = getattr(self.logger, "isEnabledFor", None)
-        if asked is None:
-            return True
+    @property
+    def logger(self) -> LoggerLike:
+        """The logger in use."""
+        return self._logging.logger
+
+    @logger.setter
+    def logger(self, logger: LoggerLike) -> None:
+        self._logging.logger = logger
+
+    @property
+    def level(self) -> int:
+        """The least level that anybody observes now: what is below it need not be built."""
         try:
-            return bool(asked(level))
-        except Exception:  # noqa: BLE001 - a logger that fails must not fail the call that it was told about
-            return False
+            level = self._logging.level
+        except Exception:  # noqa: BLE001 - a logger that fails must not fail the call
+            level = _NEVER
+        return min(level, *map(_level_of, self._others)) if self._others else level
+
+    def emit(self, event: Event) -> None:
+        """Calls the observers.
+
+        Args:
+            event: What happened; it must be free of secrets.
+        """
+        # Neither a logger nor an observer that fails may fail the call.
+        with contextlib.suppress(Exception):
+            if event.level >= self._logging.level:
+                self._logging(event)
+        for observer in self._others:
+            try:
+                if event.level >= _level_of(observer):
+                    observer(event)
+            except Exception as error:  # noqa: BLE001 - see above
+                self._observer_failed(observer, error)
+
+    def _observer_failed(self, observer: Observer, error: Exception) -> None:
+        """Says so, once for each observer."""
+        if id(observer) not in self._failed:
+            self._failed.add(id(observer))
+            with contextlib.suppress(Exception):
+                what = f"The observer {type(observer).__name__} raised {type(error).__name__}"
+                text = f"{what}; further failures of it are not logged"
+                self._logging(Notice(level=logging.ERROR, text=text))
 
     def debug(self, message: str, **facts: Any) -> None:
-        """Records what happens in detail."""
-        self._write(logging.DEBUG, message, facts)
-
-    def info(self, message: str, **facts: Any) -> None:
-        """Records what happens."""
-        self._write(logging.INFO, message, facts)
+        """Emits a notice about a detail."""
+        self._notice(logging.DEBUG, message, facts)
 
     def warning(self, message: str, **facts: Any) -> None:
-        """Records what may need attention."""
-        self._write(logging.WARNING, message, facts)
+        """Emits a notice about what may need attention."""
+        self._notice(logging.WARNING, message, facts)
 
     def error(self, message: str, **facts: Any) -> None:
-        """Records what went wrong."""
-        self._write(logging.ERROR, message, facts)
+        """Emits a notice about what needs attention."""
+        self._notice(logging.ERROR, message, facts)
 
-    def _write(self, level: int, message: str, facts: dict[str, Any]) -> None:
-        if not self.hears(level):
-            return
-        # A logger that fails must not fail the call that it was told about.
-        with contextlib.suppress(Exception):
-            getattr(self.logger, logging.getLevelName(level).lower())(message, extra=facts)
+    def _notice(self, level: int, message: str, facts: dict[str, Any]) -> None:
+        if level >= self.level:
+            self.emit(Notice(level=level, text=message, facts=facts))
+
+
+def _level_of(observer: Observer) -> int:
+    level: int = getattr(observer, "level", logging.DEBUG)
+    return level
 
 
 def text_for_log(value: object) -> str:
-    """A value as JSON, or the nearest to it: what cannot be written must not fail the call that is told about."""
+    """A value as JSON, or the nearest to it: what cannot be written must not fail the call."""
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     except RecursionError:

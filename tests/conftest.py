@@ -9,15 +9,23 @@ import sys
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from b24oauth.protocol import decoding
 from b24oauth.testing import VirtualClockLoop
 from b24oauth.wire.choosing import chosen_transport
+from tests.support.examples import STORMS
 
 pytest_plugins = ["b24oauth.testing.plugin"]
 
 # What is not installed in a run over each transport. Without a fast reader of JSON aiohttp is not worth it.
 WITHOUT = {"httpx": ("httpx2", "msgspec", "orjson"), "httpx2": ("msgspec", "orjson"), "aiohttp": ()}
+
+
+# A sample is the same in each run; the storms look for what is new.
+settings.register_profile("sample", derandomize=True, deadline=None)
+if not STORMS:
+    settings.load_profile("sample")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -25,7 +25,6 @@ from b24oauth.actions.batch_requests import Requests, make_requests
 from b24oauth.actions.options import BatchOptions, ChunkOptions, checked
 from b24oauth.errors import AjaxError, IncompleteBatchError, InvalidDataError, SdkError
 from b24oauth.http.client import HttpClient
-from b24oauth.http.records import batch_completed, batch_starting
 from b24oauth.http.retry import is_refused_command
 from b24oauth.models import ApiVersion
 from b24oauth.narrowing import is_mapping
@@ -301,8 +300,7 @@ async def _run(http: HttpClient, commands: Sequence[Command], options: _Options)
 
 
 async def _send(http: HttpClient, commands: Sequence[Command], options: _Options) -> AjaxResult[Any]:
-    batch_starting(http.log, options.request_id, len(commands), http.api_version, halt=options.halt)
-    answer = await http.call(
+    return await http.call(
         "batch",
         batch_params(commands, http.api_version, halt=options.halt),
         request_id=options.request_id,
@@ -311,11 +309,6 @@ async def _send(http: HttpClient, commands: Sequence[Command], options: _Options
         inner_methods=[command.method for command in commands],
         times_of=lambda payload: times_by_method(payload, commands),
     )
-    if answer.is_success:
-        rows = read_rows(answer.payload, commands, http.api_version)
-        failed = sum(row is not None and row.error is not None for row in rows)
-        batch_completed(http.log, options.request_id, len(commands), failed, http.api_version)
-    return answer
 
 
 def _is_refused(row: Row) -> bool:

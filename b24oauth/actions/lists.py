@@ -63,7 +63,7 @@ class CallList:
         """
         known = checked(options, ListOptions, "call_list.make")
         reading = _reading(self._http, "call_list.make", method, params, known, row_type=result_type, eager=True)
-        return await read_all(reading, options.get("timeout"), "callFastListMethod")
+        return await read_all(reading, options.get("timeout"))
 
 
 class FetchList:

@@ -62,7 +62,7 @@ class CallListV3:
         """
         known = checked(options, V3ListOptions, "call_list.make")
         reading = _list_reading(self._http, "call_list.make", method, params, known, row_type=result_type, eager=True)
-        return await read_all(reading, options.get("timeout"), "callFastListMethod")
+        return await read_all(reading, options.get("timeout"))
 
 
 class FetchListV3:
@@ -142,7 +142,7 @@ class CallTail:
         """
         known = checked(options, TailOptions, "call_tail.make")
         reading = _tail_reading(self._http, "call_tail.make", method, params, known, row_type=result_type, eager=True)
-        return await read_all(reading, options.get("timeout"), "callTailMethod")
+        return await read_all(reading, options.get("timeout"))
 
 
 class FetchTail:

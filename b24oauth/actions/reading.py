@@ -75,7 +75,7 @@ def walk_options(options: Mapping[str, Any], *, eager: bool = False) -> WalkOpti
     return WalkOptions(request_id=options.get("request_id") or str(uuid.uuid4()), **given)
 
 
-async def read_all(reading: Reading, timeout: float | None, told_as: str) -> Result[list[Any]]:
+async def read_all(reading: Reading, timeout: float | None) -> Result[list[Any]]:
     """All rows, or those before a soft error together with it."""
     rows: list[Any] = []
     result = Result(rows)
@@ -101,7 +101,8 @@ async def read_all(reading: Reading, timeout: float | None, told_as: str) -> Res
             request_info=RequestInfo(method=method, request_id=request_id),
         ) from None
     if not result.is_success:
-        reading.http.log.error(told_as, method=method, request_id=request_id, messages=result.get_error_messages())
+        text = f"The list {method} ended after {len(rows)} rows: {'; '.join(result.get_error_messages())}"
+        reading.http.log.warning(text, method=method, request_id=request_id)
     return result
 
 

@@ -20,8 +20,8 @@ from b24oauth.errors import (
     TokenPersistenceError,
 )
 from b24oauth.http.failures import nothing_sent, out_of_time, without_response
-from b24oauth.http.records import CallRecords
 from b24oauth.http.refusals import Refusals
+from b24oauth.http.reporting import CallReport
 from b24oauth.http.request import PreparedRequest, prepare
 from b24oauth.http.retry import (
     Next,
@@ -60,7 +60,7 @@ class _Call:
 
     Attributes:
         request: What is sent.
-        records: Where it is told.
+        report: Tells the observers about it.
         methods: Whose execution time it uses.
         rule: Whether it may be repeated.
         times_of: Finds the execution times of a batch's methods in its answer.
@@ -68,13 +68,14 @@ class _Call:
         moved: True when it followed a redirect.
         maybe_run: True when it was sent without getting an answer.
         sent: False when the portal cannot have seen it the last time.
+        attempts: How often it was begun to be sent.
         timeouts: How often a response was waited for in vain.
         place: Its place in the portal's bucket the last time.
         elapsed: Time from sending it the last time to its response, seconds.
     """
 
     request: PreparedRequest
-    records: CallRecords
+    report: CallReport
     methods: tuple[str, ...]
     rule: RepeatRule
     times_of: TimesOf | None = None
@@ -82,9 +83,25 @@ class _Call:
     moved: bool = False
     maybe_run: bool = False
     sent: bool = False
+    attempts: int = 0
     timeouts: int = 0
     place: Place | None = None
     elapsed: float = 0.0
+
+
+@attrs.frozen(eq=False, repr=False)
+class _PairFacts:
+    """What is known of the token pair in use.
+
+    Attributes:
+        pair: The pair; None before the first call.
+        rest_root: Where calls are sent.
+        secrets: What no message may repeat.
+    """
+
+    pair: B24OAuthParams | None
+    rest_root: str
+    secrets: tuple[str, ...]
 
 
 class HttpClient:
@@ -100,8 +117,7 @@ class HttpClient:
         self._services = services
         self._counter = CallCounter()
         self._succeeded_before_refusal = 0
-        self._known_root = ("", "")
-        self._known_secrets: tuple[B24OAuthParams | None, tuple[str, ...]] = (None, ())
+        self._known = _PairFacts(None, "", ())
 
     @property
     def api_version(self) -> ApiVersion:
@@ -210,20 +226,26 @@ class HttpClient:
         call = self._prepared(
             query, idempotent, idempotency_key, inner_methods, times_of, repeat_timeouts=repeat_timeouts
         )
-        call.records.starting()
+        call.report.started()
         lifetime.under_way += 1
+        started = loop.time()
         try:
             if timeout is None:
-                return await self._attempts(call, loop)
-            return await self._in_time(call, loop, timeout)
+                return await self._attempts(call, loop, started)
+            return await self._in_time(call, loop, started, timeout)
+        except BaseException as error:
+            call.report.failed(error, call.attempts, loop.time() - started)
+            raise
         finally:
             lifetime.leave()
 
-    async def _in_time(self, call: _Call, loop: asyncio.AbstractEventLoop, timeout: float) -> AjaxResult[Any]:
+    async def _in_time(
+        self, call: _Call, loop: asyncio.AbstractEventLoop, started: float, timeout: float
+    ) -> AjaxResult[Any]:
         deadline = Deadline(timeout)
         try:
             async with deadline:
-                return await self._attempts(call, loop)
+                return await self._attempts(call, loop, started)
         except TimeoutError as error:
             if isinstance(error, RequestTimeoutError) or not deadline.expired():
                 raise
@@ -252,17 +274,17 @@ class HttpClient:
             keyed=key is not None,
             repeat_timeouts=repeat_timeouts,
         )
-        records = CallRecords(self._services.log, query, self._dialect.version)
-        return _Call(request=request, records=records, methods=methods, rule=rule, times_of=times_of)
+        report = CallReport(self._services.log, query, self._dialect.version)
+        return _Call(request=request, report=report, methods=methods, rule=rule, times_of=times_of)
 
     # --- attempts ------------------------------------------------------------------------------------------------
 
-    async def _attempts(self, call: _Call, loop: asyncio.AbstractEventLoop) -> AjaxResult[Any]:
-        limits, method = self._services.limits, call.request.query.method
+    async def _attempts(self, call: _Call, loop: asyncio.AbstractEventLoop, started: float) -> AjaxResult[Any]:
+        limits, method, report = self._services.limits, call.request.query.method, call.report
         most = call.rule.params.max_retries
-        started = loop.time()
         for attempt in range(most):
-            call.records.attempt(attempt + 1, most)
+            call.attempts = attempt + 1
+            report.attempt_started(attempt + 1, most)
             await self._wait_for_budget(call)
             try:
                 result = await self._send_with_token(call)
@@ -273,17 +295,22 @@ class HttpClient:
                     raised.add_note(f"An earlier attempt of {method} may have been executed: look before you repeat it")
                 raise
             else:
-                self._counter.count(method, loop.time() - started)
+                duration = loop.time() - started
+                self._counter.count(method, duration)
                 limits.succeeded(method)
-                call.records.succeeded(loop.time() - started)
+                report.attempt_finished(attempt + 1, most, duration, result.status, None)
+                report.succeeded(attempt + 1, duration, result.status)
                 return result
-            self._counter.count(method, loop.time() - started, error.message)
+            duration = loop.time() - started
+            self._counter.count(method, duration, error.message)
             limits.failed(method)
-            call.records.failed(error, attempt + 1, most)
+            report.attempt_finished(attempt + 1, most, duration, error.status, error)
             pause = await self._pause_before_repeat(error, call, attempt)
             if pause is None:
-                return self._ended(error, call, attempt + 1)
-            call.records.waiting(pause, attempt + 1, most)
+                result = self._ended(error, call)
+                report.succeeded(attempt + 1, duration, error.status, error)
+                return result
+            report.retrying(error, attempt + 1, most, pause)
             await self._pause(pause, error, call)
             limits.repeated()
         raise nothing_sent(call.request.query)
@@ -292,7 +319,7 @@ class HttpClient:
         limits = self._services.limits
         seconds = limits.budget_wait(call.methods)
         if seconds > 0:
-            call.records.blocked(seconds)
+            call.report.throttled("operating", seconds)
             await self._services.pause(seconds)
 
     async def _pause(self, seconds: float, error: AjaxError, call: _Call) -> None:
@@ -315,26 +342,19 @@ class HttpClient:
         last = attempt + 1 >= params.max_retries
         if step is Next.WAIT_FOR_RATE:
             # Told even when this call is at its end: the others must slow down.
-            pause, limiter = await limits.rate.refused(call.place) * growth(attempt), "rateLimiter"
+            pause = await limits.rate.refused(call.place) * growth(attempt)
         elif step is Next.WAIT_FOR_BUDGET:
-            pause, limiter = max(map(limits.operating.refused, call.methods)), "operatingLimiter"
+            pause = max(map(limits.operating.refused, call.methods))
         elif step is Next.BACK_OFF:
             jitter = random.uniform(-1, 1)  # noqa: S311 - no secret depends on this randomness
-            pause, limiter = backoff(attempt, params, jitter=jitter), None
+            pause = backoff(attempt, params, jitter=jitter)
         else:
-            if not last:
-                call.records.refused_for_good(error)
             return None
-        if last:
-            return None
-        call.records.recognized(error, pause, limiter)
-        return pause
+        return None if last else pause
 
-    def _ended(self, error: AjaxError, call: _Call, attempts: int) -> AjaxResult[Any]:
-        params = call.rule.params
-        if attempts >= params.max_retries:
-            call.records.exhausted(attempts, params.max_retries)
-        if is_returned(error, params):
+    @staticmethod
+    def _ended(error: AjaxError, call: _Call) -> AjaxResult[Any]:
+        if is_returned(error, call.rule.params):
             answer = {"error": {"code": error.code, "message": error.message}}
             return AjaxResult(answer, query=call.request.query, status=error.status, error=error)
         raise surfaced(error, call.rule, maybe_run=call.maybe_run)
@@ -345,7 +365,6 @@ class HttpClient:
         """Sends the call, and once more when the token is refused or the portal has moved."""
         services = self._services
         if services.keeper.fresh() is None:
-            call.records.renewing()
             # A call that waits for a token holds no place in the bucket: those would all be sent in one burst.
             await self._token(call)
         if services.keeper.is_inside():
@@ -361,7 +380,7 @@ class HttpClient:
             finally:
                 services.gate.leave()
             # Others have used the time up while this call waited for its turn.
-            call.records.blocked(seconds)
+            call.report.throttled("operating", seconds)
             await services.pause(seconds)
         await services.enter_gate()
         try:
@@ -381,14 +400,14 @@ class HttpClient:
 
     async def _send_admitted(self, call: _Call) -> AjaxResult[Any]:
         services = self._services
-        call.place = await services.admit()
+        call.place = await services.admit(call.report)
         pair = await self._token(call)
         answer = await self._send(call, pair)
         if services.relocation.is_redirect(answer) and not call.moved:
             call.moved, renewals = True, services.keeper.renewals
             pair = await services.relocation.follow(answer, pair, call.request.query)
             call.renewed = call.renewed or services.keeper.renewals > renewals
-            call.place = await services.admit()
+            call.place = await services.admit(call.report)
             answer = await self._send(call, pair)
         result = self._understood(answer, call, pair)
         if isinstance(result, AjaxResult):
@@ -397,7 +416,7 @@ class HttpClient:
         if other is None:
             raise result
         call.renewed = True
-        call.place = await services.admit()
+        call.place = await services.admit(call.report)
         again = self._understood(await self._send(call, other), call, other)
         if isinstance(again, AjaxError):
             raise again
@@ -417,17 +436,15 @@ class HttpClient:
                 return None
         if not is_about_token(error) or (call.renewed and keeper.params is pair):
             return None
-        call.records.token_refused()
-        call.records.renewing()
         accepted = self._counter.succeeded > self._succeeded_before_refusal
         self._succeeded_before_refusal = self._counter.succeeded
         return await keeper.after_refusal(pair.access_token, accepted=accepted)
 
     async def _send(self, call: _Call, pair: B24OAuthParams) -> RawResponse:
         services, request = self._services, call.request
-        token = pair.access_token
-        url = request.url(self._rest_root(pair.client_endpoint))
-        call.records.sending(self._secrets(pair))
+        token, facts = pair.access_token, self._facts(pair)
+        url = request.url(facts.rest_root)
+        call.report.sending(facts.secrets)
         before, call.maybe_run, call.sent = call.maybe_run, True, True
         clock = asyncio.get_running_loop().time
         started = clock()
@@ -435,13 +452,12 @@ class HttpClient:
             answer = await services.wire.send("POST", url, request.body_with(token), request.headers_with(token))
             call.elapsed = clock() - started
         except NoResponse as failure:
-            call.records.not_answered(None, ())
             call.maybe_run = before or failure.sent
             call.sent = failure.sent
             call.timeouts += failure.timed_out and failure.sent
             if call.place is not None and not failure.sent:
                 services.limits.rate.never_sent(call.place)
-            error = without_response(failure, call.request.query, self._secrets(pair))
+            error = without_response(failure, call.request.query, facts.secrets)
         except ConfigurationError:
             call.maybe_run, call.sent = before, False
             if call.place is not None:
@@ -452,31 +468,25 @@ class HttpClient:
             return answer
         raise error
 
-    def _rest_root(self, client_endpoint: str) -> str:
-        """Where to send, judged once: an endpoint changes with a renewed pair at most."""
-        if self._known_root[0] != client_endpoint:
-            self._known_root = (client_endpoint, rest_root(client_endpoint, self._services.trusted_hosts))
-        return self._known_root[1]
+    def _facts(self, pair: B24OAuthParams) -> _PairFacts:
+        """What is known of the pair that is sent with; judged once for each pair."""
+        if self._known.pair is not pair:
+            services = self._services
+            root = rest_root(pair.client_endpoint, services.trusted_hosts)
+            self._known = _PairFacts(pair, root, services.keeper.secrets(pair))
+        return self._known
 
     def _understood(self, answer: RawResponse, call: _Call, pair: B24OAuthParams) -> AjaxResult[Any] | AjaxError:
         limits, query = self._services.limits, call.request.query
-        secrets = self._secrets(pair)
+        secrets = self._facts(pair).secrets
         payload = decode_clean(answer, query, secrets)
         if isinstance(payload, AjaxError):
             call.maybe_run = call.maybe_run or is_without_answer(payload)
-            call.records.not_answered(answer, secrets)
+            call.report.received_error(answer, secrets)
             return payload
-        call.records.answered(payload, secrets)
+        call.report.received(payload, secrets)
         times = {query.method: payload.get("time")} if call.times_of is None else call.times_of(payload)
         limits.observe(times, call.place)
-        call.records.rate(limits.rate)
         result: AjaxResult[Any] = AjaxResult(payload, query=query, status=answer.status)
         result.elapsed = call.elapsed
         return result
-
-    # --- errors ------------------------------------------------------------------------------------------------------
-
-    def _secrets(self, pair: B24OAuthParams) -> tuple[str, ...]:
-        if self._known_secrets[0] is not pair:
-            self._known_secrets = (pair, self._services.keeper.secrets(pair))
-        return self._known_secrets[1]

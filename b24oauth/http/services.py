@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from b24oauth.http.relocation import Relocation
+from b24oauth.http.reporting import CallReport
 from b24oauth.limits.gate import Gate
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.rate import Place
@@ -58,15 +59,21 @@ class Services:
             self.wire.lifetime.check_waiting(within_renewal=False)
         await self.gate.enter(self.wire.lifetime)
 
-    async def admit(self) -> Place:
+    async def admit(self, report: CallReport | None = None) -> Place:
         """Waits for a place in the portal's bucket.
+
+        Args:
+            report: Of the call; None without one.
 
         Raises:
             ClientStateError: The client is closed.
         """
         place = await self.limits.rate.acquire_at_once() if self.wire.lifetime.is_open else None
         if place is None:
+            started = self.wire.enter_loop().time()
             place = await self.wire.wait(self.limits.admit_in_line, within_renewal=self.keeper.is_inside())
+            if report is not None:
+                report.throttled("rate", place.at - started)
         return place
 
     def end_waits(self) -> None:

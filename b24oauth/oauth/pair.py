@@ -77,9 +77,11 @@ class UnsavedPair:
         replaces: Refresh token of the pair that was in the store when this one was renewed.
         stored: True once the store has it.
         told: True once the callback has seen it.
+        asked_at: When the renewal began, seconds of the loop's clock.
     """
 
     held: HeldPair
+    asked_at: float
     replaces: str | None = attrs.field(default=None, repr=False)
     stored: bool = False
     told: bool = False

@@ -8,12 +8,14 @@ from an old file: the store's is used first, for that asks for nothing. A pair r
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 import attrs
 
 from b24oauth.errors import ConfigurationError, TokenPersistenceError, UntrustedHostError
+from b24oauth.events import PairNotSaved, PortalMoved, RefreshFailed, TokenRefreshed
 from b24oauth.models import B24OAuthParams, RefreshedAuth
 from b24oauth.oauth.exchange import Refusal
 from b24oauth.oauth.pair import HeldPair, UnsavedPair, auth_data_of, check_pair, is_timestamp
@@ -193,7 +195,7 @@ class Settler:
             return None
         if stored.member_id not in ("", self.key):
             self._log.error(
-                f"the token store holds a pair of another portal for {self.key}: it is not used",
+                f"The token store holds a pair of another portal for {self.key}: it is not used",
                 member_id=self.key,
                 found=stored.member_id,
             )
@@ -217,6 +219,7 @@ class Settler:
     async def _renew(self, pair: HeldPair) -> Outcome:
         ours, token, loop = self.held, pair.params.refresh_token, asyncio.get_running_loop()
         refusal = self._refused.standing(token, now=loop.time())
+        is_new = refusal is None
         if refusal is None:
             outcome = await self._asked(pair.params)
             if self.held is not ours:
@@ -227,17 +230,34 @@ class Settler:
             if refusal.final or refusal.answered:
                 self._refused.add(token, refusal, now=loop.time())
         if not refusal.final:
-            return refusal
+            return self._refused_by(refusal, is_new=is_new)
         found = await self._found()
         if self.held is not ours:
             return self.held.params
         if found is not None:
             return self._adopt(found)
         spare, self._spare = self._spare, None
-        return refusal if spare is None else await self._renew(spare)
+        return self._refused_by(refusal, is_new=is_new) if spare is None else await self._renew(spare)
+
+    def _refused_by(self, refusal: Refusal, *, is_new: bool) -> Refusal:
+        """The refusal; an observer learns of each once, and not again of one that is remembered."""
+        level = logging.ERROR if refusal.final else logging.WARNING
+        if is_new and level >= self._log.level:
+            self._log.emit(
+                RefreshFailed(
+                    level=level,
+                    member_id=self.key,
+                    status=refusal.status,
+                    error_code=refusal.code,
+                    error_text=refusal.message,
+                    needs_reauth=refusal.final,
+                )
+            )
+        return refusal
 
     async def _asked(self, pair: B24OAuthParams) -> UnsavedPair | Refusal:
         ours, self.is_asking = self.held, True
+        asked_at = asyncio.get_running_loop().time()
         try:
             outcome = await self._renewer.renew(pair)
         finally:
@@ -247,7 +267,9 @@ class Settler:
         received = self._with_trusted_endpoints(outcome, pair)
         arrival = asyncio.get_running_loop().time()
         unsaved = UnsavedPair(
-            HeldPair(received, fresh_until=arrival + received.expires_in, since=arrival), replaces=self._in_store
+            HeldPair(received, fresh_until=arrival + received.expires_in, since=arrival),
+            asked_at=asked_at,
+            replaces=self._in_store,
         )
         if self.held is ours:
             self.renewals += 1
@@ -279,7 +301,17 @@ class Settler:
             self._hold(unsaved.held)
             self.unsaved = self._spare = None
             self._refused.clear()
+            self._tell_of_renewal(unsaved)
         return self.held.params
+
+    def _tell_of_renewal(self, saved: UnsavedPair) -> None:
+        if self._log.level > logging.INFO:
+            return
+        seconds = asyncio.get_running_loop().time() - saved.asked_at
+        self._log.emit(TokenRefreshed(member_id=self.key, seconds=seconds))
+        before, after = (host_of(pair.client_endpoint) for pair in (self.former, saved.held.params))
+        if before != after:
+            self._log.emit(PortalMoved(member_id=self.key, before=before, after=after))
 
     def failed(self, what: str, error: BaseException, pair: B24OAuthParams) -> NotSaved:
         """Remembers, free of secrets, that the application's code failed.
@@ -291,6 +323,7 @@ class Settler:
         """
         secrets = self._renewer.secrets_of(pair, self.held.params)
         self.failure = NotSaved(f"{what}: {what_happened(error, secrets)}", safe_cause(error, secrets))
+        self._log.emit(PairNotSaved(member_id=self.key, error_text=self.failure.message))
         return self.failure
 
     def _hold(self, held: HeldPair) -> None:
@@ -305,6 +338,9 @@ class Settler:
             except ConfigurationError as error:
                 host = error.host if isinstance(error, UntrustedHostError) else host_of(getattr(received, name))
                 host = scrub(host, self._renewer.secrets_of(received, before))
-                self._log.warning(f"renewal keeps the old {name}", host=host)
+                self._log.warning(
+                    f"A pair of portal {self.key} names an untrusted {name}, the old one is kept: {host}",
+                    host=host,
+                )
                 received = attrs.evolve(received, **{name: getattr(before, name)})
         return received

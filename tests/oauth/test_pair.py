@@ -50,18 +50,18 @@ def test_a_pair_without_a_clock_of_its_own_was_given() -> None:
 
 @pytest.mark.parametrize(("stored", "may"), [("before", True), ("renewed", True), ("other", False)])
 def test_t9_a_renewed_pair_may_replace_itself_and_what_was_there_when_it_was_renewed(stored: str, may: bool) -> None:
-    unsaved = UnsavedPair(HeldPair(params(refresh_token="renewed")), replaces="before")
+    unsaved = UnsavedPair(HeldPair(params(refresh_token="renewed")), asked_at=0.0, replaces="before")
     assert unsaved.may_replace(params(refresh_token=stored)) is may
 
 
 def test_t3_a_new_pair_is_neither_stored_nor_told() -> None:
-    unsaved = UnsavedPair(HeldPair(params()))
+    unsaved = UnsavedPair(HeldPair(params()), asked_at=0.0)
     assert (unsaved.stored, unsaved.told) == (False, False)
 
 
 def test_t12_a_held_pair_hides_its_tokens() -> None:
     found = HeldPair.found(params(), wall_clock=0.0, loop_time=0.0)
-    assert PLANTED not in repr(UnsavedPair(found, replaces=PLANTED))
+    assert PLANTED not in repr(UnsavedPair(found, asked_at=0.0, replaces=PLANTED))
 
 
 def test_auth_data_is_the_part_that_requests_need_with_a_plain_domain() -> None:

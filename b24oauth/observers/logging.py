@@ -1,0 +1,84 @@
+"""Writes events to a logger: each as a sentence, with its facts as `extra`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final, Protocol
+
+import attrs
+
+from b24oauth.events import CONTENT, Event, Notice
+
+__all__ = ["LoggerLike", "LoggingObserver"]
+
+LOGGER_NAME: Final = "b24oauth"
+_NEVER: Final = logging.CRITICAL
+
+# A library owes silence to applications that configure no logging.
+logging.getLogger(LOGGER_NAME).addHandler(logging.NullHandler())
+
+
+class LoggerLike(Protocol):
+    """What `set_logger` takes: a `logging.Logger`, or anything with its four methods."""
+
+    def debug(self, msg: str, /, *, extra: dict[str, Any]) -> Any:
+        """Records a detail."""
+
+    def info(self, msg: str, /, *, extra: dict[str, Any]) -> Any:
+        """Records what happens."""
+
+    def warning(self, msg: str, /, *, extra: dict[str, Any]) -> Any:
+        """Records what may need attention."""
+
+    def error(self, msg: str, /, *, extra: dict[str, Any]) -> Any:
+        """Records what needs attention."""
+
+
+class LoggingObserver:
+    """Writes events to a logger.
+
+    Args:
+        logger: Anything like a `logging.Logger`; None for the one named "b24oauth".
+
+    Attributes:
+        logger: As above; may be replaced.
+    """
+
+    __slots__ = ("logger",)
+
+    def __init__(self, logger: LoggerLike | None = None) -> None:
+        self.logger: LoggerLike = logging.getLogger(LOGGER_NAME) if logger is None else logger
+
+    @property
+    def level(self) -> int:
+        """The least level that the logger writes now; contents of requests and responses go with DEBUG."""
+        enabled = getattr(self.logger, "isEnabledFor", None)
+        if enabled is None or enabled(logging.DEBUG):
+            return CONTENT
+        for level in (logging.INFO, logging.WARNING, logging.ERROR):
+            if enabled(level):
+                return level
+        return _NEVER
+
+    def __call__(self, event: Event) -> None:
+        """Writes an event.
+
+        Args:
+            event: What happened.
+        """
+        level = event.level
+        if level >= logging.ERROR:
+            write = self.logger.error
+        elif level >= logging.WARNING:
+            write = self.logger.warning
+        elif level >= logging.INFO:
+            write = self.logger.info
+        else:
+            write = self.logger.debug
+        write(str(event), extra=_facts(event))
+
+
+def _facts(event: Event) -> dict[str, Any]:
+    if isinstance(event, Notice):
+        return dict(event.facts)
+    return {field.name: getattr(event, field.name) for field in attrs.fields(type(event)) if field.name != "level"}

@@ -14,6 +14,12 @@ nox.options.stop_on_first_error = True
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 GROUPS = {name: nox.project.dependency_groups(PROJECT, name) for name in PROJECT["dependency-groups"]}
+# The transports that tests do not choose by themselves, and what is repeated over them.
+OTHER_TRANSPORTS = ("httpx2", "httpx")
+ON_EVERY_TRANSPORT = (
+    "tests/http", "tests/oauth/test_closing.py", "tests/oauth/test_deadline.py", "tests/test_client.py",
+    "tests/test_closing.py", "tests/test_downloads.py",
+)  # fmt: skip
 
 
 @nox.session
@@ -35,17 +41,31 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests but the replay of recordings and the documents, over each transport, with coverage."""
+    """All tests but the replay of recordings and the documents, with coverage; `-- -m "not slow"` for a quick run.
+
+    Tests of the wire run over every transport by themselves. Those of errors and of closing are repeated over each.
+    """
     session.install(*GROUPS["test"], "-e", ".[cli,speed,testing]")
+    if session.posargs:
+        session.run("pytest", "-n", "2", "--ignore=tests/docs", *session.posargs)
+        return
+    measured = ["pytest", "-n", "2", "--cov", "--cov-append", "--cov-report="]
     session.run("coverage", "erase")
-    for transport in ("aiohttp", "httpx2", "httpx"):
-        # The tests of the wire run over every transport by themselves.
-        once = [] if transport == "aiohttp" else ["--ignore=tests/wire"]
-        session.run(
-            "pytest", "-n", "2", "--cov", "--cov-append", "--cov-report=", "--ignore=tests/conformance",
-            "--ignore=tests/docs", f"--transport={transport}", *once, *session.posargs,
-        )  # fmt: skip
+    session.run(*measured, "--ignore=tests/conformance", "--ignore=tests/docs")
+    for transport in OTHER_TRANSPORTS:
+        session.run(*measured, f"--transport={transport}", *ON_EVERY_TRANSPORT)
     session.run("coverage", "report")
+
+
+@nox.session
+def storms(session: nox.Session) -> None:
+    """All tests over every transport, with the full numbers of examples, kills and cancellations."""
+    session.install(*GROUPS["test"], "-e", ".[cli,speed,testing]")
+    for transport in ("aiohttp", *OTHER_TRANSPORTS):
+        session.run(
+            "pytest", "-n", "2", "--ignore=tests/docs", f"--transport={transport}", *session.posargs,
+            env={"B24OAUTH_STORMS": "1"},
+        )  # fmt: skip
 
 
 @nox.session

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,31 @@ WITHOUT = {"httpx": ("httpx2", "msgspec", "orjson"), "httpx2": ("msgspec", "orjs
 settings.register_profile("sample", derandomize=True, deadline=None)
 if not STORMS:
     settings.load_profile("sample")
+
+
+# What `-m "not slow"` leaves out: long walks, real sockets that wait, processes, and runs of many cases.
+SLOW = (
+    "actions/test_documented_lists.py",
+    "actions/test_parallel_walk.py",
+    "actions/test_walk_pace.py",
+    "benchmarks/",
+    "cli/test_demo.py",
+    "conformance/",
+    "http/test_found_rate.py",
+    "test_scrubbing.py",
+    "test_t12_canary.py",
+    "wire/test_leftovers.py",
+    "wire/test_paused_process.py",
+    "wire/test_response_size.py",
+    "wire/test_send.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(tests).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

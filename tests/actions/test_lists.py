@@ -28,6 +28,7 @@ from b24oauth import (
 )
 from b24oauth.testing import FakePortal, RestError, faults, run_virtual
 from tests.support.clients import UNLIMITED, connected, fake_portal
+from tests.support.examples import examples
 from tests.support.lists import ids, pages_of, rows_of
 
 pytestmark = pytest.mark.anyio
@@ -53,7 +54,8 @@ ids_with_gaps = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.slow
+@settings(max_examples=examples(100, 500), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(present=ids_with_gaps, cap=st.sampled_from([7, 50, 500]), most=st.sampled_from([None, 2, 5, 50]))
 def test_b1_every_kind_of_walk_gives_the_same_rows(present: list[int], cap: int, most: int | None) -> None:
     async def compare() -> None:
@@ -140,6 +142,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 def test_b2_a_million_rows_are_streamed_in_the_memory_of_a_few_requests() -> None:
     root = Path(__file__).parents[2]
     run = subprocess.run([sys.executable, "-c", MILLION], cwd=root, capture_output=True, text=True, check=True)

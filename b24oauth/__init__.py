@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         AmbiguousResultError,
         AuthRefusedError,
         BadResponseError,
+        BatchError,
         ClientStateError,
         ConfigurationError,
         ConflictError,
@@ -97,6 +98,7 @@ __all__ = [
     "B24OAuthParams",
     "B24OAuthSecret",
     "BadResponseError",
+    "BatchError",
     "BatchRefV2",
     "BatchRefV3",
     "ClientStateError",
@@ -159,11 +161,12 @@ _NAMES = {
     "downloads": "Download",
     "error_codes": "HARD_ERROR_CODES SOFT_ERROR_CODES",
     "errors": (
-        "AccessDeniedError AjaxError AmbiguousResultError AuthRefusedError BadResponseError ClientStateError "
-        "ConfigurationError ConflictError ExpiredTokenError IncompleteBatchError InvalidCallParamsError "
-        "InvalidDataError InvalidParamsError ListChangedError NetworkError NotFoundError OperatingLimitError "
-        "PortalBlockedError PortalMovedError RateLimitError RefreshTokenError RequestInfo RequestTimeoutError SdkError "
-        "TokenPersistenceError UntrustedHostError ValidationError"
+        "AccessDeniedError AjaxError AmbiguousResultError AuthRefusedError BadResponseError BatchError "
+        "ClientStateError ConfigurationError ConflictError ExpiredTokenError IncompleteBatchError "
+        "InvalidCallParamsError InvalidDataError InvalidParamsError ListChangedError NetworkError "
+        "NotFoundError OperatingLimitError PortalBlockedError PortalMovedError RateLimitError "
+        "RefreshTokenError RequestInfo RequestTimeoutError SdkError TokenPersistenceError UntrustedHostError "
+        "ValidationError"
     ),
     "files": "read_file",
     "http.client": "HttpClient",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import anyio
 
 from b24oauth.actions import ActionsManager
+from b24oauth.actions.short import Api
 from b24oauth.checks import check_function, check_seconds
 from b24oauth.downloads import MAX_BYTES, Download, Downloader, Progress, Writable
 from b24oauth.errors import ClientStateError, ConfigurationError
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["B24OAuth"]
 
 
-class B24OAuth:
+class B24OAuth(Api):
     """Talks to one Bitrix24 portal over OAuth 2.0.
 
     Usually opened with `async with`; a plain constructor works too, also before an event loop runs, and then wants
@@ -177,7 +178,7 @@ class B24OAuth:
 
     @property
     def actions(self) -> ActionsManager:
-        """Calls, by API version."""
+        """Calls as the JS SDK names them, by API version; they return result objects."""
         return self._actions
 
     @property

@@ -8,6 +8,7 @@ SdkError                          anything raised by this library
 ├── ClientStateError              closed, entered twice, or used in a second event loop (also a RuntimeError)
 ├── RefreshTokenError             the token pair could not be renewed
 ├── TokenPersistenceError         the renewed pair could not be saved; it is kept and saved again
+├── BatchError                    commands of a batch failed; holds all results and errors by key
 ├── IncompleteBatchError          a batch was answered without one of its commands; holds the results of the others
 ├── ListChangedError              rows were added or deleted while a list was read by position
 └── AjaxError                     a REST call failed
@@ -45,6 +46,7 @@ __all__ = [
     "AmbiguousResultError",
     "AuthRefusedError",
     "BadResponseError",
+    "BatchError",
     "ClientStateError",
     "ConfigurationError",
     "ConflictError",
@@ -212,6 +214,31 @@ class TokenPersistenceError(SdkError):
 
     def __init__(self, message: str, *, code: str = "B24OAUTH_TOKEN_PERSISTENCE") -> None:
         super().__init__(message, code=code)
+
+
+class BatchError(SdkError):
+    """Commands of a batch failed.
+
+    Attributes:
+        results: Results of the commands that succeeded, by name or position; left out when the error is pickled.
+        errors: Errors of the others, by name or position.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "B24OAUTH_BATCH",
+        results: Mapping[Any, Any] | None = None,
+        errors: Mapping[Any, Exception] | None = None,
+    ) -> None:
+        super().__init__(message, code=code)
+        self.results: Mapping[Any, Any] = results or {}
+        self.errors: Mapping[Any, Exception] = errors or {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        restore, (cls, args, state) = super().__reduce__()
+        return restore, (cls, args, state | {"results": {}})
 
 
 class IncompleteBatchError(SdkError):

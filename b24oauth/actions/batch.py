@@ -22,7 +22,7 @@ from b24oauth.actions.batch_codec import (
     times_by_method,
 )
 from b24oauth.actions.batch_requests import Requests, make_requests
-from b24oauth.actions.options import BatchOptions, ChunkOptions, checked
+from b24oauth.actions.options import BatchOptions, ChunkOptions, checked, http_for
 from b24oauth.errors import AjaxError, IncompleteBatchError, InvalidDataError, SdkError
 from b24oauth.http.client import HttpClient
 from b24oauth.http.retry import is_refused_command
@@ -102,14 +102,16 @@ class Batch:
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
         """
-        version = self._http.api_version
+        known = checked(options, BatchOptions, "batch.make")
+        http = http_for(self._http, known)
+        version = http.api_version
         parsed = parse_calls(calls, version)
         check_size(parsed)
-        rules = _rules(self._http, checked(options, BatchOptions, "batch.make"), result_type)
+        rules = _rules(http, known, result_type)
         allowed = rules.allow_text_references
         commands = make_requests(parsed, version, allow_text_references=allowed, may_leave=False).commands
-        with self._http.operation():
-            outcome = await _run(self._http, commands, rules)
+        with http.operation():
+            outcome = await _run(http, commands, rules)
         as_list = not is_mapping(calls)
         if isinstance(outcome, AjaxResult):
             failed: Result[Any] = Result([] if as_list else {})
@@ -167,9 +169,13 @@ class BatchByChunk:
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
         """
+        known = checked(options, ChunkOptions, "batch_by_chunk.make")
+        if "max_attempts" in known:
+            rest: Any = {name: value for name, value in known.items() if name != "max_attempts"}
+            return await BatchByChunk(http_for(self._http, known)).make(calls, result_type=result_type, **rest)
         version = self._http.api_version
         parsed = parse_calls(calls, version)
-        rules = _rules(self._http, checked(options, ChunkOptions, "batch_by_chunk.make"), result_type)
+        rules = _rules(self._http, known, result_type)
         requests = make_requests(
             parsed,
             version,
@@ -180,7 +186,7 @@ class BatchByChunk:
             if rules.halt:
                 rows = await self._in_turn(requests, rules)
             else:
-                rows = await self._at_once(requests, rules, options.get("concurrency", _CONCURRENCY))
+                rows = await self._at_once(requests, rules, known.get("concurrency", _CONCURRENCY))
         _raise_what_kept_all_from_running(rows)
         result = _assembled(requests.commands, rows, rules, as_list=not isinstance(calls, Mapping))
         _check_complete(self._http, requests.commands, rows, result, halt=rules.halt)

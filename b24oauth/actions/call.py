@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
-from b24oauth.actions.options import CallOptions, checked
+from b24oauth.actions.options import CallOptions, checked, http_for
 from b24oauth.http.client import HttpClient
 from b24oauth.result import AjaxResult
 from b24oauth.rows import check_row_type, structure_row
@@ -43,7 +43,7 @@ class Call:
             method: REST method, for example "crm.deal.get".
             params: Its parameters; a sequence for the positional `task.*` methods.
             result_type: An attrs class, dataclass, TypedDict or other type to build `result` as.
-            options: `request_id`, `timeout`, `idempotent`, `idempotency_key`; see `CallOptions`.
+            options: `request_id`, `timeout`, `max_attempts`, `idempotent`, `idempotency_key`; see `CallOptions`.
 
         Returns:
             The result; an error is inside of it when the portal answered it with HTTP 200 or its code is soft.
@@ -60,7 +60,11 @@ class Call:
         """
         if result_type is not None:
             check_row_type(result_type)
-        answer = await self._http.call(method, params, **checked(options, CallOptions, "call.make"))
+        known, http = checked(options, CallOptions, "call.make"), self._http
+        if "max_attempts" in known:
+            http = http_for(http, known)
+            known = {name: value for name, value in known.items() if name != "max_attempts"}
+        answer = await http.call(method, params, **known)
         if result_type is None or not answer.is_success:
             return answer
         request_id = answer.get_query().request_id

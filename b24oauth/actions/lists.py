@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
-from b24oauth.actions.options import ListOptions, checked
+from b24oauth.actions.options import ListOptions, checked, http_for
 from b24oauth.actions.reading import Pages, Reading, read_all, read_pages, walk_options
 from b24oauth.http.client import HttpClient
 from b24oauth.lists.choosing import choose_v2
@@ -126,4 +126,9 @@ def _reading(
     eager: bool = False,
 ) -> Reading:
     method = checked_method(method)
-    return Reading(http, choose_v2(action, method, params, options), walk_options(options, eager=eager), row_type)
+    return Reading(
+        http_for(http, options),
+        choose_v2(action, method, params, options),
+        walk_options(options, eager=eager),
+        row_type,
+    )

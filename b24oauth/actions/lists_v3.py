@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar, Unpack, overload
 
-from b24oauth.actions.options import TailOptions, V3ListOptions, checked
+from b24oauth.actions.options import TailOptions, V3ListOptions, checked, http_for
 from b24oauth.actions.reading import Pages, Reading, read_all, read_pages, walk_options
 from b24oauth.http.client import HttpClient
 from b24oauth.lists.choosing import choose_tail, choose_v3
@@ -198,7 +198,12 @@ def _list_reading(
     eager: bool = False,
 ) -> Reading:
     method = checked_method(method)
-    return Reading(http, choose_v3(action, method, params, options), walk_options(options, eager=eager), row_type)
+    return Reading(
+        http_for(http, options),
+        choose_v3(action, method, params, options),
+        walk_options(options, eager=eager),
+        row_type,
+    )
 
 
 def _tail_reading(
@@ -214,7 +219,7 @@ def _tail_reading(
     method = checked_method(method)
     pager = choose_tail(action, method, params, options)
     _warn_about_cursor(http, action, pager.field, pager.params)
-    return Reading(http, pager, walk_options(options, eager=eager), row_type)
+    return Reading(http_for(http, options), pager, walk_options(options, eager=eager), row_type)
 
 
 def _warn_about_cursor(http: HttpClient, action: str, field: str, given: Mapping[str, Any]) -> None:

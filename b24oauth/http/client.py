@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -118,6 +119,7 @@ class HttpClient:
         self._counter = CallCounter()
         self._succeeded_before_refusal = 0
         self._known = _PairFacts(None, "", ())
+        self._max_attempts: int | None = None
 
     @property
     def api_version(self) -> ApiVersion:
@@ -132,7 +134,17 @@ class HttpClient:
     @property
     def max_attempts(self) -> int:
         """How often a call is sent, at most."""
-        return self._services.limits.get_params().max_retries
+        return self._services.limits.get_params().max_retries if self._max_attempts is None else self._max_attempts
+
+    def with_max_attempts(self, most: int) -> HttpClient:
+        """A view of this client whose calls are sent so often at most; everything else is shared.
+
+        Args:
+            most: How often, at least once.
+        """
+        view = copy.copy(self)
+        view._max_attempts = most  # noqa: SLF001 - an object of the same class
+        return view
 
     @property
     def response_timeout(self) -> float | None:
@@ -268,8 +280,11 @@ class HttpClient:
             key = str(uuid.uuid4())
             request = attrs.evolve(request, idempotency_key=key)
         harmless = reads if idempotent is None else idempotent
+        params = self._services.limits.get_params()
+        if self._max_attempts is not None:
+            params = attrs.evolve(params, max_retries=self._max_attempts)
         rule = RepeatRule(
-            params=self._services.limits.get_params(),
+            params=params,
             harmless=harmless,
             keyed=key is not None,
             repeat_timeouts=repeat_timeouts,

@@ -46,6 +46,24 @@ async def calls(b24: B24OAuth) -> None:
     assert_type(await b24.auth.get_access_token(), str)
 
 
+async def short(b24: B24OAuth) -> None:
+    assert_type(await b24.call("crm.deal.get", {"id": 1}, timeout=5, max_attempts=2), Any)
+    assert_type(await b24.call("crm.deal.get", result_type=Deal), Deal)
+    assert_type(await b24.v3.call("tasks.task.get", {"id": 1}, result_type=Deal), Deal)
+    async for row in b24.rows("crm.contact.list", result_type=Deal, max_items=5):
+        assert_type(row, Deal)
+    async with b24.pages("crm.contact.list", result_type=Deal) as pages:
+        async for page in pages:
+            assert_type(page, list[Deal])
+    async for anything in b24.v3.tail("main.eventlog.tail"):
+        assert_type(anything, Any)
+    assert_type(await b24.v3.aggregate("main.eventlog.aggregate", select={"count": ["id"]}), dict[str, Any])
+    patient = b24.with_options(timeout=120, max_attempts=5, descending=True)
+    assert_type(await patient.call("crm.deal.get", result_type=Deal), Deal)
+    await b24.call("crm.deal.get", {"id": 1}, timeout="5")  # type: ignore[call-overload]
+    b24.with_options(concurency=5)  # type: ignore[call-arg]
+
+
 async def files_and_references(b24: B24OAuth) -> None:
     assert_type(await b24.download(1, "report.pdf", timeout=60), Download)
     assert_type(await b24.download("https://portal.example/x", to=BytesIO(), max_bytes=None), Download)

@@ -1,0 +1,89 @@
+"""Rows and pages of a list as they come: iterated, closed early, or both with `async with`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from b24oauth.errors import AjaxError, SdkError
+
+__all__ = ["Pages", "Rows"]
+
+T = TypeVar("T")
+
+
+class Pages(Generic[T]):
+    """The pages of a list, as they come; with `async with`, leaving early closes them.
+
+    Args:
+        pages: The pages.
+    """
+
+    def __init__(self, pages: AsyncGenerator[list[T], None]) -> None:
+        self._pages = pages
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[T]:
+        return await _next_page(self._pages)
+
+    async def aclose(self) -> None:
+        """Ends the requests under way. May be called twice."""
+        await self._pages.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class Rows(Generic[T]):
+    """The rows of a list, as its pages come; with `async with`, leaving early closes them.
+
+    Args:
+        pages: The pages of rows.
+    """
+
+    def __init__(self, pages: AsyncGenerator[list[T], None]) -> None:
+        self._pages = pages
+        self._page: list[T] = []
+        self._next = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        while self._next >= len(self._page):
+            self._page, self._next = await _next_page(self._pages), 0
+        row = self._page[self._next]
+        self._next += 1
+        return row
+
+    async def aclose(self) -> None:
+        """Ends the requests under way. May be called twice."""
+        self._page, self._next = [], 0
+        await self._pages.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+async def _next_page(pages: AsyncGenerator[list[T], None]) -> list[T]:
+    """The next page; an error that `fetch_list` wraps is raised as it is."""
+    try:
+        return await anext(pages)
+    except SdkError as error:
+        soft = error.__cause__
+        if type(error) is not SdkError or not isinstance(soft, AjaxError):
+            raise
+    raise soft

@@ -20,7 +20,7 @@ from b24oauth.testing import FakePortal
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-WITHOUT_SNIPPETS = {"reference-differences.md", "security.md"}
+WITHOUT_SNIPPETS = {"architecture.md", "reference-differences.md", "security.md"}
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 ERROR = re.compile(r"`(\w+Error)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")

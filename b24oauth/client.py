@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import anyio
 
@@ -20,7 +20,7 @@ from b24oauth.errors import ClientStateError, ConfigurationError
 from b24oauth.http.client import HttpClient
 from b24oauth.http.relocation import Relocation
 from b24oauth.http.services import Services
-from b24oauth.limits.gate import Gate
+from b24oauth.limits.gate import Gate, Gates, gate_of
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.params import RestrictionParams
 from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
@@ -36,6 +36,7 @@ from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS
 from b24oauth.protocol.openapi import V3Method, read_methods
 from b24oauth.tools import ToolsManager
 from b24oauth.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, TransportName, Wire
+from b24oauth.wire.choosing import library_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     import httpx2
 
 __all__ = ["B24OAuth"]
+
+_OVER_HTTPX_CLIENT: Final = 10
 
 
 class B24OAuth(Api):
@@ -60,8 +63,9 @@ class B24OAuth(Api):
             it stays yours to close.
         transport: The library that connections made here use: "httpx", "httpx2" or "aiohttp"; "auto" takes aiohttp
             where the extra `speed` is installed, else httpx2 where it is installed, else httpx.
-        max_concurrency: Requests under way at once, at most; further calls wait in the order they came. By default 10,
-            and up to 20 where the limits let that many through in a second, but not over an `http_client` of yours.
+        max_concurrency: Requests of this client under way at once, at most; further calls wait in the order they came.
+            In any case, clients that share a `restriction_manager` have 10 requests under way together, and up to 20
+            where the limits let that many through in a second; clients that share an httpx client have 10.
         token_store: Where token pairs outlive the process.
         logger: Anything like a `logging.Logger`; by default the one named "b24oauth".
         observers: Functions that are called with each event (`b24oauth.events`), for metrics and traces. They run in
@@ -151,7 +155,7 @@ class B24OAuth(Api):
         self._keeper = TokenKeeper(auth_options, renewer, store=token_store, log=self._log)
         self._services = services = Services(
             wire=self._wire,
-            gate=Gate(max_concurrency or _usual_concurrency(http_client, self._limits)),
+            gate=_gate(max_concurrency, restriction_manager, http_client, self._limits),
             keeper=self._keeper,
             limits=self._limits,
             relocation=Relocation(self._keeper),
@@ -449,12 +453,22 @@ def _version(version: ApiVersion) -> ApiVersion:
     raise ConfigurationError(message)
 
 
-def _usual_concurrency(http_client: object, limits: RestrictionManager) -> int:
-    if http_client is not None:
-        # The pool of an httpx client looks at all of its connections for each request.
-        return 10
-    # All requests under way are refused together when the portal's bucket proves smaller than it was taken to be.
-    return int(min(20, max(10, limits.get_params().rate_limit.drain_rate)))
+def _gate(
+    most: int | None, shared: RestrictionManager | None, http_client: object, limits: RestrictionManager
+) -> Gate | Gates:
+    """What bounds the requests of this client, of all that share its limits, and of all over its httpx client."""
+    gates: list[Gate] = []
+    if most is not None:
+        gates.append(Gate(most))
+    if http_client is not None and library_of(http_client) in ("httpx", "httpx2"):
+        # The pool of an httpx client looks at all of its connections and waiting requests for each request.
+        gates.append(gate_of(http_client, _OVER_HTTPX_CLIENT))
+    # Last, so that no call keeps its place here from another client while it waits at a gate of its own.
+    if shared is not None:
+        gates.append(shared.gate)
+    if len(gates) > 1:
+        return Gates(gates)
+    return gates[0] if gates else limits.gate
 
 
 def _check_connections(wire: object, max_concurrency: int | None) -> None:

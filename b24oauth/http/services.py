@@ -6,7 +6,7 @@ import attrs
 
 from b24oauth.http.relocation import Relocation
 from b24oauth.http.reporting import CallReport
-from b24oauth.limits.gate import Gate
+from b24oauth.limits.gate import Gate, Gates
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.rate import Place
 from b24oauth.oauth.keeper import TokenKeeper
@@ -22,7 +22,7 @@ class Services:
 
     Attributes:
         wire: Sends requests.
-        gate: A place for each request that may be under way; those who wait come in the order of their arrival.
+        gate: Bounds the requests under way; further ones wait in the order they came.
         keeper: Holds the token pair.
         limits: What the portal allows.
         relocation: Follows a renamed portal.
@@ -31,7 +31,7 @@ class Services:
     """
 
     wire: Wire
-    gate: Gate
+    gate: Gate | Gates
     keeper: TokenKeeper
     limits: RestrictionManager
     relocation: Relocation
@@ -50,14 +50,15 @@ class Services:
         await self.wire.wait(self.limits.wait, seconds, within_renewal=self.keeper.is_inside())
 
     async def enter_gate(self) -> None:
-        """Waits for a place at the gate, which the caller must release.
+        """Waits for a place at the gate, which the caller must give back.
 
         Raises:
             ClientStateError: The client is closed.
         """
-        if not self.wire.lifetime.is_open:
-            self.wire.lifetime.check_waiting(within_renewal=False)
-        await self.gate.enter(self.wire.lifetime)
+        lifetime = self.wire.lifetime
+        if not lifetime.is_open:
+            lifetime.check_waiting(within_renewal=False)
+        await self.gate.enter(lifetime)
 
     async def admit(self, report: CallReport | None = None) -> Place:
         """Waits for a place in the portal's bucket.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
-__all__ = ["Gate"]
+__all__ = ["Gate", "Gates", "gate_of"]
+
+_ATTRIBUTE: Final = "_b24oauth_gate"
 
 
 class Gate:
@@ -74,3 +77,60 @@ class Gate:
             del self._line[turn]
             if not turn.done():
                 turn.set_exception(error())
+
+
+class Gates:
+    """Several gates as one: a request takes a place at each, always in the same order.
+
+    Args:
+        gates: The gates.
+    """
+
+    __slots__ = ("_gates",)
+
+    def __init__(self, gates: Sequence[Gate]) -> None:
+        self._gates = tuple(gates)
+
+    def enters_at_once(self) -> bool:
+        """As `Gate.enters_at_once`: all places are taken, or none."""
+        for number, gate in enumerate(self._gates):
+            if not gate.enters_at_once():
+                self._leave(number)
+                return False
+        return True
+
+    async def enter(self, owner: object) -> None:
+        """As `Gate.enter`."""
+        for number, gate in enumerate(self._gates):
+            try:
+                await gate.enter(owner)
+            except BaseException:
+                self._leave(number)
+                raise
+
+    def leave(self) -> None:
+        """As `Gate.leave`."""
+        self._leave(len(self._gates))
+
+    def end(self, owner: object, error: Callable[[], Exception]) -> None:
+        """As `Gate.end`."""
+        for gate in self._gates:
+            gate.end(owner, error)
+
+    def _leave(self, count: int) -> None:
+        for gate in self._gates[:count]:
+            gate.leave()
+
+
+def gate_of(holder: object, places: int) -> Gate:
+    """The gate that belongs to an object of the caller's, such as an `httpx.AsyncClient`; it is kept there.
+
+    Args:
+        holder: The object.
+        places: How many requests may be under way over it, if it has no gate yet.
+    """
+    gate = getattr(holder, _ATTRIBUTE, None)
+    if not isinstance(gate, Gate):
+        gate = Gate(places)
+        setattr(holder, _ATTRIBUTE, gate)
+    return gate

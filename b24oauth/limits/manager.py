@@ -12,6 +12,7 @@ import attrs
 
 from b24oauth.checks import check_type
 from b24oauth.limits.adaptive import AdaptiveDelayer
+from b24oauth.limits.gate import Gate
 from b24oauth.limits.operating import OperatingLimiter
 from b24oauth.limits.params import ParamsFactory, RestrictionParams
 from b24oauth.limits.rate import Place, RateLimiter
@@ -72,12 +73,25 @@ class RestrictionManager:
         if params is not None:
             check_type(params, RestrictionParams, "params")
         self._params = ParamsFactory.get_default() if params is None else params
+        self._gate: Gate | None = None
         self.rate = RateLimiter(self._params.rate_limit, wall_clock=clock)
         self.operating = OperatingLimiter(self._params.operating_limit, wall_clock=clock)
         self.adaptive = AdaptiveDelayer(self._params.adaptive_config, self.operating, wall_clock=clock)
         self._carefree = self._used_without_waiting()
         self._retries = self._consecutive_errors = self._limit_hits = 0
         self._error_counts: dict[str, int] = {}
+
+    @property
+    def gate(self) -> Gate:
+        """Bounds the requests under way of all clients of the portal together."""
+        if self._gate is None:
+            self._gate = Gate(self.usual_concurrency())
+        return self._gate
+
+    def usual_concurrency(self) -> int:
+        """How many requests may be under way at once: as many as the rate lets through in a second, from 10 to 20."""
+        # All requests under way are refused together when the portal's bucket proves smaller than it was taken to be.
+        return int(min(20, max(10, self._params.rate_limit.drain_rate)))
 
     def get_params(self) -> RestrictionParams:
         """Limits and repeats in force."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
+import httpx
 import pytest
 
-from b24oauth import B24OAuth, RateLimitConfig, RestrictionParams
+from b24oauth import B24OAuth, ClientStateError, NetworkError, RateLimitConfig, RestrictionManager, RestrictionParams
 from b24oauth.testing import FakePortal
-from tests.support.clients import connected, fake_portal
+from tests.support.clients import UNLIMITED, connected, fake_portal
 
 pytestmark = pytest.mark.anyio
 
@@ -138,3 +140,72 @@ async def test_l3_calls_that_wait_for_a_place_hold_none_in_the_bucket() -> None:
         portal.latency = 0.0
         assert all(answer.is_success for answer in await asyncio.gather(*calls))
     assert portal.refused == 0
+
+
+@pytest.mark.parametrize("clients", [1, 2, 6])
+async def test_l1_clients_that_share_their_limits_share_one_gate(clients: int) -> None:
+    portal = fake_portal(rows={"crm.deal": 50})
+    manager = RestrictionManager(UNLIMITED)
+    async with AsyncExitStack() as stack:
+        shared = [
+            await stack.enter_async_context(connected(portal, restriction_manager=manager)) for _ in range(clients)
+        ]
+        crowd = Crowd(portal)
+        calls = [asyncio.create_task(b24.call("crm.deal.get", {"id": 1})) for b24 in shared for _ in range(30)]
+        await settled()
+        crowd.go.set()
+        await asyncio.gather(*calls)
+    # One http_client each bounds a client to 10, the shared limits bound all of them to 20.
+    assert crowd.most == min(20, 10 * clients)
+
+
+def over(http: httpx.AsyncClient, portal: FakePortal) -> B24OAuth:
+    now = portal.clock.now
+    return B24OAuth(portal.issue(), portal.secret, http_client=http, restriction_params=UNLIMITED, clock=now)
+
+
+async def test_clients_over_one_httpx_client_share_one_gate() -> None:
+    portals = [fake_portal(rows={"crm.deal": 50}) for _ in range(3)]
+    under_way = most = 0
+    go = asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await go.wait()
+        under_way -= 1
+        return httpx.Response(200, json={"result": 1})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(over(http, portal)) for portal in portals]
+        calls = [asyncio.create_task(b24.call("profile")) for b24 in clients for _ in range(10)]
+        await settled()
+        assert under_way == 10
+        go.set()
+        await asyncio.gather(*calls)
+    assert most == 10
+
+
+async def test_l2_a_client_that_closes_ends_its_own_waits_at_a_shared_gate_and_gives_its_places_back() -> None:
+    portal = fake_portal(rows={"crm.deal": 50})
+    manager = RestrictionManager(UNLIMITED)
+    async with (
+        connected(portal, restriction_manager=manager) as first,
+        connected(portal, restriction_manager=manager, max_concurrency=5) as second,
+    ):
+        crowd = Crowd(portal)
+        ours = [asyncio.create_task(first.call("crm.deal.get", {"id": 1})) for _ in range(30)]
+        theirs = [asyncio.create_task(second.call("crm.deal.get", {"id": 1})) for _ in range(30)]
+        await settled()
+        assert crowd.now == 15
+        await first.aclose()
+        await settled()
+        assert all(call.done() for call in ours)
+        ended = await asyncio.gather(*ours, return_exceptions=True)
+        assert all(isinstance(error, (ClientStateError, NetworkError)) for error in ended)
+        assert not any(call.done() for call in theirs)
+        crowd.go.set()
+        await asyncio.gather(*theirs)
+    assert manager.gate.waiting == 0
+    assert sum(manager.gate.enters_at_once() for _ in range(30)) == 20

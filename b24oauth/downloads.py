@@ -27,9 +27,9 @@ from b24oauth.errors import (
 from b24oauth.http.client import HttpClient
 from b24oauth.http.failures import nothing_sent, out_of_time, without_response
 from b24oauth.http.request import HEADERS
-from b24oauth.http.retry import Next, RepeatRule, backoff, growth, is_about_token, next_step
+from b24oauth.http.retry import Next, RepeatRule, asked_pause, backoff, growth, is_about_token, next_step
 from b24oauth.http.services import Services
-from b24oauth.limits.rate import Place
+from b24oauth.limits.rate import Admission
 from b24oauth.narrowing import is_mapping
 from b24oauth.protocol.decoding import RawResponse, decode_clean, parse_json
 from b24oauth.protocol.downloads import (
@@ -114,7 +114,7 @@ class _Job:
     written: int = 0
     validator: str | None = None
     renewed: bool = False
-    place: Place | None = None
+    admission: Admission | None = None
 
     @property
     def info(self) -> RequestInfo:
@@ -236,15 +236,15 @@ class Downloader:
         limits = self._services.limits
         step = next_step(error, rule, sent=True)
         # The limits must know of a refusal even when this download gives up: other requests must slow down.
-        pause = 0.0
+        pause, asked = 0.0, asked_pause(error, rule.params)
         if step is Next.WAIT_FOR_BUDGET:
-            pause = limits.operating.refused(_METHOD)
+            pause = limits.operating.refused(_METHOD, retry_after=asked or 0.0)
         elif step is Next.WAIT_FOR_RATE:
-            pause = await limits.rate.refused(job.place) * growth(attempt - 1)
-        if step is Next.STOP or attempt >= rule.params.max_retries:
+            pause = await limits.rate.refused(job.admission, retry_after=asked or 0.0) * growth(attempt - 1)
+        if step is Next.STOP or asked is None or attempt >= rule.params.max_retries:
             return None
         jitter = random.uniform(-1, 1)  # noqa: S311 - no secret depends on this randomness
-        return pause or backoff(attempt - 1, rule.params, jitter=jitter)
+        return max(pause, asked) or backoff(attempt - 1, rule.params, jitter=jitter)
 
     async def _address(self, job: _Job) -> tuple[str, str | None]:
         """The address of the file, and the token that a drive's file was asked for with."""
@@ -325,18 +325,18 @@ class Downloader:
         if outside:
             await services.enter_gate()
         try:
-            job.place = await services.admit() if hop.from_portal else None
+            job.admission = await services.admit() if hop.from_portal else None
             try:
                 answer = await stack.enter_async_context(services.wire.stream(hop.url, headers))
             except (NoResponse, ConfigurationError) as failure:
-                if job.place is not None and not (isinstance(failure, NoResponse) and failure.sent):
-                    services.limits.rate.never_sent(job.place)
+                if job.admission is not None and not (isinstance(failure, NoResponse) and failure.sent):
+                    services.limits.rate.never_sent(job.admission)
                 raise
         finally:
             if outside:
                 services.gate.leave()
-        if job.place is not None and answer.status < 400:
-            services.limits.observe({}, job.place)
+        if job.admission is not None and answer.status < 400:
+            services.limits.observe({}, job.admission)
         return answer
 
     async def _receive(self, job: _Job, hop: _Hop, answer: StreamedResponse, token: str | None) -> None:

@@ -286,9 +286,11 @@ class AjaxError(SdkError):
         request_info: What was asked for.
         validation: Rows of a v3 validation error, else None.
         retryable: True when the same call may succeed later.
+        retry_after: Seconds that the portal asked to wait (`Retry-After`); None when it did not.
     """
 
     retryable: bool = False
+    retry_after: float | None = None
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from b24oauth.http.request import PreparedRequest, prepare
 from b24oauth.http.retry import (
     Next,
     RepeatRule,
+    asked_pause,
     backoff,
     growth,
     is_about_token,
@@ -38,7 +40,7 @@ from b24oauth.http.retry import (
 )
 from b24oauth.http.services import Services
 from b24oauth.http.stats import CallCounter, HttpStats
-from b24oauth.limits.rate import Place
+from b24oauth.limits.rate import Admission
 from b24oauth.models import ApiVersion, B24OAuthParams
 from b24oauth.observing import Log
 from b24oauth.protocol.decoding import RawResponse, decode_clean
@@ -71,7 +73,8 @@ class _Call:
         sent: False when the portal cannot have seen it the last time.
         attempts: How often it was begun to be sent.
         timeouts: How often a response was waited for in vain.
-        place: Its place in the portal's bucket the last time.
+        admission: Its place in the portal's bucket the last time.
+        ends: When it must be done, seconds of the loop's clock; infinite without a timeout.
         elapsed: Time from sending it the last time to its response, seconds.
     """
 
@@ -86,7 +89,8 @@ class _Call:
     sent: bool = False
     attempts: int = 0
     timeouts: int = 0
-    place: Place | None = None
+    admission: Admission | None = None
+    ends: float = math.inf
     elapsed: float = 0.0
 
 
@@ -254,7 +258,7 @@ class HttpClient:
     async def _in_time(
         self, call: _Call, loop: asyncio.AbstractEventLoop, started: float, timeout: float
     ) -> AjaxResult[Any]:
-        deadline = Deadline(timeout)
+        deadline, call.ends = Deadline(timeout), started + timeout
         try:
             async with deadline:
                 return await self._attempts(call, loop, started)
@@ -355,17 +359,20 @@ class HttpClient:
         limits, params = self._services.limits, call.rule.params
         step = next_step(error, call.rule, sent=call.sent, timeouts=call.timeouts)
         last = attempt + 1 >= params.max_retries
+        asked = asked_pause(error, params)
         if step is Next.WAIT_FOR_RATE:
             # Told even when this call is at its end: the others must slow down.
-            pause = await limits.rate.refused(call.place) * growth(attempt)
+            pause = await limits.rate.refused(call.admission, retry_after=asked or 0.0) * growth(attempt)
         elif step is Next.WAIT_FOR_BUDGET:
-            pause = max(map(limits.operating.refused, call.methods))
+            pause = max(limits.operating.refused(method, retry_after=asked or 0.0) for method in call.methods)
         elif step is Next.BACK_OFF:
             jitter = random.uniform(-1, 1)  # noqa: S311 - no secret depends on this randomness
             pause = backoff(attempt, params, jitter=jitter)
         else:
             return None
-        return None if last else pause
+        if last or asked is None or (asked > 0 and call.ends - asyncio.get_running_loop().time() < asked):
+            return None
+        return max(pause, asked)
 
     @staticmethod
     def _ended(error: AjaxError, call: _Call) -> AjaxResult[Any]:
@@ -415,14 +422,14 @@ class HttpClient:
 
     async def _send_admitted(self, call: _Call) -> AjaxResult[Any]:
         services = self._services
-        call.place = await services.admit(call.report)
+        call.admission = await services.admit(call.report)
         pair = await self._token(call)
         answer = await self._send(call, pair)
         if services.relocation.is_redirect(answer) and not call.moved:
             call.moved, renewals = True, services.keeper.renewals
             pair = await services.relocation.follow(answer, pair, call.request.query)
             call.renewed = call.renewed or services.keeper.renewals > renewals
-            call.place = await services.admit(call.report)
+            call.admission = await services.admit(call.report)
             answer = await self._send(call, pair)
         result = self._understood(answer, call, pair)
         if isinstance(result, AjaxResult):
@@ -431,7 +438,7 @@ class HttpClient:
         if other is None:
             raise result
         call.renewed = True
-        call.place = await services.admit(call.report)
+        call.admission = await services.admit(call.report)
         again = self._understood(await self._send(call, other), call, other)
         if isinstance(again, AjaxError):
             raise again
@@ -470,13 +477,13 @@ class HttpClient:
             call.maybe_run = before or failure.sent
             call.sent = failure.sent
             call.timeouts += failure.timed_out and failure.sent
-            if call.place is not None and not failure.sent:
-                services.limits.rate.never_sent(call.place)
+            if call.admission is not None and not failure.sent:
+                services.limits.rate.never_sent(call.admission)
             error = without_response(failure, call.request.query, facts.secrets)
         except ConfigurationError:
             call.maybe_run, call.sent = before, False
-            if call.place is not None:
-                services.limits.rate.never_sent(call.place)
+            if call.admission is not None:
+                services.limits.rate.never_sent(call.admission)
             raise
         else:
             call.maybe_run = before
@@ -501,7 +508,7 @@ class HttpClient:
             return payload
         call.report.received(payload, secrets)
         times = {query.method: payload.get("time")} if call.times_of is None else call.times_of(payload)
-        limits.observe(times, call.place)
+        limits.observe(times, call.admission)
         result: AjaxResult[Any] = AjaxResult(payload, query=query, status=answer.status)
         result.elapsed = call.elapsed
         return result

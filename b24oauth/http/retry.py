@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from b24oauth.backing_off import exponential
 from b24oauth.error_codes import Delivery, Retry, meaning_of
 from b24oauth.errors import (
     AjaxError,
@@ -22,6 +23,7 @@ from b24oauth.limits.params import RestrictionParams
 __all__ = [
     "Next",
     "RepeatRule",
+    "asked_pause",
     "backoff",
     "growth",
     "is_about_token",
@@ -35,10 +37,11 @@ __all__ = [
 ]
 
 _LONGEST_PAUSE: Final = 30.0
+# Of what a 503 asks for.
+_LONGEST_ASKED_PAUSE: Final = 60.0
 _SHORTEST_PAUSE: Final = 0.1
 _JITTER: Final = 0.1
 _MOST_GROWTH: Final = 20
-_MOST_DOUBLINGS: Final = 64  # beyond any cap, and below what a float can hold
 # A response is waited for longer than a portal may work on it: waiting a third time would bring no more.
 _MOST_TIMEOUTS: Final = 1
 # The portal says so when a parameter is missing, with status 500.
@@ -126,9 +129,20 @@ def backoff(attempt: int, params: RestrictionParams, *, jitter: float) -> float:
         params: Limits and repeats of the client.
         jitter: A random number from -1 to 1, so that clients do not all come back at once.
     """
-    longest = max(_LONGEST_PAUSE, params.retry_delay)
-    delay = min(longest, params.retry_delay * 2.0 ** min(attempt, _MOST_DOUBLINGS))
+    delay = exponential(attempt, first=params.retry_delay, longest=max(_LONGEST_PAUSE, params.retry_delay))
     return max(_SHORTEST_PAUSE, delay * (1 + _JITTER * jitter))
+
+
+def asked_pause(error: AjaxError, params: RestrictionParams) -> float | None:
+    """Seconds that a refusal asks to wait, 0 when it does not; None when that is too long to wait for.
+
+    Args:
+        error: The refusal; `retry_after` is what it asks for.
+        params: Limits and repeats of the client.
+    """
+    longest = params.operating_limit.window if error.status == 429 else _LONGEST_ASKED_PAUSE
+    asked = error.retry_after or 0.0
+    return asked if asked <= longest else None
 
 
 def growth(attempt: int) -> float:

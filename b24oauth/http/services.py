@@ -8,7 +8,7 @@ from b24oauth.http.relocation import Relocation
 from b24oauth.http.reporting import CallReport
 from b24oauth.limits.gate import Gate, Gates
 from b24oauth.limits.manager import RestrictionManager
-from b24oauth.limits.rate import Place
+from b24oauth.limits.rate import Admission
 from b24oauth.oauth.keeper import TokenKeeper
 from b24oauth.observing import Log
 from b24oauth.wire import Wire, closed_client
@@ -60,7 +60,7 @@ class Services:
             lifetime.check_waiting(within_renewal=False)
         await self.gate.enter(lifetime)
 
-    async def admit(self, report: CallReport | None = None) -> Place:
+    async def admit(self, report: CallReport | None = None) -> Admission:
         """Waits for a place in the portal's bucket.
 
         Args:
@@ -69,13 +69,13 @@ class Services:
         Raises:
             ClientStateError: The client is closed.
         """
-        place = await self.limits.rate.acquire_at_once() if self.wire.lifetime.is_open else None
-        if place is None:
+        admission = await self.limits.rate.acquire_at_once() if self.wire.lifetime.is_open else None
+        if admission is None:
             started = self.wire.enter_loop().time()
-            place = await self.wire.wait(self.limits.admit_in_line, within_renewal=self.keeper.is_inside())
+            admission = await self.wire.wait(self.limits.admit_in_line, within_renewal=self.keeper.is_inside())
             if report is not None:
-                report.throttled("rate", place.at - started)
-        return place
+                report.throttled("rate", admission.at - started)
+        return admission
 
     def end_waits(self) -> None:
         """Ends what calls wait for, because the client is about to be closed; those of a renewal's callbacks go on."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from b24oauth.limits.operating import OperatingLimiter
 from b24oauth.limits.params import AdaptiveConfig
@@ -19,15 +18,13 @@ class AdaptiveDelayer:
     Args:
         config: When and how long.
         operating: Knows what methods used.
-        wall_clock: Unix timestamp, seconds.
     """
 
-    def __init__(self, config: AdaptiveConfig, operating: OperatingLimiter, *, wall_clock: Callable[[], float]) -> None:
+    def __init__(self, config: AdaptiveConfig, operating: OperatingLimiter) -> None:
         self.config = config
         self.delays = 0
         self.total_delay = 0.0
         self._operating = operating
-        self._wall_clock = wall_clock
 
     @property
     def pauses_from(self) -> float:
@@ -40,7 +37,7 @@ class AdaptiveDelayer:
         use = self._operating.use_of(method) if self.config.enabled else None
         if use is None or use.operating / self._operating.config.limit * 100 <= self.config.threshold_percent:
             return 0.0
-        until_reset = use.reset_at - self._wall_clock()
+        until_reset = self._operating.until_reset(use)
         delay = until_reset * self.config.coefficient if until_reset > 0 else _WITHOUT_RESET
         return min(delay, self.config.max_delay)
 

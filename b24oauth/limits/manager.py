@@ -15,7 +15,7 @@ from b24oauth.limits.adaptive import AdaptiveDelayer
 from b24oauth.limits.gate import Gate
 from b24oauth.limits.operating import OperatingLimiter
 from b24oauth.limits.params import ParamsFactory, RestrictionParams
-from b24oauth.limits.rate import Place, RateLimiter
+from b24oauth.limits.rate import Admission, RateLimiter
 
 __all__ = ["RestrictionManager", "RestrictionManagerStats"]
 
@@ -64,7 +64,7 @@ class RestrictionManager:
 
     Args:
         params: Limits and repeats; None for the usual ones.
-        clock: Unix timestamp, seconds.
+        clock: Unix timestamp, seconds: the portal names the end of a method's block by it.
 
     Source: https://apidocs.bitrix24.com/limits.html
     """
@@ -74,9 +74,9 @@ class RestrictionManager:
             check_type(params, RestrictionParams, "params")
         self._params = ParamsFactory.get_default() if params is None else params
         self._gate: Gate | None = None
-        self.rate = RateLimiter(self._params.rate_limit, wall_clock=clock)
+        self.rate = RateLimiter(self._params.rate_limit)
         self.operating = OperatingLimiter(self._params.operating_limit, wall_clock=clock)
-        self.adaptive = AdaptiveDelayer(self._params.adaptive_config, self.operating, wall_clock=clock)
+        self.adaptive = AdaptiveDelayer(self._params.adaptive_config, self.operating)
         self._carefree = self._used_without_waiting()
         self._retries = self._consecutive_errors = self._limit_hits = 0
         self._error_counts: dict[str, int] = {}
@@ -169,26 +169,27 @@ class RestrictionManager:
         self._limit_hits += 1
         await asyncio.sleep(seconds)
 
-    async def admit(self) -> Place:
+    async def admit(self) -> Admission:
         """Waits for a place in the portal's bucket, first come, first served."""
         return await self.rate.acquire_at_once() or await self.admit_in_line()
 
-    async def admit_in_line(self) -> Place:
+    async def admit_in_line(self) -> Admission:
         """Waits behind those who wait for a place in the portal's bucket, and counts it."""
         self._limit_hits += 1
         return await self.rate.acquire_in_line()
 
-    def observe(self, times: Mapping[str, Mapping[str, Any] | None], place: Place | None = None) -> None:
+    def observe(self, times: Mapping[str, Mapping[str, Any] | None], admission: Admission | None = None) -> None:
         """Notes a success and what it says about execution times.
 
         Args:
             times: The answer's `time` by method; for a batch, by inner method.
-            place: The call's place in the bucket.
+            admission: The call's admission.
         """
-        sent_ago = 0.0 if place is None else asyncio.get_running_loop().time() - place.at
+        now = asyncio.get_running_loop().time()
+        sent_ago = 0.0 if admission is None else now - admission.at
         for method, spent in times.items():
-            self.operating.observe(method, spent, sent_ago=sent_ago)
-        self.rate.succeeded(place)
+            self.operating.observe(method, spent, sent_ago=sent_ago, now=now)
+        self.rate.succeeded(admission)
 
     def succeeded(self, method: str) -> None:
         """Notes that a call came through."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -28,16 +29,20 @@ class OperatingUse:
 
     Attributes:
         operating: Execution time used within the window, seconds.
-        reset_at: When the portal renews the budget, Unix timestamp.
-        updated: When it was said, Unix timestamp.
-        refused: When the method was last refused, Unix timestamp.
-        blocked_until: When a refused method may be tried again, Unix timestamp; None when it was not refused.
+        reset_at: When the portal renews the budget, Unix timestamp of the portal.
+        resets_as_told: The same by the clock of the event loop, seconds.
+        resets: The same, within the window.
+        updated: When it was said, seconds of the loop's clock, as all that follow.
+        refused: When the method was last refused.
+        blocked_until: When a refused method may be tried again; None when it was not refused.
     """
 
     operating: float = 0.0
     reset_at: float = 0.0
+    resets_as_told: float = -math.inf
+    resets: float = -math.inf
     updated: float = 0.0
-    refused: float = 0.0
+    refused: float = -math.inf
     blocked_until: float | None = None
 
 
@@ -46,15 +51,24 @@ class OperatingLimiter:
 
     Args:
         config: The budget.
-        wall_clock: Unix timestamp, seconds; the portal names the reset by it.
+        wall_clock: Unix timestamp, seconds; the portal names the reset by its own. Nothing else is counted by it: it
+            may be set back or forward at any time.
+        loop_time: The clock that everything is counted by, seconds; by default the running event loop's.
 
     Source: https://apidocs.bitrix24.com/limits.html
     """
 
-    def __init__(self, config: OperatingLimitConfig, *, wall_clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        config: OperatingLimitConfig,
+        *,
+        wall_clock: Callable[[], float],
+        loop_time: Callable[[], float] | None = None,
+    ) -> None:
         self.config = config
         self.heavy_requests = 0
         self._wall_clock = wall_clock
+        self._now = loop_time or _running_loop_time
         self._uses: dict[str, OperatingUse] = {}
 
     def used(self, method: str) -> float:
@@ -74,7 +88,7 @@ class OperatingLimiter:
         use = self._uses.get(method)
         if use is None:
             return None
-        if self._wall_clock() - use.updated > self.config.window + _MEMORY_BEYOND_WINDOW:
+        if self._now() - use.updated > self.config.window + _MEMORY_BEYOND_WINDOW:
             del self._uses[method]
             return None
         return use
@@ -89,39 +103,52 @@ class OperatingLimiter:
         use = self.use_of(method)
         if use is None:
             return 0.0
-        now = self._wall_clock()
         if use.blocked_until is not None:
-            return max(0.0, use.blocked_until - now)
+            return max(0.0, use.blocked_until - self._now())
         if use.operating < self.exhausted_from:
             return 0.0
-        return self._until_reset(use, now) or guess
+        return self._until_after_reset(use) or guess
 
-    def _until_reset(self, use: OperatingUse, now: float) -> float:
-        """Seconds until a little after the budget is renewed, 0 when that is not known."""
-        # No budget takes longer, whatever the portal says.
-        longest = self.config.window + _AFTER_RESET
-        return min(use.reset_at - now + _AFTER_RESET, longest) if use.reset_at > now else 0.0
+    def until_reset(self, use: OperatingUse) -> float:
+        """Seconds until the budget is renewed as the portal tells it, 0 when that is not known.
 
-    def refused(self, method: str) -> float:
+        Args:
+            use: What is known of the method.
+        """
+        return max(0.0, use.resets_as_told - self._now())
+
+    def _until_after_reset(self, use: OperatingUse) -> float:
+        left = use.resets - self._now()
+        return left + _AFTER_RESET if left > 0 else 0.0
+
+    def refused(self, method: str, *, retry_after: float = 0.0) -> float:
         """Notes that the portal refused a method for its execution time.
+
+        Args:
+            method: The method.
+            retry_after: How long the portal asked to wait, seconds.
 
         Returns:
             Seconds until it may be tried again, for whoever calls it.
         """
-        now, known = self._wall_clock(), self.use_of(method)
-        wait = max(_AFTER_REFUSAL, self.time_to_free(method), self._until_reset(known, now) if known else 0.0)
+        now, known = self._now(), self.use_of(method)
+        until = self._until_after_reset(known) if known else 0.0
+        wait = max(_AFTER_REFUSAL, self.time_to_free(method), until, retry_after)
         use = self._uses.setdefault(method, OperatingUse())
         use.refused = now
         use.updated = use.blocked_until = now + wait
         return wait
 
-    def observe(self, method: str, time: Mapping[str, Any] | None, *, sent_ago: float = 0.0) -> None:
+    def observe(
+        self, method: str, time: Mapping[str, Any] | None, *, sent_ago: float = 0.0, now: float | None = None
+    ) -> None:
         """Notes what an answer says about a method's execution time.
 
         Args:
             method: The method, for a batch the inner one.
             time: The answer's `time`; it and its parts may be absent.
             sent_ago: How long ago the call was sent, seconds.
+            now: Seconds of the clock, if the caller has looked at it.
         """
         # PHP writes an empty `time` as a list.
         if not isinstance(time, Mapping):
@@ -129,14 +156,25 @@ class OperatingLimiter:
         operating = _number(time.get("operating"))
         if operating is None:
             return
-        use, now = self._uses.setdefault(method, OperatingUse()), self._wall_clock()
+        use = self._uses.get(method)
+        if use is None:
+            use = self._uses[method] = OperatingUse()
+        now = self._now() if now is None else now
         reset_at = _number(time.get("operating_reset_at"))
-        in_window = now < use.reset_at <= now + self.config.window + _AFTER_RESET
         # The use only grows until its reset: a smaller one is told by an answer that was overtaken by others.
-        overtaken = operating < use.operating and in_window and reset_at is not None and reset_at <= use.reset_at
+        overtaken = (
+            operating < use.operating
+            and now < use.resets
+            and reset_at is not None
+            and 0 <= use.reset_at - reset_at <= self.config.window
+        )
         if not overtaken:
             use.operating = operating
-            use.reset_at = use.reset_at if reset_at is None else reset_at
+            if reset_at is not None:
+                left = max(0.0, reset_at - self._wall_clock())
+                use.reset_at, use.resets_as_told = reset_at, now + left
+                # No budget takes longer than the window, whatever the wall clock says.
+                use.resets = now + min(left, self.config.window)
         if now - sent_ago >= use.refused:
             use.blocked_until = None
         if use.blocked_until is None:
@@ -152,6 +190,10 @@ class OperatingLimiter:
     def stats(self) -> dict[str, float]:
         """Execution time used by each method, seconds."""
         return {method: round(use.operating, 2) for method, use in self._uses.items()}
+
+
+def _running_loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _number(value: object) -> float | None:

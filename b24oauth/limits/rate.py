@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Callable
 
 from aiolimiter import AsyncLimiter
 
-from b24oauth.limits.found_rate import FoundRate, Place
+from b24oauth.limits.estimator import Admission, RateEstimator
 from b24oauth.limits.params import RateLimitConfig
 
-__all__ = ["Place", "RateLimiter"]
+__all__ = ["Admission", "RateLimiter"]
 
 # Room left to the portal beyond a burst, calls, and the longest late start that is allowed for, seconds.
 _MARGIN = 0.08
+# Calls arrive some milliseconds earlier or later than they are sent: room for that at rates where it matters, seconds.
+_JITTER = 0.02
+_WITHOUT_JITTER = 2.0
+_MOST_JITTER = 0.5
 _LATEST_START = 0.8
 # Waking up costs more than a call's wait is worth: those who wait at a high rate are admitted together, this often.
 _TOGETHER = 0.1
@@ -30,27 +33,34 @@ class RateLimiter:
 
     Args:
         config: The bucket.
-        wall_clock: Unix timestamp, seconds.
     """
 
-    def __init__(self, config: RateLimitConfig, *, wall_clock: Callable[[], float]) -> None:
-        self._wall_clock = wall_clock
+    def __init__(self, config: RateLimitConfig) -> None:
         # Those who wait, in the order of arrival: each learns its place, or by None that it is the first now.
-        self._line: OrderedDict[asyncio.Future[Place | None], None] = OrderedDict()
+        self._line: OrderedDict[asyncio.Future[Admission | None], None] = OrderedDict()
+        # The portal asked to wait until then, seconds of the loop's clock; None when it did not.
+        self._held_until: float | None = None
         self._use(config)
+
+    def __repr__(self) -> str:
+        """The bucket in force, how full it is, and how many calls wait."""
+        level = self._bucket.max_rate - _room_in(self._bucket)
+        rate = f"{self.burst_limit:g} at once, {self.drain_rate:g} a second"
+        return f"<RateLimiter {rate}, level {level:.1f}, {len(self._line)} waiting>"
 
     async def set_config(self, config: RateLimitConfig) -> None:
         """Replaces the bucket by one as full as the old; those who wait go on with the new one."""
         level = self._bucket.max_rate - _room_in(self._bucket)
-        self._use(config, self._found.taken)
+        self._use(config, self._estimator.taken)
         await _fill(self._bucket, level)
 
     def reset(self) -> None:
         """Back to the configured rate, with an empty bucket; what was found of the portal is forgotten."""
-        self._use(self.config, self._found.taken)
+        self._held_until = None
+        self._use(self.config, self._estimator.taken)
 
     def _use(self, config: RateLimitConfig, taken: int = 0) -> None:
-        self._found = FoundRate(config, taken)
+        self._estimator = RateEstimator(config, taken)
         self._arrivals = _Arrivals()
         self._bucket = self._new_bucket()
         self._given_back = 0
@@ -58,50 +68,50 @@ class RateLimiter:
     @property
     def config(self) -> RateLimitConfig:
         """The bucket as configured."""
-        return self._found.config
+        return self._estimator.config
 
     @property
     def burst_limit(self) -> float:
         """Calls that may be sent at once, as found so far."""
-        return self._found.burst_limit
+        return self._estimator.burst_limit
 
     @property
     def drain_rate(self) -> float:
         """Calls a second, as found so far."""
-        return self._found.drain_rate
+        return self._estimator.drain_rate
 
     @property
     def recent_errors(self) -> int:
         """Refusals of the last minute since the rate was changed."""
-        return len(self._found.errors)
+        return len(self._estimator.errors)
 
     @property
     def recent_successes(self) -> int:
         """Successes since the last refusal or change of the rate."""
-        return self._found.successes
+        return self._estimator.successes
 
     def must_wait(self) -> bool:
         """True when a call that came now would not be admitted at once."""
-        return bool(self._line) or not self._bucket.has_capacity()
+        return bool(self._line) or self._held_until is not None or not self._bucket.has_capacity()
 
     def room(self, calls: int) -> int:
         """How many of so many calls would be admitted at once."""
-        if self._line:
+        if self._line or self._held_until is not None:
             return 0
         room = min(calls, int(self._bucket.max_rate))
         while room > 0 and not self._bucket.has_capacity(room):
             room -= 1
         return room
 
-    async def acquire_at_once(self) -> Place | None:
+    async def acquire_at_once(self) -> Admission | None:
         """A place in the bucket for a call that need not wait for it, else None. Never waits."""
-        in_burst = self._found.version == self._built_for and self._arrivals.calls < self._bucket.max_rate
+        in_burst = self._estimator.version == self._built_for and self._arrivals.calls < self._bucket.max_rate
         if not in_burst or self.must_wait():
             return None
-        place, _ = await self._take_places()
-        return place
+        admission, _ = await self._take_places()
+        return admission
 
-    async def acquire(self) -> Place:
+    async def acquire(self) -> Admission:
         """Waits for a place in the bucket. Who is cancelled while waiting takes none.
 
         Returns:
@@ -109,9 +119,9 @@ class RateLimiter:
         """
         return await self.acquire_at_once() or await self.acquire_in_line()
 
-    async def acquire_in_line(self) -> Place:
+    async def acquire_in_line(self) -> Admission:
         """Waits behind those who wait for a place; otherwise as `acquire`."""
-        turn: asyncio.Future[Place | None] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[Admission | None] = asyncio.get_running_loop().create_future()
         first = not self._line
         self._line[turn] = None
         try:
@@ -123,11 +133,11 @@ class RateLimiter:
             return given
         others = 0
         try:
-            place, others = await self._take_places()
+            admission, others = await self._take_places()
         finally:
             del self._line[turn]
             self._let_in(others)
-        return place
+        return admission
 
     def _let_in(self, places: int) -> None:
         """Gives places to those who come next in the line; the one behind them is the first now."""
@@ -137,7 +147,7 @@ class RateLimiter:
                 del self._line[turn]  # cancelled, and about to leave
             elif places:
                 del self._line[turn]
-                turn.set_result(self._found.admitted(_now(), empty=False, waited=True))
+                turn.set_result(self._estimator.admitted(_now(), empty=False, waited=True))
                 places -= 1
             else:
                 turn.set_result(None)
@@ -145,21 +155,27 @@ class RateLimiter:
         # Kept for a later call, it would come on top of a burst.
         self._given_back = 0
 
-    def _leave(self, turn: asyncio.Future[Place | None]) -> None:
+    def _leave(self, turn: asyncio.Future[Admission | None]) -> None:
         """Somebody was cancelled before it learned its place, or just afterwards."""
         if turn.cancelled() or not turn.done():
             self._line.pop(turn, None)
-        elif (place := turn.result()) is None:
+        elif (admission := turn.result()) is None:
             del self._line[turn]
             self._let_in(0)
         else:
-            self._found.never_sent(place)
+            self._estimator.never_sent(admission)
             self._given_back += bool(self._line)
 
-    async def _take_places(self) -> tuple[Place, int]:
+    async def _take_places(self) -> tuple[Admission, int]:
         """Waits at the bucket, as the first of the line; a place, and how many more were taken for others."""
         while not self._given_back:
-            if self._found.version != self._built_for:
+            while self._held_until is not None:
+                left = self._held_until - _now()
+                if left <= 0:
+                    self._held_until = None
+                else:
+                    await asyncio.sleep(left)
+            if self._estimator.version != self._built_for:
                 await self._rebuild_bucket()
             bucket = self._bucket
             empty, waits = bucket.has_capacity(bucket.max_rate), not bucket.has_capacity()
@@ -173,51 +189,55 @@ class RateLimiter:
             if bucket is self._bucket:
                 self._arrivals.calls += places
                 self._arrivals.room_left += amount - places
-                return self._found.admitted(_now(), empty=empty, waited=waits), places - 1
+                return self._estimator.admitted(_now(), empty=empty, waited=waits), places - 1
         self._given_back -= 1
-        return self._found.admitted(_now(), empty=False, waited=True), 0
+        return self._estimator.admitted(_now(), empty=False, waited=True), 0
 
     def _places_together(self, bucket: AsyncLimiter) -> int:
         return max(1, min(len(self._line), int(self.drain_rate * _TOGETHER), int(bucket.max_rate) - 1))
 
-    async def refused(self, place: Place | None = None) -> float:
+    async def refused(self, admission: Admission | None = None, *, retry_after: float = 0.0) -> float:
         """Notes that the portal refused a call: its bucket is full, so ours is, and nobody sends until it drains.
 
         Args:
-            place: Of the refused call; None when it had none of its own, as a command of a batch.
+            admission: Of the refused call; None when it had none of its own, as a command of a batch.
+            retry_after: How long the portal asked to wait, seconds: nobody sends until then.
 
         Returns:
             Seconds after which another call may be tried.
         """
-        if self._found.refused(place, now=_now(), wall=self._wall_clock()):
+        if self._estimator.refused(admission, now=_now()):
             self._given_back = 0
             self._bucket = bucket = self._new_bucket()
             await _fill(bucket, bucket.max_rate)
             self._arrivals = _Arrivals()
+        if retry_after > 0:
+            self._held_until = max(self._held_until or 0.0, _now() + retry_after)
         return 1 / self.drain_rate + 1.0
 
-    def never_sent(self, place: Place) -> None:
+    def never_sent(self, admission: Admission) -> None:
         """Notes that a call did not reach the portal."""
-        self._found.never_sent(place)
+        self._estimator.never_sent(admission)
 
-    def succeeded(self, place: Place | None = None) -> bool:
+    def succeeded(self, admission: Admission | None = None) -> bool:
         """Notes a success; recovers some of the rate after enough of them.
 
         Args:
-            place: Of the call.
+            admission: Of the call.
 
         Returns:
             True when the rate was changed.
         """
-        if place is not None:
-            self._arrivals.answered(place.at, _now(), self._found.drain_rate)
-        return self._found.succeeded(place, wall=self._wall_clock())
+        if admission is not None:
+            self._arrivals.answered(admission.at, _now(), self._estimator.drain_rate)
+        return self._estimator.succeeded(admission, now=_now())
 
     def _room_to_leave(self) -> float:
         """How many calls the portal is still to be left room for, beyond the burst."""
         # The first calls wait for connections: the portal's bucket begins to drain that much later than ours.
         late = min(_LATEST_START, self._arrivals.late) if self.config.adaptive_enabled else 0.0
-        return max(0.0, _MARGIN + late * self.drain_rate - self._arrivals.room_left)
+        jitter = min(_MOST_JITTER, _JITTER * max(0.0, self.drain_rate - _WITHOUT_JITTER))
+        return max(0.0, _MARGIN + jitter + late * self.drain_rate - self._arrivals.room_left)
 
     async def _rebuild_bucket(self) -> None:
         """Goes on with a bucket for the new rate that has room for as many calls, and is empty if the old one is."""
@@ -226,7 +246,7 @@ class RateLimiter:
             await _fill(self._bucket, self._bucket.max_rate - _room_in(before))
 
     def _new_bucket(self) -> AsyncLimiter:
-        self._built_for = self._found.version
+        self._built_for = self._estimator.version
         return AsyncLimiter(self.burst_limit, self.burst_limit / self.drain_rate)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, cast
 
 import attrs
 
+from b24oauth.backing_off import exponential
 from b24oauth.errors import ConfigurationError, RefreshTokenError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret, HandlerRefreshAuth
 from b24oauth.oauth.exchange import Refusal, lost_answer, read_pair, read_renewal, refresh_form
@@ -77,7 +78,7 @@ class Renewer:
         end = loop.time() + _LONGEST_RENEWAL
         outcome: B24OAuthParams | Refusal = await self._ask_server(current, end)
         for attempt in range(1, self.attempts):
-            pause = _PAUSE * 2 ** (attempt - 1)
+            pause = exponential(attempt - 1, first=_PAUSE, longest=_LONGEST_RENEWAL)
             if isinstance(outcome, B24OAuthParams) or not outcome.repeatable or loop.time() + pause >= end:
                 break
             lost = lost or outcome.lost

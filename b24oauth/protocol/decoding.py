@@ -12,6 +12,7 @@ import attrs
 from b24oauth.error_codes import error_for
 from b24oauth.errors import AjaxError, BadResponseError
 from b24oauth.narrowing import is_list, is_mapping
+from b24oauth.protocol.retry_after import retry_after
 from b24oauth.redaction import redact_validation
 from b24oauth.result import AjaxQuery, AjaxResult
 from b24oauth.scrubbing import scrub_start, scrub_value
@@ -89,14 +90,20 @@ def decode_clean(answer: RawResponse, query: AjaxQuery, secrets: Collection[str]
             fallback = "ERR_BAD_REQUEST" if 300 <= answer.status < 500 else RESPONSE_ERROR
             error = error_in(body, answer.status, query, fallback_code=fallback, secrets=secrets)
             if error is not None:
-                return error
+                return _with_retry_after(error, answer)
         if ok:
             return _with_clean_failures(body, secrets)
         text = _text(body.get("error_description"))
     if ok:
         return _bad_response(answer, query, secrets)
     found = ErrorText(_transport_code(answer.status), text or f"Request failed with status code {answer.status}")
-    return _error(_clean(found, secrets), answer.status, query)
+    return _with_retry_after(_error(_clean(found, secrets), answer.status, query), answer)
+
+
+def _with_retry_after(error: AjaxError, answer: RawResponse) -> AjaxError:
+    if answer.status in (429, 503):
+        error.retry_after = retry_after(answer.headers)
+    return error
 
 
 def error_in(

@@ -9,10 +9,10 @@ METHOD = "crm.deal.list"
 
 
 def delayer(operating: float | None = None, reset_in: float = 300.0, **config: float | bool) -> AdaptiveDelayer:
-    limiter = OperatingLimiter(OperatingLimitConfig(), wall_clock=lambda: NOW)
+    limiter = OperatingLimiter(OperatingLimitConfig(), wall_clock=lambda: NOW, loop_time=lambda: NOW)
     if operating is not None:
         limiter.observe(METHOD, {"operating": operating, "operating_reset_at": NOW + reset_in})
-    return AdaptiveDelayer(AdaptiveConfig(**config), limiter, wall_clock=lambda: NOW)  # type: ignore[arg-type]  # both kinds
+    return AdaptiveDelayer(AdaptiveConfig(**config), limiter)  # type: ignore[arg-type]  # both kinds
 
 
 def test_a_method_of_which_nothing_is_known_does_not_pause() -> None:

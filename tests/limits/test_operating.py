@@ -20,7 +20,7 @@ class Clock:
 
 
 def limiter(clock: Clock | None = None, **config: float) -> OperatingLimiter:
-    return OperatingLimiter(OperatingLimitConfig(**config), wall_clock=clock or Clock())
+    return OperatingLimiter(OperatingLimitConfig(**config), wall_clock=(made := clock or Clock()), loop_time=made)
 
 
 def spent(operating: Any, reset_in: float | None = 100.0) -> dict[str, Any]:
@@ -198,3 +198,30 @@ def test_stats_tell_what_each_method_used_and_a_reset_forgets_it() -> None:
     limits.reset()
     assert limits.stats() == {}
     assert limits.heavy_requests == 0
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0, -1e9])
+def test_l4_a_wall_clock_that_is_set_blocks_no_method_for_longer_than_the_window(jump: float) -> None:
+    wall, loop = Clock(), Clock()
+    limits = OperatingLimiter(OperatingLimitConfig(), wall_clock=wall, loop_time=loop)
+    limits.observe(METHOD, spent(480, 300))
+    wall.now += jump
+    limits.refused(METHOD)
+    limits.observe(METHOD, spent(480, 300), sent_ago=1)
+    waited = 0.0
+    while (seconds := limits.time_to_free(METHOD)) > 0:
+        waited += seconds
+        loop.now += seconds
+        wall.now += seconds
+        assert waited <= 601
+    assert waited > 0
+
+
+def test_l4_a_wall_clock_that_is_set_while_a_method_waits_changes_nothing() -> None:
+    wall, loop = Clock(), Clock()
+    limits = OperatingLimiter(OperatingLimitConfig(), wall_clock=wall, loop_time=loop)
+    limits.observe(METHOD, spent(480, 300))
+    wall.now -= 86_400
+    assert limits.time_to_free(METHOD) == 301
+    loop.now += 100
+    assert limits.time_to_free(METHOD) == 201

@@ -5,23 +5,23 @@ from __future__ import annotations
 import pytest
 
 from b24oauth import RateLimitConfig
-from b24oauth.limits.found_rate import FoundRate, Place
+from b24oauth.limits.estimator import Admission, RateEstimator
 
 
-def found(burst: float = 100, drain: float = 4, *, adaptive: bool = True) -> FoundRate:
-    return FoundRate(RateLimitConfig(burst_limit=burst, drain_rate=drain, adaptive_enabled=adaptive))
+def found(burst: float = 100, drain: float = 4, *, adaptive: bool = True) -> RateEstimator:
+    return RateEstimator(RateLimitConfig(burst_limit=burst, drain_rate=drain, adaptive_enabled=adaptive))
 
 
-def sent(rate: FoundRate, times: list[float], *, empty: bool = False) -> list[Place]:
+def sent(rate: RateEstimator, times: list[float], *, empty: bool = False) -> list[Admission]:
     """Calls sent at these times, the first of them into an empty bucket when told so."""
     return [rate.admitted(at, empty=empty and n == 0, waited=not empty) for n, at in enumerate(times)]
 
 
-def refuse(rate: FoundRate, place: Place | None, now: float) -> bool:
-    return rate.refused(place, now=now, wall=now)
+def refuse(rate: RateEstimator, place: Admission | None, now: float) -> bool:
+    return rate.refused(place, now=now)
 
 
-def wall_met(rate: FoundRate, accepted: int = 50, more: int = 0) -> None:
+def wall_met(rate: RateEstimator, accepted: int = 50, more: int = 0) -> None:
     """A burst into an empty bucket of which the portal accepts so many calls and refuses one and some more."""
     places = sent(rate, [0.0] * (accepted + 1 + more), empty=True)
     for place in places[accepted:]:
@@ -96,7 +96,7 @@ def test_a_guess_is_raised_by_a_tenth_and_then_by_more() -> None:
     rates = list[float]()
     for n in range(1, 200):
         place = rate.admitted(n / 2, empty=False, waited=True)
-        if rate.succeeded(place, wall=n / 2):
+        if rate.succeeded(place, now=n / 2):
             rates.append(rate.drain_rate)
     assert rates == [2.2, 2.64, 3.7, 4]
 
@@ -110,7 +110,7 @@ def test_a_measured_rate_is_probed_when_the_next_measurement_will_be_four_times_
     assert measured == pytest.approx(24 / 13)
     while rate.drain_rate == measured:
         successes += 1
-        rate.succeeded(rate.admitted(13 + successes / 2, empty=False, waited=True), wall=0)
+        rate.succeeded(rate.admitted(13 + successes / 2, empty=False, waited=True), now=0)
     assert successes == 100
 
 
@@ -118,7 +118,7 @@ def test_successes_that_nobody_waited_for_do_not_raise_a_rate_that_was_found() -
     rate = found()
     wall_met(rate)
     for n in range(1, 500):
-        rate.succeeded(rate.admitted(float(n), empty=False, waited=False), wall=0)
+        rate.succeeded(rate.admitted(float(n), empty=False, waited=False), now=0)
     assert rate.drain_rate == 2
 
 
@@ -127,7 +127,7 @@ def test_successes_of_calls_sent_before_the_refusal_say_nothing() -> None:
     places = sent(rate, [0.0] * 51, empty=True)
     refuse(rate, places[-1], 0.1)
     for place in places[:50]:
-        rate.succeeded(place, wall=0)
+        rate.succeeded(place, now=0)
     assert (rate.drain_rate, rate.successes) == (2, 0)
 
 
@@ -135,7 +135,7 @@ def test_a_raise_that_never_met_the_portals_rate_is_taken_back_when_the_bucket_w
     rate = found()
     wall_met(rate)
     for n in range(1, 30):
-        rate.succeeded(rate.admitted(n / 2, empty=False, waited=True), wall=0)
+        rate.succeeded(rate.admitted(n / 2, empty=False, waited=True), now=0)
     assert rate.drain_rate > 2
     rate.admitted(200, empty=True, waited=False)
     assert (rate.drain_rate, rate.burst_limit) == (2, 49)

@@ -11,7 +11,7 @@ import attrs
 
 from b24oauth.limits.params import RateLimitConfig
 
-__all__ = ["FoundRate", "Place"]
+__all__ = ["Admission", "RateEstimator"]
 
 _ERRORS_TO_SLOW_DOWN = 5
 _ERROR_MEMORY = 60.0
@@ -46,7 +46,7 @@ _LARGEST_STEP = 1.0
 
 
 @attrs.frozen
-class Place:
+class Admission:
     """A call's place in the bucket.
 
     Attributes:
@@ -59,7 +59,7 @@ class Place:
 
 
 @attrs.define(eq=False)
-class FoundRate:
+class RateEstimator:
     """The rate in force: as configured until the portal refuses calls, then as found from its refusals.
 
     Attributes:
@@ -68,7 +68,7 @@ class FoundRate:
         burst_limit: Calls that may be sent at once.
         drain_rate: Calls a second.
         version: Changes with these two.
-        errors: Unix timestamps of the refusals that count towards slowing down by a fifth.
+        errors: Times of the refusals, seconds of the loop's clock, that count towards slowing down by a fifth.
         successes: Successes since the last refusal or change of the rate that count towards a raise.
     """
 
@@ -80,12 +80,12 @@ class FoundRate:
     errors: tuple[float, ...] = attrs.field(init=False, default=())
     successes: int = attrs.field(init=False, default=0)
     # When the portal's bucket was last taken to be empty and to be full, and how many calls it had taken before.
-    _empty: Place | None = attrs.field(init=False, default=None)
-    _full: Place | None = attrs.field(init=False, default=None)
+    _empty: Admission | None = attrs.field(init=False, default=None)
+    _full: Admission | None = attrs.field(init=False, default=None)
     _stopped_at: float = attrs.field(init=False, default=float("-inf"))
     _refused_together: int = attrs.field(init=False, default=0)
     # The last call admitted, and how full the bucket was then at the slowest plausible rate.
-    _last: Place = attrs.field(init=False, default=Place(float("-inf"), 0))
+    _last: Admission = attrs.field(init=False, default=Admission(float("-inf"), 0))
     _level: float = attrs.field(init=False, default=0.0)
     _waited: bool = attrs.field(init=False, default=False)
     _guessed: bool = attrs.field(init=False, default=False)
@@ -93,7 +93,7 @@ class FoundRate:
     _patience: int = attrs.field(init=False, default=_SUCCESSES_TO_RECOVER)
     # The rate before the raises since the last refusal, where these began, and how much the next one adds.
     _proven_rate: float = attrs.field(init=False)
-    _climbs_from: Place | None = attrs.field(init=False, default=None)
+    _climbs_from: Admission | None = attrs.field(init=False, default=None)
     _raised_at: float = attrs.field(init=False, default=float("-inf"))
     _step: float = attrs.field(init=False, default=_FIRST_STEP)
     _bursts_borne: int = attrs.field(init=False, default=0)
@@ -105,7 +105,7 @@ class FoundRate:
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
-    def admitted(self, now: float, *, empty: bool, waited: bool) -> Place:
+    def admitted(self, now: float, *, empty: bool, waited: bool) -> Admission:
         """Notes that a call is about to be sent.
 
         Args:
@@ -119,66 +119,65 @@ class FoundRate:
             self._begin_burst(now)
         elif waited and self._full is None:
             # The whole burst was taken: from here on both buckets are full, as far as ours is like the portal's.
-            self._full = Place(now, self.taken)
+            self._full = Admission(now, self.taken)
             self._bursts_borne += 1
         self._level += 1
         self._waited = waited
         self.taken += 1
-        self._last = Place(now, self.taken)
+        self._last = Admission(now, self.taken)
         return self._last
 
     def _begin_burst(self, now: float) -> None:
         self._full = None
         if self._guessed or self._measured or self._level == 0:
-            self._empty = Place(now, self.taken)
+            self._empty = Admission(now, self.taken)
         if self._climbs_from is not None and (self._guessed or self._measured):
             # Nobody waited any more before the raised rate had met the portal's.
             self._change(self._proven_rate, self.burst_limit)
 
-    def never_sent(self, place: Place) -> None:
+    def never_sent(self, admission: Admission) -> None:
         """Notes that a call did not reach the portal."""
         self.taken -= 1
-        if self._full is not None and place.at <= self._full.at:
-            self._full = Place(self._full.at, self._full.taken - 1)
+        if self._full is not None and admission.at <= self._full.at:
+            self._full = Admission(self._full.at, self._full.taken - 1)
 
     # --- refusals ------------------------------------------------------------------------------------------------
 
-    def refused(self, place: Place | None, *, now: float, wall: float) -> bool:
+    def refused(self, admission: Admission | None, *, now: float) -> bool:
         """Notes a refusal, and lowers the rate by what it tells.
 
         Args:
-            place: Of the refused call; None when it had none of its own, as a command of a batch.
+            admission: Of the refused call; None when it had none of its own, as a command of a batch.
             now: Seconds of the loop's clock.
-            wall: Unix timestamp, seconds.
 
         Returns:
             False when the bucket was known to be full then.
         """
-        if place is not None:
+        if admission is not None:
             self.taken -= 1
-            if place.at <= self._stopped_at:
-                return self._refused_with_others(place)
+            if admission.at <= self._stopped_at:
+                return self._refused_with_others(admission)
         before, self._stopped_at, self._refused_together = self._full, now, 1
         self.successes = 0
         learned = False
-        if place is not None:
-            self._full = Place(place.at, place.taken - 1)
+        if admission is not None:
+            self._full = Admission(admission.at, admission.taken - 1)
             learned = self.config.adaptive_enabled and self._learn(before, self._full)
         if not learned:
-            self._count_error(wall)
+            self._count_error(now)
         return True
 
-    def _refused_with_others(self, place: Place) -> bool:
+    def _refused_with_others(self, admission: Admission) -> bool:
         """One of the calls that were under way when the first of them was refused: all of them are one event."""
         if self._full is None:
             return True
-        taken = place.taken - 1 - self._refused_together
-        later = place.at > self._full.at or taken >= self._full.taken
+        taken = admission.taken - 1 - self._refused_together
+        later = admission.at > self._full.at or taken >= self._full.taken
         self._refused_together += 1
-        self._full = Place(place.at, taken) if later else Place(self._full.at, self._full.taken - 1)
+        self._full = Admission(admission.at, taken) if later else Admission(self._full.at, self._full.taken - 1)
         return later
 
-    def _learn(self, before: Place | None, full: Place) -> bool:
+    def _learn(self, before: Admission | None, full: Admission) -> bool:
         if before is not None:
             calls, seconds = full.taken - before.taken, full.at - before.at
             if calls <= 0 or seconds <= 0:
@@ -191,7 +190,7 @@ class FoundRate:
         self._learn_burst(calls, full.at - self._empty.at)
         return True
 
-    def _learn_drain_rate(self, calls: int, seconds: float, full: Place) -> None:
+    def _learn_drain_rate(self, calls: int, seconds: float, full: Admission) -> None:
         # The true rate is above this, by two calls at most unless the bucket was empty meanwhile.
         certain = (calls - 1) / seconds
         if self._climbs_from is not None and full.at > self._climbs_from.at:
@@ -220,31 +219,31 @@ class FoundRate:
         self._guessed, self._bursts_borne = True, 0
         self._change(min(self.drain_rate, max(lowest, guess)), min(self.burst_limit * _BELOW_REFUSED, burst - 1))
 
-    def _count_error(self, wall: float) -> None:
-        self.errors += (wall,)
-        self._forget_old_errors(wall)
+    def _count_error(self, now: float) -> None:
+        self.errors += (now,)
+        self._forget_old_errors(now)
         if self.config.adaptive_enabled and len(self.errors) >= _ERRORS_TO_SLOW_DOWN:
             self._change(round(self.drain_rate * _SLOW_DOWN, 2), round(self.burst_limit * _SLOW_DOWN, 2))
 
     # --- successes -----------------------------------------------------------------------------------------------
 
-    def succeeded(self, place: Place | None, *, wall: float) -> bool:
+    def succeeded(self, admission: Admission | None, *, now: float) -> bool:
         """Notes a success; raises the rate after enough of them.
 
         Args:
-            place: Of the call.
-            wall: Unix timestamp, seconds.
+            admission: Of the call.
+            now: Seconds of the loop's clock.
 
         Returns:
             True when the rate was changed.
         """
         lowered = self.drain_rate < self.config.drain_rate or self._burst_may_grow()
-        if lowered and not self._tells(place):
+        if lowered and not self._tells(admission):
             return False
         self.successes = min(self.successes + 1, _MOST_PATIENCE)
         if not lowered or not self.config.adaptive_enabled or self.successes < self._successes_needed():
             return False
-        self._forget_old_errors(wall)
+        self._forget_old_errors(now)
         if len(self.errors) * 2 >= _ERRORS_TO_SLOW_DOWN:
             return False
         self._raise()
@@ -255,9 +254,9 @@ class FoundRate:
             return False
         return not self._guessed or self._bursts_borne >= self._bursts_needed
 
-    def _tells(self, place: Place | None) -> bool:
+    def _tells(self, admission: Admission | None) -> bool:
         """False for a success of a call sent at another rate, or at one that nobody has to wait for."""
-        if place is not None and place.at <= max(self._stopped_at, self._raised_at):
+        if admission is not None and admission.at <= max(self._stopped_at, self._raised_at):
             return False
         return self._waited or not (self._guessed or self._measured)
 
@@ -287,5 +286,5 @@ class FoundRate:
         self.errors = ()
         self.successes = 0
 
-    def _forget_old_errors(self, wall: float) -> None:
-        self.errors = tuple(error for error in self.errors if error > wall - _ERROR_MEMORY)
+    def _forget_old_errors(self, now: float) -> None:
+        self.errors = tuple(error for error in self.errors if error > now - _ERROR_MEMORY)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import logging
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Final
 
 from b24oauth._version import __version__
 
 __all__ = ["main"]
+
+# What a shell reports of a command that Ctrl-C ended.
+_INTERRUPTED: Final = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; those of the process by default.
 
     Returns:
-        0 when all went well, 1 when a check of the demo did not hold, 2 when the extra is not installed.
+        0 when all went well, 1 when a check of the demo did not hold, 2 when the extra is not installed, and what a
+        shell expects after Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog="b24oauth", description="Talks to Bitrix24 over OAuth 2.0.")
     parser.add_argument("--version", action="version", version=f"b24oauth {__version__}")
@@ -28,6 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="run 200 calls and a set of faults against an embedded portal")
     demo.add_argument("--plain", action="store_true", help="no colours")
     arguments = parser.parse_args(argv)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        # It may come while the event loop starts, of which asyncio then complains when the process ends.
+        logging.disable()
+        warnings.simplefilter("ignore")
+        return _INTERRUPTED
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
         importlib.import_module("uvicorn")  # the portal asks for it only when it is served
         from b24oauth.cli.demo import run_demo  # noqa: PLC0415 - the extra may not be installed

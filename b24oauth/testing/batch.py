@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
@@ -14,7 +14,7 @@ from b24oauth.testing.shapes import as_mapping, is_list, is_mapping
 
 __all__ = ["run_v2_batch", "run_v3_batch"]
 
-Execute = Callable[[Call], Reply]
+Execute = Callable[[Call], Awaitable[Reply]]
 Timing = Callable[[str], dict[str, Any]]
 
 _MOST = 50
@@ -53,7 +53,7 @@ class _V2Answer:
         }
 
 
-def run_v2_batch(call: Call, execute: Execute, timing: Timing) -> Reply:
+async def run_v2_batch(call: Call, execute: Execute, timing: Timing) -> Reply:
     """Runs the commands of a v2 batch, one after another.
 
     Args:
@@ -72,7 +72,7 @@ def run_v2_batch(call: Call, execute: Execute, timing: Timing) -> Reply:
     for key, command in commands.items():
         method, _, query = command.partition("?")
         try:
-            _run_v2_command(key, _inner(call, method, query, answer.referable()), execute, answer)
+            await _run_v2_command(key, _inner(call, method, query, answer.referable()), execute, answer)
         except RestError as error:
             answer.errors[key] = {"error": error.code, "error_description": error.text}
             if halt:
@@ -97,8 +97,8 @@ def _inner(call: Call, method: str, query: str, referable: Mapping[str, Any]) ->
     return attrs.evolve(call, method=_allowed(method.lower()), params=params, positional=False)
 
 
-def _run_v2_command(key: str, call: Call, execute: Execute, answer: _V2Answer) -> None:
-    reply = execute(call)
+async def _run_v2_command(key: str, call: Call, execute: Execute, answer: _V2Answer) -> None:
+    reply = await execute(call)
     answer.results[key] = reply.result
     if reply.total is not None:
         answer.totals[key] = reply.total
@@ -151,7 +151,7 @@ def _php_array(values: dict[str, Any]) -> dict[str, Any] | list[Any]:
     return values
 
 
-def run_v3_batch(call: Call, commands: Any, execute: Execute) -> Reply:
+async def run_v3_batch(call: Call, commands: Any, execute: Execute) -> Reply:
     """Runs the commands of a v3 batch; the first refusal refuses the whole batch.
 
     Args:
@@ -169,7 +169,8 @@ def run_v3_batch(call: Call, commands: Any, execute: Execute) -> Reply:
     named: dict[str, Any] = {}
     results: list[Any] = []
     for number, command in enumerate(commands):
-        results.append(execute(_v3_command(call, command, named)).result)
+        reply = await execute(_v3_command(call, command, named))
+        results.append(reply.result)
         named[str(as_mapping(command).get("as") or number)] = results[-1]
     return Reply(result=results)
 

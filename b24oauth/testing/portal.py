@@ -19,12 +19,11 @@ from b24oauth.testing.data import make_tables
 from b24oauth.testing.downloads import Downloads
 from b24oauth.testing.faults import Fault, Faults
 from b24oauth.testing.files import FILE_FIELDS, FileStore
+from b24oauth.testing.handlers import as_handler
 from b24oauth.testing.list_shapes import ListShape
 from b24oauth.testing.messages import (
     Answer,
-    Call,
     Exchange,
-    Reply,
     Request,
     RequestRecord,
     dumps,
@@ -265,14 +264,14 @@ class FakePortal:
 
         Args:
             name: The method's name.
-            handler: Gets the parameters and returns the `result`, or a `Reply` that has a total beside it; may raise
-                `RestError` to refuse.
+            handler: An async or a plain function. It gets the parameters and returns the `result`, or a `Reply` that
+                has a total beside it; it may raise `RestError` to refuse. If it raises anything else, the traceback is
+                printed, and the client gets a 500, as of a portal whose code fails.
+
+        Raises:
+            TypeError: The name is no text, or the handler cannot be called.
         """
-
-        def handle(call: Call) -> Reply:
-            answer = handler(call.params)
-            return answer if isinstance(answer, Reply) else Reply(result=answer)
-
+        handle = as_handler(name, handler)
         self._rest.methods["v2", name.lower()] = handle
         self._rest.methods["v3", name.lower()] = handle
 
@@ -341,17 +340,23 @@ class FakePortal:
         del package
         return PortalTransport(self.respond)
 
-    def serve(self) -> AbstractAsyncContextManager[FakePortal]:
-        """Serves the portal on a free loopback port: ``async with portal.serve() as served``.
+    def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[FakePortal]:
+        """Serves the portal: ``async with portal.serve() as served``.
 
-        Inside, `origin`, `client_endpoint`, `server_endpoint` and `trusted_oauth_hosts` name the loopback address.
+        Inside, `origin`, `client_endpoint`, `server_endpoint` and `trusted_oauth_hosts` name its address.
+
+        Args:
+            host: Address to listen at. A client only sends tokens over plain http to loopback addresses.
+            port: Port to listen at; 0 for a free one.
 
         Raises:
             ModuleNotFoundError: uvicorn is missing; the message says how to install it.
+            ValueError: There is no such port.
+            OSError: The port is taken, or the address is not one of this machine.
         """
         from b24oauth.testing.serving import serving  # noqa: PLC0415 - uvicorn is optional
 
-        return self._served(serving(self))
+        return self._served(serving(self, host, port))
 
     @asynccontextmanager
     async def _served(self, server: AbstractAsyncContextManager[str]) -> AsyncGenerator[FakePortal]:
@@ -391,7 +396,7 @@ class FakePortal:
 
     async def _process(self, exchange: Exchange) -> Answer:
         # Processing comes first and at one go: a client that gives up while the answer is on its way changes nothing.
-        answer = self._answer(exchange)
+        answer = await self._answer(exchange)
         latency = self._latency(exchange)
         if latency > 0:
             await asyncio.sleep(min(latency, self.request_limit))
@@ -402,7 +407,7 @@ class FakePortal:
             return self.refresh_latency
         return self.latency + exchange.commands * self.command_latency
 
-    def _answer(self, exchange: Exchange) -> Answer:
+    async def _answer(self, exchange: Exchange) -> Answer:
         if exchange.method == TOKEN:
             return self._oauth.token(exchange)
         if exchange.request.headers.get("host") in self._addresses.former:
@@ -414,7 +419,7 @@ class FakePortal:
             return self._oauth.authorize(exchange)
         if exchange.version == "oauth":
             return Answer(status=404, body=b"", headers=())
-        return self._rest.answer(exchange, exchange.version)
+        return await self._rest.answer(exchange, exchange.version)
 
     def _moved(self, request: Request) -> Answer:
         query = f"?{request.query}" if request.query else ""

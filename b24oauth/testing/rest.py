@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,20 +55,21 @@ class RestServer:
     dumps: Callable[[object], bytes] = dumps
     calls: Counter[str] = attrs.field(init=False, factory=Counter[str])
     executed: Counter[str] = attrs.field(init=False, factory=Counter[str])
+    _running: set[asyncio.Future[Reply]] = attrs.field(init=False, factory=set["asyncio.Future[Reply]"])
     _commands: int = attrs.field(init=False, default=0)
     _replays: IdempotentAnswers = attrs.field(
         init=False, default=attrs.Factory(lambda self: IdempotentAnswers(now=self.now), takes_self=True)
     )
 
-    def answer(self, exchange: Exchange, version: Version) -> Answer:
+    async def answer(self, exchange: Exchange, version: Version) -> Answer:
         """Answers one request, with an error where it must be refused, and notes how many commands ran for it."""
         # The number of commands before this request, until it has ended.
         exchange.commands = self._commands
-        answer = self._answer(exchange, version)
+        answer = await self._answer(exchange, version)
         exchange.commands = self._commands - exchange.commands
         return answer
 
-    def _answer(self, exchange: Exchange, version: Version) -> Answer:
+    async def _answer(self, exchange: Exchange, version: Version) -> Answer:
         try:
             self.bucket.admit()
             token, params = _read(exchange.request, version)
@@ -81,11 +83,11 @@ class RestServer:
                 positional=bool(exchange.request.query),
                 auth="" if "authorization" in exchange.request.headers else token or "",
             )
-            return self._replayed(exchange, call) or self._run(exchange, call)
+            return self._replayed(exchange, call) or await self._run(exchange, call)
         except RestError as error:
             return self._refusal(exchange, version, error)
 
-    def execute(self, call: Call) -> Reply:
+    async def execute(self, call: Call) -> Reply:
         """Runs one call, plain or inside a batch.
 
         Raises:
@@ -98,12 +100,14 @@ class RestServer:
         self.operating.admit(call.method)
         self._commands += 1
         reply = handler(call)
+        if not isinstance(reply, Reply):
+            reply = await self._to_its_end(reply)
         self.executed[call.method] += 1
         self.operating.charge(call.method)
         return reply
 
-    def _run(self, exchange: Exchange, call: Call) -> Answer:
-        reply = self._batch(exchange, call) if call.method == "batch" else self.execute(call)
+    async def _run(self, exchange: Exchange, call: Call) -> Answer:
+        reply = await (self._batch(exchange, call) if call.method == "batch" else self.execute(call))
         if reply.bare:
             return Answer(status=200, body=self.dumps(reply.result))
         body: dict[str, Any] = {"result": reply.result}
@@ -117,17 +121,24 @@ class RestServer:
             self._replays.keep(call, key, exchange.params, answer)
         return answer
 
+    async def _to_its_end(self, running: Awaitable[Reply]) -> Reply:
+        """What an async handler returns. A client that gives up does not stop it, as it does not stop a portal."""
+        task = asyncio.ensure_future(running)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
     def _replayed(self, exchange: Exchange, call: Call) -> Answer | None:
         key = exchange.request.headers.get(_KEY_HEADER)
         return self._replays.find(call, key, exchange.params) if key and call.version == "v3" else None
 
-    def _batch(self, exchange: Exchange, call: Call) -> Reply:
+    async def _batch(self, exchange: Exchange, call: Call) -> Reply:
         self.calls["batch"] += 1
         if call.version == "v2":
-            return run_v2_batch(call, self.execute, lambda method: self._command_time(method, exchange))
+            return await run_v2_batch(call, self.execute, lambda method: self._command_time(method, exchange))
         snapshots = [(table, table.snapshot()) for table in self.tables.values()]
         try:
-            return run_v3_batch(call, exchange.params, self.execute)
+            return await run_v3_batch(call, exchange.params, self.execute)
         except RestError:
             for table, snapshot in snapshots:
                 table.restore(snapshot)

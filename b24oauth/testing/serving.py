@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["serving"]
 
-_HOST = "127.0.0.1"
+_HIGHEST_PORT = 65_535
 
 
 class _CuttableProtocol(H11Protocol):
@@ -51,25 +51,51 @@ class _GuestServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(portal: FakePortal) -> AsyncGenerator[str]:
-    """Serves the portal on a free port of 127.0.0.1 while the context is open.
+async def serving(portal: FakePortal, host: str, port: int) -> AsyncGenerator[str]:
+    """Serves the portal while the context is open.
 
     Args:
         portal: The application.
+        host: Address to listen at.
+        port: Port to listen at; 0 for a free one.
 
     Yields:
         The origin at which it is reached.
+
+    Raises:
+        OSError: It cannot be listened there.
     """
+    # Bound here: uvicorn would end the process when the port is taken.
+    listening = _bound(host, port)
     server = _GuestServer(_config(portal))
-    task = asyncio.create_task(server.serve(), name="fake portal on loopback")
+    task = asyncio.create_task(server.serve(sockets=[listening]), name="fake portal")
     try:
         await _started(server, task)
-        yield f"http://{_HOST}:{_port(server)}"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
         await task
         # uvicorn cancels requests that are still unanswered, but does not see them end.
         await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
+        listening.close()
+
+
+def _bound(host: object, port: object) -> socket.socket:
+    if not isinstance(host, str):
+        raise TypeError(f"FakePortal.serve(): host must be an address, such as 127.0.0.1, not {host!r}")
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= _HIGHEST_PORT:
+        raise ValueError(f"FakePortal.serve(): port must be a whole number from 0 to {_HIGHEST_PORT}, not {port!r}")
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        reason = error.strerror or str(error)
+        raise OSError(
+            error.errno, f"FakePortal.serve(): cannot listen at {host}, port {port} ({reason}); port=0 takes a free one"
+        ) from None
+    return listening
 
 
 async def _started(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
@@ -83,8 +109,6 @@ async def _started(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
 def _config(portal: FakePortal) -> uvicorn.Config:
     return uvicorn.Config(
         portal,
-        host=_HOST,
-        port=0,
         interface="asgi3",
         lifespan="off",
         http=_CuttableProtocol,
@@ -96,8 +120,3 @@ def _config(portal: FakePortal) -> uvicorn.Config:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=0,
     )
-
-
-def _port(server: uvicorn.Server) -> int:
-    port: int = server.servers[0].sockets[0].getsockname()[1]
-    return port

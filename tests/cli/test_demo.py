@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -52,3 +54,17 @@ def test_a_missing_extra_names_its_installation(missing: str) -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert 'pip install "b24oauth[cli]"' in run.stderr
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.3, 0.8, 1.5, 3.0])
+def test_ctrl_c_ends_the_demo_quietly_whenever_it_comes(seconds: float) -> None:
+    code = "import sys; from b24oauth.cli import main; print('ready', flush=True); sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "demo", "--plain"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")

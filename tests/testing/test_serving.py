@@ -2,6 +2,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 import pytest
@@ -124,3 +125,23 @@ def test_without_uvicorn_it_says_what_to_install():
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert 'pip install "b24oauth[testing]"' in run.stdout
+
+
+async def test_a_portal_listens_where_it_is_told_and_says_so_when_it_cannot() -> None:
+    first, second = FakePortal(), FakePortal()
+    async with first.serve() as served:
+        port = int(served.origin.rpartition(":")[2])
+        with pytest.raises(OSError, match=f"port {port}"):
+            async with second.serve(port=port):
+                pass
+    async with second.serve(host="127.0.0.1", port=port) as again:
+        assert again.origin == f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(
+    ("where", "kind"), [({"port": -1}, ValueError), ({"port": "80"}, ValueError), ({"host": 5}, TypeError)]
+)
+async def test_a_wrong_address_is_refused_by_name(where: Any, kind: Any) -> None:
+    with pytest.raises(kind, match=next(iter(where))):
+        async with FakePortal().serve(**where):
+            pass

@@ -233,7 +233,8 @@ class B24OAuth(Api):
         """Downloads a file part by part, and asks for the rest of it when the connection breaks.
 
         The token goes to the portal only; a redirect to a storage elsewhere is followed without it. Addresses are not
-        logged. A request to the portal counts in its limits. After `max_retries` failed attempts the error is raised.
+        logged. A request to the portal counts in its limits. After `max_retries` attempts in a row
+        that brought less than 64 KiB the error is raised.
 
         Args:
             source: Identifier of a file on the drive, or an address from a response, such as `urlMachine`.

@@ -55,6 +55,8 @@ Progress = Callable[[int, int | None], Awaitable[object] | object]
 MAX_BYTES: Final = 1 << 30
 _METHOD: Final = "download"
 _FILE_METHOD: Final = "disk.file.get"
+# Bytes of an attempt after which it does not count as failed.
+_PROGRESS: Final = 64 * 1024
 _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # Of an error page, bytes.
@@ -206,7 +208,7 @@ class Downloader:
             raise nothing_sent(job.query)
         attempt, url, token = 0, "", None
         while True:
-            is_fresh = not url
+            is_fresh, before = not url, job.written
             if is_fresh:
                 url, token = await self._address(job)
             try:
@@ -224,7 +226,8 @@ class Downloader:
             elif token is not None and not is_fresh and 400 <= error.status < 429:
                 url = ""  # it was good once only, or has expired; the drive gives another one
             else:
-                attempt += 1
+                # A connection that breaks again and again is no reason to give up a file that comes on.
+                attempt = 1 if job.written - before >= _PROGRESS else attempt + 1
                 pause = None if failed.final else await self._pause(job, error, rule, attempt)
                 if pause is None:
                     raise error

@@ -931,3 +931,21 @@ async def test_t12_no_error_of_a_download_repeats_a_token(fault: faults.Fault) -
             with pytest.raises((AjaxError, UntrustedHostError)) as caught:
                 await b24.download(url, io.BytesIO())
     assert_error_is_clean(caught.value)
+
+
+async def test_a_file_that_comes_on_is_not_given_up_however_often_the_connection_breaks() -> None:
+    portal = with_file()
+    portal.inject(faults.break_off(200_000), on="download", times=12)
+    async with connected(portal) as b24:
+        sink = io.BytesIO()
+        assert (await b24.download(1, sink)).size == len(CONTENT)
+    assert sink.getvalue() == CONTENT
+
+
+async def test_a_file_that_hardly_comes_on_is_given_up() -> None:
+    portal = with_file()
+    portal.inject(faults.break_off(1000), on="download", times=None)
+    async with connected(portal) as b24:
+        with pytest.raises(NetworkError):
+            await b24.download(1, io.BytesIO())
+    assert portal.calls["disk.file.get"] == 1

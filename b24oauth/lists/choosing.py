@@ -23,6 +23,10 @@ Paging = Literal["keyset", "offset", "nav"]
 
 # Parameters of a v3 list, and what tails have instead of them.
 _OF_THE_TAIL: Final = {"cursor": "cursor_field and initial_value", "order": "order", "pagination": "limit"}
+# Methods whose conditions may stand on the top level instead of in the filter, and what stands there besides.
+# Source: https://apidocs.bitrix24.com/api-reference/user/user-get.html
+_CONDITIONS_BESIDE: Final = frozenset({"user.get", "user.search"})
+_NO_CONDITIONS: Final = frozenset({"admin_mode"})
 # A multiple of the usual sizes of a page.
 _WHOLE_PAGES: Final = 100
 
@@ -36,7 +40,7 @@ class ByIdentifier:
         page_size: Rows of a full page; None: not documented.
         by_position: Makes the walk by position that takes over.
         insists: The caller insists on the walk by identifier.
-        doubtful: The caller named a field that is not documented, so an empty first page proves nothing.
+        doubtful: That the method filters by the field is not documented, so an empty first page proves nothing.
     """
 
     pager: KeysetPager
@@ -96,6 +100,7 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
     against = [
         *(["an order by another field"] if order == "other" else []),
         *(["`start`, `page` or `offset`"] if _starts_somewhere(parameters) else []),
+        *(["conditions beside its filter"] if _has_conditions_beside(method, parameters) else []),
         *(["a filter with `logic`"] if grouped and not facts.joins_by_or else []),
         *(["descending=True and an ascending order"] if options.get("descending") and order == "ascending" else []),
     ]
@@ -138,7 +143,7 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
         by_position=by_position,
         # A portal that does not follow the caller's own bound would return rows outside of it.
         insists=wants_keyset or pager.is_bounded,
-        doubtful=named and field != facts.cursor_key and not pager.is_bounded,
+        doubtful=(facts.is_unsure or (named and field != facts.cursor_key)) and not pager.is_bounded,
     )
 
 
@@ -354,6 +359,13 @@ def _paging_value(parameters: ListParameters, facts: ListMethod) -> object:
     container = next((value for name, value in parameters.rest.items() if name.lower() == inside), None)
     parts = container.items() if is_mapping(container) else ()
     return next((value for name, value in parts if name.lower() == facts.paging), None)
+
+
+def _has_conditions_beside(method: str, parameters: ListParameters) -> bool:
+    """True for parameters that a method takes as conditions, and ignores as soon as there is a filter beside them."""
+    return method.lower() in _CONDITIONS_BESIDE and any(
+        str(name).lower() not in _NO_CONDITIONS for name in parameters.rest
+    )
 
 
 def _starts_somewhere(parameters: ListParameters) -> bool:

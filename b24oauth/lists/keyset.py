@@ -11,13 +11,14 @@ import attrs
 
 from b24oauth.errors import InvalidParamsError
 from b24oauth.lists.pages import RowsReader, cannot_go_on, last_in_order, whole_number
-from b24oauth.lists.paging import PAGE_SIZE, PageRequest
+from b24oauth.lists.paging import PAGE_SIZE, PageRequest, says_more
 from b24oauth.lists.parameters import ListParameters
 from b24oauth.narrowing import is_mapping
 from b24oauth.protocol.encoding import encode_query
 
 __all__ = ["KeysetChain", "KeysetPager"]
 
+_OPERATORS: Final = "!<>=@%~*?"
 # As `start`: the portal does not count the rows, which takes it longer than finding them.
 _WITHOUT_COUNT: Final = -1
 
@@ -56,7 +57,7 @@ class KeysetPager:
     _references: dict[tuple[str, int], str] = attrs.field(init=False, factory=dict[tuple[str, int], str], repr=False)
 
     def __attrs_post_init__(self) -> None:
-        own = dict(self.parameters.filter)
+        own = self._respelled(self.parameters.filter)
         if self.wraps:
             # Beside the alternatives of an OR the cursor would be one more of them.
             own = {"0": own}
@@ -76,6 +77,27 @@ class KeysetPager:
         filter_, name = quote(self.parameters.name("filter"), safe=""), quote(self.field, safe="")
         sign = "%3C" if self.descending else "%3E"
         self._after_key, self._until_key = f"&{filter_}%5B{sign}{name}%5D=", f"&{filter_}%5B%3C%3D{name}%5D="
+
+    def _respelled(self, filter_: Mapping[str, Any]) -> dict[str, Any]:
+        """The caller's filter with its own bounds by the identifier in the spelling of the walk's.
+
+        Two spellings would be two conditions for us, and may be one for the portal.
+
+        Raises:
+            InvalidParamsError: A bound is given in two spellings.
+        """
+        respelled: dict[str, Any] = {}
+        for name, value in {str(name): value for name, value in filter_.items()}.items():
+            operator = name[: len(name) - len(name.lstrip(_OPERATORS))]
+            is_bound = operator != "" and name[len(operator) :].lower() == self.field.lower()
+            spelled = f"{operator}{self.field}" if is_bound else name
+            if spelled in respelled:
+                raise InvalidParamsError(
+                    f"{self.parameters.name('filter')}.{name}: the condition is given in two spellings, of which the "
+                    "portal may drop one: give it once"
+                )
+            respelled[spelled] = value
+        return respelled
 
     @property
     def can_be_cut(self) -> bool:
@@ -241,7 +263,7 @@ class KeysetChain:
         rows = self.pager.rows(payload)
         short = len(rows) < (self.page_size or 0) or (self._full > 1 and len(rows) < self._longest)
         counted = not self._pages and whole_number(payload.get("total")) == len(rows) < PAGE_SIZE
-        self.done = not rows or short or counted
+        self.done = not rows or ((short or counted) and not says_more(payload))
         # A list that fits on one page needs no identifiers, unless it must start after one.
         if rows and (self._pages or not self.done or self.pager.is_bounded):
             self.pager.cursor = self.pager.last_in_order(rows, self.pager.cursor)

@@ -24,6 +24,7 @@ class ListMethod:
         shape: Whether rows are mappings, plain values, or the values of a mapping by code.
         id_key: Field of a row that identifies it; None: rows have no identifier.
         cursor_key: The same field as `filter` and `order` name it, where the method can filter by it; else None.
+        is_unsure: That it filters by the identifier is inferred from its family, and told by no page.
         joins_by_or: `filter` takes nested groups that are joined by OR.
         page_size: Rows of a full page; None: not documented.
         paging: How the method says where a page begins. "all": it answers all rows at once. "total": it answers a
@@ -40,6 +41,7 @@ class ListMethod:
     shape: RowsShape = "rows"
     id_key: str | None = None
     cursor_key: str | None = None
+    is_unsure: bool = False
     joins_by_or: bool = False
     page_size: int | None = None
     paging: PageParameter = ""
@@ -78,6 +80,7 @@ def _facts(row: Mapping[str, str]) -> ListMethod:
         shape=cast("RowsShape", row["shape"]),
         id_key=row["id"] or None,
         cursor_key=row["cursor"] or None,
+        is_unsure=row.get("unsure") == "unsure",
         joins_by_or=row["or"] == "or",
         page_size=int(size) if size else None,
         paging=cast("PageParameter", row["paging"]),

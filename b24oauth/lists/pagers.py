@@ -71,6 +71,7 @@ class NavPager:
     page: int = 1
     done: bool = False
     total: int | None = None
+    _count: int = 0
     _last: list[Any] = attrs.field(factory=list[Any], init=False)
 
     @property
@@ -103,14 +104,17 @@ class NavPager:
             self.total = total if total is not None and total >= len(rows) else None
         elif total not in (None, self.total) and not self.allow_changes:
             raise list_changed(self.method)
-        self.done = len(rows) < PAGE_SIZE
         # The page after the last one is the last one again.
-        if rows == self._last:
-            self.done = True
-            return []
+        new = [] if rows == self._last else rows
+        self._count += len(new)
+        missing = self.total is not None and self._count < self.total
+        if not new and missing and not self.allow_changes:
+            raise list_changed(self.method)
+        # Some portals give smaller pages than they are asked for.
+        self.done = not new or (len(rows) < PAGE_SIZE and not missing)
         self.page += 1
         self._last = rows
-        return rows
+        return new
 
 
 @attrs.define(kw_only=True)
@@ -318,6 +322,7 @@ class TailPager:
     done: bool = False
     total: int | None = None
     _longest: int = 0
+    _tied: list[Any] = attrs.field(factory=list[Any], init=False)
 
     def requests(self, most: int) -> list[PageRequest]:  # noqa: ARG002 - the next page depends on this one
         """The next page."""
@@ -330,15 +335,34 @@ class TailPager:
         """The rows of the next page."""
         rows = self.reader.read(payload)
         self.done = not rows or len(rows) < self._longest
-        if rows:
-            last = rows[-1].get(self.field) if is_mapping(rows[-1]) else None
-            if last is None or isinstance(last, (Mapping, list)):
-                raise cannot_go_on(self.method, self.field)
-            if last == self.value:
-                raise not_advancing(self.method, self.field)
-            self.value = last
         self._longest = max(self._longest, len(rows))
-        return rows
+        if not rows:
+            return rows
+        values = [row.get(self.field) if is_mapping(row) else None for row in rows]
+        if values[-1] is None or isinstance(values[-1], (Mapping, list)):
+            raise cannot_go_on(self.method, self.field)
+        tied, self._tied = self._tied, []
+        again = rows[: len(tied)] == tied
+        new = rows[len(tied) :] if again else [row for row in rows if row not in tied]
+        if not self.done and (not new or values[-1] == self.value):
+            raise not_advancing(self.method, self.field)
+        self._go_on(rows, values)
+        return new
+
+    def _go_on(self, rows: list[Any], values: list[Any]) -> None:
+        """Chooses where the next page starts: rows with the last value of this one may follow on it."""
+        tied = next((number for number, value in enumerate(reversed(values)) if value != values[-1]), len(values))
+        if self.field == "id" or len(rows) == 1 or len(rows) < min(self.limit, PAGE_SIZE):
+            self.value = values[-1]
+        elif tied < len(rows):
+            # The value before the last one: rows with the last value are read again, and told from the new ones.
+            self.value, self._tied = values[-1 - tied], rows[-tied:]
+        elif not self.done:
+            raise walk_error(
+                self.method,
+                f"{self.method}: all {len(rows)} rows of a page have the same `{self.field}`, so rows may be missing. "
+                "Pass a greater limit, or a cursor_field that differs in each row",
+            )
 
 
 def _is_named(row: Any, key: str) -> bool:

@@ -58,7 +58,9 @@ def test_a_missing_extra_names_its_installation(missing: str) -> None:
 
 @pytest.mark.parametrize("seconds", [0.02, 0.3, 0.8, 1.5, 3.0])
 def test_ctrl_c_ends_the_demo_quietly_whenever_it_comes(seconds: float) -> None:
-    code = "import sys; from b24oauth.cli import main; print('ready', flush=True); sys.exit(main())"
+    # A process that is started in the background may have inherited that Ctrl-C is ignored.
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from b24oauth.cli import main; print('ready', flush=True); sys.exit(main())"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "demo", "--plain"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from b24oauth.files import read_file
+    from b24oauth.hook import B24Hook
     from b24oauth.http.client import HttpClient
     from b24oauth.http.stats import HttpStats, MethodStats
     from b24oauth.limits.adaptive import AdaptiveDelayer
@@ -94,6 +95,7 @@ __all__ = [
     "AuthData",
     "AuthOAuthManager",
     "AuthRefusedError",
+    "B24Hook",
     "B24OAuth",
     "B24OAuthParams",
     "B24OAuthSecret",
@@ -169,6 +171,7 @@ _NAMES = {
         "ValidationError"
     ),
     "files": "read_file",
+    "hook": "B24Hook",
     "http.client": "HttpClient",
     "http.stats": "HttpStats MethodStats",
     "limits.adaptive": "AdaptiveDelayer",

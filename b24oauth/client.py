@@ -8,19 +8,26 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import anyio
 
 from b24oauth.actions import ActionsManager
 from b24oauth.actions.short import Api
-from b24oauth.checks import check_function, check_seconds
+from b24oauth.assembling import (
+    api_version,
+    check_connections,
+    check_limits,
+    check_logger,
+    checked_observers,
+    gate_for,
+)
+from b24oauth.checks import check_seconds
 from b24oauth.downloads import MAX_BYTES, Download, Downloader, Progress, Writable
 from b24oauth.errors import ClientStateError, ConfigurationError
 from b24oauth.http.client import HttpClient
 from b24oauth.http.relocation import Relocation
 from b24oauth.http.services import Services
-from b24oauth.limits.gate import Gate, Gates, gate_of
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.params import RestrictionParams
 from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
@@ -36,7 +43,6 @@ from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS
 from b24oauth.protocol.openapi import V3Method, read_methods
 from b24oauth.tools import ToolsManager
 from b24oauth.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, TransportName, Wire
-from b24oauth.wire.choosing import library_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -44,8 +50,6 @@ if TYPE_CHECKING:
     import httpx2
 
 __all__ = ["B24OAuth"]
-
-_OVER_HTTPX_CLIENT: Final = 10
 
 
 class B24OAuth(Api):
@@ -122,8 +126,8 @@ class B24OAuth(Api):
         clock: Callable[[], float] = time.time,
     ) -> None:
         _check(auth_options, oauth_secret, trusted_oauth_hosts, refresh_http_method)
-        _check_parts(restriction_params, restriction_manager)
-        _check_connections(wire, max_concurrency)
+        check_limits(restriction_params, restriction_manager)
+        check_connections(wire, max_concurrency)
         if token_store is not None and not auth_options.member_id:
             raise ConfigurationError(
                 "member_id: a token_store keeps pairs by it, so auth_options must name it; every response of the "
@@ -131,7 +135,7 @@ class B24OAuth(Api):
             )
         trusted = frozenset(trusted_oauth_hosts)
         check_pair(auth_options, trusted)
-        self._log = Log(logger, _checked_observers(observers))
+        self._log = Log(logger, checked_observers(observers))
         self._wire = Wire(
             http_client,
             transport=transport,
@@ -155,8 +159,9 @@ class B24OAuth(Api):
         self._keeper = TokenKeeper(auth_options, renewer, store=token_store, log=self._log)
         self._services = services = Services(
             wire=self._wire,
-            gate=_gate(max_concurrency, restriction_manager, http_client, self._limits),
-            keeper=self._keeper,
+            gate=gate_for(max_concurrency, restriction_manager, http_client, self._limits),
+            send=self._wire.send,
+            credentials=self._keeper,
             limits=self._limits,
             relocation=Relocation(self._keeper),
             log=self._log,
@@ -313,7 +318,7 @@ class B24OAuth(Api):
         Raises:
             ConfigurationError: There is no such version.
         """
-        return self._http[_version(version)]
+        return self._http[api_version(version)]
 
     def set_http_client(self, version: ApiVersion, client: HttpClient) -> None:
         """Makes calls of one API version through another client.
@@ -327,7 +332,7 @@ class B24OAuth(Api):
         """
         if not callable(getattr(client, "call", None)):
             raise ConfigurationError(f"client must be an HttpClient, not {type(client).__name__}")
-        self._http[_version(version)] = client
+        self._http[api_version(version)] = client
         self._actions = ActionsManager(self._http[ApiVersion.V2], self._http[ApiVersion.V3])
         self._tools = ToolsManager(self._http[ApiVersion.V2])
 
@@ -356,7 +361,7 @@ class B24OAuth(Api):
         Raises:
             ConfigurationError: It has not the methods of one.
         """
-        _check_logger(logger)
+        check_logger(logger)
         self._log.logger = logger
 
     async def __aenter__(self) -> Self:
@@ -418,63 +423,3 @@ def _check(auth_options: object, oauth_secret: object, trusted_hosts: object, ht
         raise ConfigurationError("trusted_oauth_hosts must be a collection of hosts, not one string")
     if http_method not in ("POST", "GET"):
         raise ConfigurationError('refresh_http_method must be "POST" or "GET"')
-
-
-def _check_parts(params: object, manager: object) -> None:
-    if not isinstance(params, RestrictionParams | None):
-        raise ConfigurationError("restriction_params must be RestrictionParams, or None for the usual ones")
-    if not isinstance(manager, RestrictionManager | None):
-        raise ConfigurationError(
-            "restriction_manager must be a RestrictionManager, or None for one of the client's own"
-        )
-    if params is not None and manager is not None:
-        raise ConfigurationError("restriction_params belong into the restriction_manager: give one of the two")
-
-
-def _checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
-    if not hasattr(observers, "__iter__"):
-        raise ConfigurationError("observers must be functions in a list, which are called with each event")
-    checked: tuple[Any, ...] = tuple(observers)
-    for number, observer in enumerate(checked):
-        check_function(observer, f"observers[{number}]")
-    return checked
-
-
-def _check_logger(logger: object) -> None:
-    missing = [name for name in ("debug", "info", "warning", "error") if not callable(getattr(logger, name, None))]
-    if missing:
-        raise ConfigurationError(f"logger must have the methods of a logging.Logger; {', '.join(missing)} is missing")
-
-
-def _version(version: ApiVersion) -> ApiVersion:
-    try:
-        return ApiVersion(version)
-    except ValueError:
-        message = 'version must be ApiVersion.V2 or ApiVersion.V3, or "v2" or "v3"'
-    raise ConfigurationError(message)
-
-
-def _gate(
-    most: int | None, shared: RestrictionManager | None, http_client: object, limits: RestrictionManager
-) -> Gate | Gates:
-    """What bounds the requests of this client, of all that share its limits, and of all over its httpx client."""
-    gates: list[Gate] = []
-    if most is not None:
-        gates.append(Gate(most))
-    if http_client is not None and library_of(http_client) in ("httpx", "httpx2"):
-        # The pool of an httpx client looks at all of its connections and waiting requests for each request.
-        gates.append(gate_of(http_client, _OVER_HTTPX_CLIENT))
-    # Last, so that no call keeps its place here from another client while it waits at a gate of its own.
-    if shared is not None:
-        gates.append(shared.gate)
-    if len(gates) > 1:
-        return Gates(gates)
-    return gates[0] if gates else limits.gate
-
-
-def _check_connections(wire: object, max_concurrency: int | None) -> None:
-    if not isinstance(wire, Wire | None):
-        raise ConfigurationError("wire must be a b24oauth.wire.Wire, or None for connections of the client's own")
-    whole = isinstance(max_concurrency, int) and not isinstance(max_concurrency, bool)
-    if max_concurrency is not None and not (whole and max_concurrency >= 1):
-        raise ConfigurationError("max_concurrency must be a whole number of at least 1, or None for the usual one")

@@ -221,7 +221,7 @@ class Downloader:
             error = failed.error
             if failed.refused and not job.renewed:
                 job.renewed, url = True, ""
-                if await self._services.keeper.after_refusal(failed.refused, accepted=False) is None:
+                if await self._services.credentials.after_refusal(failed.refused, accepted=False) is None:
                     raise error
             elif token is not None and not is_fresh and 400 <= error.status < 429:
                 url = ""  # it was good once only, or has expired; the drive gives another one
@@ -287,21 +287,21 @@ class Downloader:
                         return
                     url = file_address(location, hop.url, self._services.trusted_hosts)
         except NoResponse as failure:
-            keeper = self._services.keeper
+            keeper = self._services.credentials
             failed = _Failed(without_response(failure, job.query, keeper.secrets(keeper.params)))
         else:
             failed = _bad("The file is redirected too often", "B24OAUTH_DOWNLOAD_REDIRECTS", job)
         raise failed
 
     async def _hop(self, url: str, *, may_see_token: bool) -> _Hop:
-        keeper, trusted = self._services.keeper, self._services.trusted_hosts
+        keeper, trusted = self._services.credentials, self._services.trusted_hosts
         root = rest_root(keeper.params.client_endpoint, trusted)
         address = file_address(url, root, trusted)
         bearer: str | None = None
         if may_see_token and address.startswith(root) and not carries_token(address):
             pair = await keeper.get()
             root = rest_root(pair.client_endpoint, trusted)  # a renewal may have brought another one
-            bearer = pair.access_token if address.startswith(root) else None
+            bearer = pair.access_token or None if address.startswith(root) else None
         from_portal = belongs_to_portal(address, root)
         secrets = keeper.secrets(keeper.params)
         if not from_portal and scrub(address, secrets) != address:
@@ -318,13 +318,13 @@ class Downloader:
         if hop.bearer is not None:
             headers["Authorization"] = f"Bearer {hop.bearer}"
         if hop.from_portal:
-            root = rest_root(services.keeper.params.client_endpoint, services.trusted_hosts)
+            root = rest_root(services.credentials.params.client_endpoint, services.trusted_hosts)
             headers["Referer"] = f"{portal_origin(root)}/"
         if job.written and job.validator is not None:
             headers |= {"Range": f"bytes={job.written}-", "If-Range": job.validator}
         # A callback of the renewal must not wait behind those who wait for the renewal. The gate is left when the
         # headers are there: a long download must not keep calls waiting.
-        outside = not services.keeper.is_inside()
+        outside = not services.credentials.is_inside()
         if outside:
             await services.enter_gate()
         try:

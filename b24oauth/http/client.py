@@ -21,6 +21,7 @@ from b24oauth.errors import (
     RequestTimeoutError,
     TokenPersistenceError,
 )
+from b24oauth.http.credentials import Grant
 from b24oauth.http.failures import nothing_sent, out_of_time, without_response
 from b24oauth.http.refusals import Refusals
 from b24oauth.http.reporting import CallReport
@@ -41,11 +42,10 @@ from b24oauth.http.retry import (
 from b24oauth.http.services import Services
 from b24oauth.http.stats import CallCounter, HttpStats
 from b24oauth.limits.rate import Admission
-from b24oauth.models import ApiVersion, B24OAuthParams
+from b24oauth.models import ApiVersion
 from b24oauth.observing import Log
 from b24oauth.protocol.decoding import RawResponse, decode_clean
 from b24oauth.protocol.dialects import Dialect, is_plain_read
-from b24oauth.protocol.endpoints import rest_root
 from b24oauth.result import AjaxQuery, AjaxResult
 from b24oauth.wire import Deadline, NoResponse
 
@@ -100,12 +100,12 @@ class _PairFacts:
 
     Attributes:
         pair: The pair; None before the first call.
-        rest_root: Where calls are sent.
+        base: The address that names of methods are appended to.
         secrets: What no message may repeat.
     """
 
-    pair: B24OAuthParams | None
-    rest_root: str
+    pair: Grant | None
+    base: str
     secrets: tuple[str, ...]
 
 
@@ -165,7 +165,8 @@ class HttpClient:
 
     def current_token(self) -> str:
         """The access token in use, valid or not, for telling whether it was renewed meanwhile."""
-        return self._services.keeper.params.access_token
+        token: str = self._services.credentials.params.access_token
+        return token
 
     def worth_beginning(self, requests: int, under_way: int, seconds: float) -> int:
         """How many of a caller's requests can be of use now, as `RestrictionManager.worth_beginning` says."""
@@ -178,7 +179,7 @@ class HttpClient:
             ClientStateError: The client is closed or about to be.
         """
         services = self._services
-        services.wire.lifetime.check_beginning(within_renewal=services.keeper.is_inside())
+        services.wire.lifetime.check_beginning(within_renewal=services.credentials.is_inside())
         return services.wire.lifetime.operation()
 
     def refusals(self) -> Refusals:
@@ -235,7 +236,7 @@ class HttpClient:
         services = self._services
         loop, lifetime = services.wire.enter_loop(), services.wire.lifetime
         if not lifetime.is_open:
-            lifetime.check_beginning(within_renewal=services.keeper.is_inside())
+            lifetime.check_beginning(within_renewal=services.credentials.is_inside())
         query = AjaxQuery(
             method=method, params={} if params is None else params, request_id=request_id or str(uuid.uuid4())
         )
@@ -386,10 +387,10 @@ class HttpClient:
     async def _send_with_token(self, call: _Call) -> AjaxResult[Any]:
         """Sends the call, and once more when the token is refused or the portal has moved."""
         services = self._services
-        if services.keeper.fresh() is None:
+        if services.credentials.fresh() is None:
             # A call that waits for a token holds no place in the bucket: those would all be sent in one burst.
             await self._token(call)
-        if services.keeper.is_inside():
+        if services.credentials.is_inside():
             # A callback of the renewal must not wait behind those who wait for the renewal.
             return await self._send_admitted(call)
         for _ in range(_MOST_WINDOWS):
@@ -410,14 +411,14 @@ class HttpClient:
         finally:
             services.gate.leave()
 
-    async def _token(self, call: _Call) -> B24OAuthParams:
-        services, keeper = self._services, self._services.keeper
-        pair = keeper.ready()
+    async def _token(self, call: _Call) -> Grant:
+        services, credentials = self._services, self._services.credentials
+        pair = credentials.ready()
         if pair is None:
-            renewals = keeper.renewals
-            pair = await keeper.get()
-            services.wire.lifetime.check_waiting(within_renewal=keeper.is_inside())
-            call.renewed = call.renewed or keeper.renewals > renewals
+            renewals = credentials.renewals
+            pair = await credentials.get()
+            services.wire.lifetime.check_waiting(within_renewal=credentials.is_inside())
+            call.renewed = call.renewed or credentials.renewals > renewals
         return pair
 
     async def _send_admitted(self, call: _Call) -> AjaxResult[Any]:
@@ -426,9 +427,9 @@ class HttpClient:
         pair = await self._token(call)
         answer = await self._send(call, pair)
         if services.relocation.is_redirect(answer) and not call.moved:
-            call.moved, renewals = True, services.keeper.renewals
+            call.moved, renewals = True, services.credentials.renewals
             pair = await services.relocation.follow(answer, pair, call.request.query)
-            call.renewed = call.renewed or services.keeper.renewals > renewals
+            call.renewed = call.renewed or services.credentials.renewals > renewals
             call.admission = await services.admit(call.report)
             answer = await self._send(call, pair)
         result = self._understood(answer, call, pair)
@@ -443,35 +444,35 @@ class HttpClient:
         if isinstance(again, AjaxError):
             raise again
         if is_denial(result):
-            services.keeper.denial_was_of_the_token()
+            services.credentials.denial_was_of_the_token()
         return again
 
-    async def _other_pair(self, error: AjaxError, call: _Call, pair: B24OAuthParams) -> B24OAuthParams | None:
+    async def _other_pair(self, error: AjaxError, call: _Call, pair: Grant) -> Grant | None:
         """A pair to repeat the call with, when it failed for its token."""
-        keeper = self._services.keeper
+        credentials = self._services.credentials
         if is_denial(error):
             try:
-                return await keeper.after_denial(pair.access_token)
+                return await credentials.after_denial(pair.access_token)
             except RefreshTokenError as failure:
                 if failure.needs_reauth:
                     raise
                 return None
-        if not is_about_token(error) or (call.renewed and keeper.params is pair):
+        if not is_about_token(error) or (call.renewed and credentials.params is pair):
             return None
         accepted = self._counter.succeeded > self._succeeded_before_refusal
         self._succeeded_before_refusal = self._counter.succeeded
-        return await keeper.after_refusal(pair.access_token, accepted=accepted)
+        return await credentials.after_refusal(pair.access_token, accepted=accepted)
 
-    async def _send(self, call: _Call, pair: B24OAuthParams) -> RawResponse:
+    async def _send(self, call: _Call, pair: Grant) -> RawResponse:
         services, request = self._services, call.request
         token, facts = pair.access_token, self._facts(pair)
-        url = request.url(facts.rest_root)
+        url = request.url(facts.base)
         call.report.sending(facts.secrets)
         before, call.maybe_run, call.sent = call.maybe_run, True, True
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
-            answer = await services.wire.send("POST", url, request.body_with(token), request.headers_with(token))
+            answer = await services.send("POST", url, request.body_with(token), request.headers_with(token))
             call.elapsed = clock() - started
         except NoResponse as failure:
             call.maybe_run = before or failure.sent
@@ -490,15 +491,14 @@ class HttpClient:
             return answer
         raise error
 
-    def _facts(self, pair: B24OAuthParams) -> _PairFacts:
+    def _facts(self, pair: Grant) -> _PairFacts:
         """What is known of the pair that is sent with; judged once for each pair."""
         if self._known.pair is not pair:
-            services = self._services
-            root = rest_root(pair.client_endpoint, services.trusted_hosts)
-            self._known = _PairFacts(pair, root, services.keeper.secrets(pair))
+            credentials = self._services.credentials
+            self._known = _PairFacts(pair, credentials.base(pair, self._dialect), credentials.secrets(pair))
         return self._known
 
-    def _understood(self, answer: RawResponse, call: _Call, pair: B24OAuthParams) -> AjaxResult[Any] | AjaxError:
+    def _understood(self, answer: RawResponse, call: _Call, pair: Grant) -> AjaxResult[Any] | AjaxError:
         limits, query = self._services.limits, call.request.query
         secrets = self._facts(pair).secrets
         payload = decode_clean(answer, query, secrets)

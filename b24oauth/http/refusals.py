@@ -52,7 +52,7 @@ class Refusals:
         try:
             async with deadline:
                 if Retry.AFTER_RENEWAL in kinds:
-                    pair = await self._services.keeper.after_refusal(token, accepted=False)
+                    pair = await self._services.credentials.after_refusal(token, accepted=False)
                     if pair is None:
                         return False
                     self._renewed_to = pair.access_token

@@ -33,11 +33,11 @@ class Relocation:
         self._unconfirmed = _NONE
 
     @staticmethod
-    def is_redirect(answer: RawResponse) -> bool:
+    def is_redirect(answer: RawResponse, /) -> bool:
         """True when the answer only names another address."""
         return answer.status in _REDIRECTS
 
-    async def follow(self, answer: RawResponse, sent_with: B24OAuthParams, query: AjaxQuery) -> B24OAuthParams:
+    async def follow(self, answer: RawResponse, sent_with: B24OAuthParams, query: AjaxQuery, /) -> B24OAuthParams:
         """The token pair with the portal's new address.
 
         Args:

@@ -14,7 +14,7 @@ from b24oauth._version import __version__
 from b24oauth.checks import check_request_id
 from b24oauth.errors import ConfigurationError, InvalidCallParamsError, InvalidParamsError, RequestInfo
 from b24oauth.narrowing import is_mapping, is_sequence
-from b24oauth.protocol.dialects import Dialect, sends_telemetry
+from b24oauth.protocol.dialects import Dialect, sends_telemetry, url_of
 from b24oauth.protocol.encoding import encode_json
 from b24oauth.protocol.methods import checked_method, known_method
 from b24oauth.result import AjaxQuery
@@ -53,24 +53,28 @@ class PreparedRequest:
     idempotency_key: str | None
     bearer: bool
 
-    def url(self, rest_root: str) -> str:
-        """The address at a portal."""
-        return self.dialect.url(rest_root, self.query.method) + self.telemetry
+    def url(self, base: str) -> str:
+        """The address at a portal.
+
+        Args:
+            base: What names of methods are appended to.
+        """
+        return url_of(base, self.query.method) + self.telemetry
 
     def headers_with(self, token: str) -> Mapping[str, str]:
-        """The headers for a token."""
-        if self.idempotency_key is None and not self.bearer:
+        """The headers for a token; an empty one is left out."""
+        if self.idempotency_key is None and not (self.bearer and token):
             return HEADERS
         headers = dict(HEADERS)
         if self.idempotency_key is not None:
             headers["Idempotency-Key"] = self.idempotency_key
-        if self.bearer:
+        if self.bearer and token:
             headers["Authorization"] = f"Bearer {token}"
         return headers
 
     def body_with(self, token: str) -> bytes:
-        """The body for a token."""
-        if self.bearer:
+        """The body for a token; an empty one is left out."""
+        if self.bearer or not token:
             return self.body
         auth = b'"auth":' + json.dumps(token).encode()
         return b"{" + auth + b"}" if self.body == b"{}" else self.body[:-1] + b"," + auth + b"}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import attrs
 
-from b24oauth.http.relocation import Relocation
+from b24oauth.http.credentials import Credentials, Moving
 from b24oauth.http.reporting import CallReport
 from b24oauth.limits.gate import Gate, Gates
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.rate import Admission
-from b24oauth.oauth.keeper import TokenKeeper
 from b24oauth.observing import Log
+from b24oauth.protocol.decoding import RawResponse
 from b24oauth.wire import Wire, closed_client
 
 __all__ = ["Services"]
@@ -22,8 +24,9 @@ class Services:
 
     Attributes:
         wire: Sends requests.
+        send: How: without a record by the libraries that send when the address is a secret.
         gate: Bounds the requests under way; further ones wait in the order they came.
-        keeper: Holds the token pair.
+        credentials: Give calls what they are sent with.
         limits: What the portal allows.
         relocation: Follows a renamed portal.
         log: The logger.
@@ -31,10 +34,11 @@ class Services:
     """
 
     wire: Wire
+    send: Callable[..., Awaitable[RawResponse]]
     gate: Gate | Gates
-    keeper: TokenKeeper
+    credentials: Credentials
     limits: RestrictionManager
-    relocation: Relocation
+    relocation: Moving
     log: Log
     trusted_hosts: frozenset[str]
 
@@ -47,7 +51,7 @@ class Services:
         Raises:
             ClientStateError: The client is closed.
         """
-        await self.wire.wait(self.limits.wait, seconds, within_renewal=self.keeper.is_inside())
+        await self.wire.wait(self.limits.wait, seconds, within_renewal=self.credentials.is_inside())
 
     async def enter_gate(self) -> None:
         """Waits for a place at the gate, which the caller must give back.
@@ -72,7 +76,7 @@ class Services:
         admission = await self.limits.rate.acquire_at_once() if self.wire.lifetime.is_open else None
         if admission is None:
             started = self.wire.enter_loop().time()
-            admission = await self.wire.wait(self.limits.admit_in_line, within_renewal=self.keeper.is_inside())
+            admission = await self.wire.wait(self.limits.admit_in_line, within_renewal=self.credentials.is_inside())
             if report is not None:
                 report.throttled("rate", admission.at - started)
         return admission

@@ -21,6 +21,8 @@ from b24oauth.oauth.restraint import Allowance
 from b24oauth.oauth.settling import CallbackRefreshAuth, NotSaved, Outcome, Settler
 from b24oauth.oauth.stores import TokenStore
 from b24oauth.observing import Log
+from b24oauth.protocol.dialects import Dialect
+from b24oauth.protocol.endpoints import rest_root
 
 __all__ = ["TokenKeeper"]
 
@@ -104,9 +106,21 @@ class TokenKeeper:
         self._settler.set(params, since=self._renewer.wire.loop_time())
         self._allowance = Allowance()
 
-    def secrets(self, pair: B24OAuthParams) -> tuple[str, ...]:
+    def secrets(self, pair: B24OAuthParams, /) -> tuple[str, ...]:
         """What no message may repeat when a pair was sent: its tokens, those of the one before, the client secret."""
         return self._renewer.secrets_of(pair, self._settler.held.params, self._settler.former)
+
+    def base(self, pair: B24OAuthParams, dialect: Dialect, /) -> str:
+        """The address that names of methods are appended to, if it may see the access token.
+
+        Args:
+            pair: The pair that is sent with.
+            dialect: The version of the API.
+
+        Raises:
+            UntrustedHostError: It may not.
+        """
+        return rest_root(pair.client_endpoint, self._renewer.trusted_hosts) + dialect.path
 
     def fresh(self) -> B24OAuthParams | None:
         """The pair in use, or None when its access token has expired."""
@@ -161,7 +175,7 @@ class TokenKeeper:
         renews = self._settler.is_refused(now) or self._allowance.take(age=age, accepted=accepted, now=now)
         return await self._other_than(refused, renews=renews)
 
-    async def after_denial(self, denied: str) -> B24OAuthParams | None:
+    async def after_denial(self, denied: str, /) -> B24OAuthParams | None:
         """Another pair than one whose access token v3 denied access for; renews one that is old enough, once.
 
         Args:

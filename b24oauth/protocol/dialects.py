@@ -11,7 +11,7 @@ import attrs
 
 from b24oauth.models import ApiVersion
 
-__all__ = ["DIALECTS", "Dialect", "is_plain_read", "sends_telemetry"]
+__all__ = ["DIALECTS", "Dialect", "is_plain_read", "sends_telemetry", "url_of"]
 
 
 @attrs.frozen(kw_only=True)
@@ -29,15 +29,6 @@ class Dialect:
     path: str
     batch_auth: Literal["body", "bearer"]
     idempotency_key: bool
-
-    def url(self, rest_root: str, method: str) -> str:
-        """The address of a method.
-
-        Args:
-            rest_root: REST root of the portal, ending in a slash.
-            method: REST method; whatever is not a name is percent-encoded.
-        """
-        return f"{rest_root}{self.path}{quote(method, safe='')}"
 
 
 # Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
@@ -124,6 +115,16 @@ def is_plain_read(method: str) -> bool:
     if name in _NOT_READS:
         return False
     return name.rpartition(".")[2] in _READ_WORDS or name in _READS
+
+
+def url_of(base: str, method: str) -> str:
+    """The address of a method.
+
+    Args:
+        base: What names of methods are appended to.
+        method: REST method; what is not a name is percent-encoded.
+    """
+    return base + quote(method, safe="")
 
 
 def sends_telemetry(method: str) -> bool:

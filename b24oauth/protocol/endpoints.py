@@ -110,8 +110,8 @@ def _joined(base: str, address: str) -> str:
 
 
 def portal_origin(root: str) -> str:
-    """The portal's address without the path of its REST root."""
-    return root.rstrip("/").removesuffix("/rest")
+    """The portal's address without the path of its REST root, or of a webhook."""
+    return f"{root.rstrip('/')}/".rpartition("/rest/")[0] or root.rstrip("/")
 
 
 def plain_domain(domain: str) -> str:

@@ -154,6 +154,7 @@ class Exchange:
     token: str | None = None
     status: int | None = None
     commands: int = 0
+    webhook: tuple[int, str] | None = attrs.field(default=None, repr=False)
 
 
 class RestError(Exception):

@@ -208,6 +208,14 @@ class FakePortal:
         grant = self._tokens.issue(user_id, expired=expired)
         return self._as_params(grant)
 
+    def webhook(self, user_id: int = 1) -> str:
+        """The address of a new inbound webhook, for `B24Hook`.
+
+        Args:
+            user_id: Whose rights it has.
+        """
+        return f"{self.client_endpoint}{user_id}/{self._tokens.issue_webhook(user_id)}/"
+
     def authorization_code(self, user_id: int = 1) -> str:
         """A code as the authorization page gives it: good once and for 30 seconds."""
         return self._tokens.issue_code(user_id)

@@ -16,19 +16,23 @@ _UNRECORDED = frozenset({"authorization", "host", "cookie"})
 
 def open_exchange(request: Request, arrived: float) -> Exchange:
     """Begins the exchange of a request that arrived at this Unix time."""
-    method, version = _route(request.path)
-    return Exchange(request=request, method=method, version=version, arrived=arrived)
+    method, version, webhook = _route(request.path)
+    return Exchange(request=request, method=method, version=version, arrived=arrived, webhook=webhook)
 
 
-def _route(path: str) -> tuple[str, Channel]:
+def _route(path: str) -> tuple[str, Channel, tuple[int, str] | None]:
     parts = [part for part in path.split("/") if part]
     match parts:
+        case ["rest", "api", user, code, method] if user.isdecimal():
+            return method.lower(), "v3", (int(user), code)
+        case ["rest", user, code, method] if user.isdecimal():
+            return method.lower().removesuffix(".json"), "v2", (int(user), code)
         case ["rest", "api", method]:
-            return method.lower(), "v3"
+            return method.lower(), "v3", None
         case ["rest", method]:
-            return method.lower().removesuffix(".json"), "v2"
+            return method.lower().removesuffix(".json"), "v2", None
         case _:
-            return "/".join(parts), "oauth"
+            return "/".join(parts), "oauth", None
 
 
 def as_record(exchange: Exchange) -> RequestRecord:

@@ -74,7 +74,8 @@ class RestServer:
             self.bucket.admit()
             token, params = _read(exchange.request, version)
             exchange.params, exchange.token = params, self.tokens.label(token)
-            session = self.tokens.session(token)
+            hook = exchange.webhook
+            session = self.tokens.session(token) if hook is None else self.tokens.webhook_session(*hook)
             call = Call(
                 method=exchange.method,
                 version=version,

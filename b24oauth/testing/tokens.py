@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from math import inf
 
 import attrs
 
@@ -63,6 +64,7 @@ class TokenBook:
     _codes_count: int = attrs.field(init=False, default=0)
     _sessions: dict[str, Session] = attrs.field(init=False, factory=dict[str, Session])
     _refreshes: dict[str, _Refresh] = attrs.field(init=False, factory=dict[str, _Refresh])
+    _webhooks: dict[tuple[int, str], Session] = attrs.field(init=False, factory=dict[tuple[int, str], Session])
     _codes: dict[str, tuple[float, int]] = attrs.field(init=False, factory=dict[str, tuple[float, int]])
 
     def issue(self, user_id: int, *, expired: bool = False) -> Grant:
@@ -94,6 +96,23 @@ class TokenBook:
             raise RestError("invalid_token", "Unable to get application by token", status=401)
         if self.now() >= session.expires:
             raise RestError("expired_token", "The access token provided has expired.", status=401)
+        return session
+
+    def issue_webhook(self, user_id: int) -> str:
+        """The code of a new inbound webhook of a user."""
+        code = self._mint(f"webhook-{len(self._webhooks)}").replace(".", "").lower()
+        self._webhooks[user_id, code] = Session(label="webhook", user_id=user_id, expires=inf)
+        return code
+
+    def webhook_session(self, user_id: int, code: str) -> Session:
+        """The session of an inbound webhook.
+
+        Raises:
+            RestError: 401 `INVALID_CREDENTIALS`: there is no such webhook.
+        """
+        session = self._webhooks.get((user_id, code))
+        if session is None:
+            raise RestError("INVALID_CREDENTIALS", "Invalid request credentials", status=401)
         return session
 
     def renew(self, refresh_token: str) -> Grant:

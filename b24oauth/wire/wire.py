@@ -183,6 +183,11 @@ class Wire:
         # Raised outside of the except block: the libraries' errors hold the request with its secrets.
         raise failure
 
+    async def send_silently(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> RawResponse:
+        """As `send`, for an address that is a secret: the libraries that send write no records of it."""
+        with unlogged():
+            return await self.send(method, url, body, headers)
+
     async def _read(self, opened: Opened, exchange: Exchange) -> bytes:
         """All of the body, unpacked."""
         limit = self._max_response_size

@@ -182,7 +182,7 @@ async def test_a_resolver_that_fails_for_now_is_asked_again(
         port = url.split(":")[2].split("/")[0]
         b24 = client_of(f"http://127.0.0.1:{port}/rest/profile", transport=transport_name)
         # Plain http is for loopback addresses only, so that the name stands for one here.
-        monkeypatch.setattr("b24oauth.http.client.rest_root", lambda *_: f"http://portal.example:{port}/rest/")
+        monkeypatch.setattr("b24oauth.oauth.keeper.rest_root", lambda *_: f"http://portal.example:{port}/rest/")
         async with b24:
             assert (await b24.actions.v2.call.make(*ADD)).result == 1
     assert len(heard) == 1

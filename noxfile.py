@@ -17,7 +17,7 @@ GROUPS = {name: nox.project.dependency_groups(PROJECT, name) for name in PROJECT
 # The transports that tests do not choose by themselves, and what is repeated over them.
 OTHER_TRANSPORTS = ("httpx2", "httpx")
 ON_EVERY_TRANSPORT = (
-    "tests/http", "tests/oauth/test_closing.py", "tests/oauth/test_deadline.py", "tests/test_client.py",
+    "tests/rest", "tests/oauth/test_closing.py", "tests/oauth/test_deadline.py", "tests/test_client.py",
     "tests/test_closing.py", "tests/test_downloads.py",
 )  # fmt: skip
 

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     )
     from b24oauth.files import read_file
     from b24oauth.hook import B24Hook
-    from b24oauth.http.client import HttpClient
-    from b24oauth.http.stats import HttpStats, MethodStats
     from b24oauth.limits.adaptive import AdaptiveDelayer
     from b24oauth.limits.manager import RestrictionManager, RestrictionManagerStats
     from b24oauth.limits.operating import OperatingLimiter
@@ -77,6 +75,8 @@ if TYPE_CHECKING:
     from b24oauth.protocol.filter_v3 import FilterV3
     from b24oauth.protocol.openapi import V3Method, V3Param
     from b24oauth.redaction import SENSITIVE_KEYS, redact
+    from b24oauth.rest.client import HttpClient
+    from b24oauth.rest.stats import HttpStats, MethodStats
     from b24oauth.result import AjaxQuery, AjaxResult, PayloadTime, Result, SuccessPayload
 
 __all__ = [
@@ -172,8 +172,8 @@ _NAMES = {
     ),
     "files": "read_file",
     "hook": "B24Hook",
-    "http.client": "HttpClient",
-    "http.stats": "HttpStats MethodStats",
+    "rest.client": "HttpClient",
+    "rest.stats": "HttpStats MethodStats",
     "limits.adaptive": "AdaptiveDelayer",
     "limits.manager": "RestrictionManager RestrictionManagerStats",
     "limits.operating": "OperatingLimiter",

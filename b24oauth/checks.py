@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from b24oauth.errors import ConfigurationError
-from b24oauth.narrowing import is_sendable
+from b24oauth.shapes import is_sendable
 
 __all__ = [
     "Check",

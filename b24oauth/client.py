@@ -25,9 +25,6 @@ from b24oauth.assembling import (
 from b24oauth.checks import check_seconds
 from b24oauth.downloads import MAX_BYTES, Download, Downloader, Progress, Writable
 from b24oauth.errors import ClientStateError, ConfigurationError
-from b24oauth.http.client import HttpClient
-from b24oauth.http.relocation import Relocation
-from b24oauth.http.services import Services
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.params import RestrictionParams
 from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
@@ -41,6 +38,9 @@ from b24oauth.observing import Log, LoggerLike, Observer
 from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS
 from b24oauth.protocol.openapi import V3Method, read_methods
+from b24oauth.rest.client import HttpClient
+from b24oauth.rest.relocation import Relocation
+from b24oauth.rest.services import Services
 from b24oauth.tools import ToolsManager
 from b24oauth.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, TransportName, Wire
 

@@ -24,13 +24,7 @@ from b24oauth.errors import (
     RequestTimeoutError,
     UntrustedHostError,
 )
-from b24oauth.http.client import HttpClient
-from b24oauth.http.failures import nothing_sent, out_of_time, without_response
-from b24oauth.http.request import HEADERS
-from b24oauth.http.retry import Next, RepeatRule, asked_pause, backoff, growth, is_about_token, next_step
-from b24oauth.http.services import Services
 from b24oauth.limits.rate import Admission
-from b24oauth.narrowing import is_mapping
 from b24oauth.protocol.decoding import RawResponse, decode_clean, parse_json
 from b24oauth.protocol.downloads import (
     FileHead,
@@ -43,8 +37,14 @@ from b24oauth.protocol.downloads import (
     told_error,
 )
 from b24oauth.protocol.endpoints import file_address, host_of, portal_origin, rest_root
+from b24oauth.rest.client import HttpClient
+from b24oauth.rest.failures import nothing_sent, out_of_time, without_response
+from b24oauth.rest.request import HEADERS
+from b24oauth.rest.retry import Next, RepeatRule, asked_pause, backoff, is_about_token, next_step, rate_backoff_factor
+from b24oauth.rest.services import Services
 from b24oauth.result import AjaxQuery
 from b24oauth.scrubbing import scrub
+from b24oauth.shapes import is_mapping
 from b24oauth.sinks import Sink, Writable, sink_for
 from b24oauth.wire import Deadline, NoResponse, StreamedResponse
 
@@ -243,7 +243,9 @@ class Downloader:
         if step is Next.WAIT_FOR_BUDGET:
             pause = limits.operating.refused(_METHOD, retry_after=asked or 0.0)
         elif step is Next.WAIT_FOR_RATE:
-            pause = await limits.rate.refused(job.admission, retry_after=asked or 0.0) * growth(attempt - 1)
+            pause = await limits.rate.refused(job.admission, retry_after=asked or 0.0) * rate_backoff_factor(
+                attempt - 1
+            )
         if step is Next.STOP or asked is None or attempt >= rule.params.max_retries:
             return None
         jitter = random.uniform(-1, 1)  # noqa: S311 - no secret depends on this randomness

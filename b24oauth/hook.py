@@ -24,15 +24,15 @@ from b24oauth.assembling import (
 from b24oauth.checks import check_seconds
 from b24oauth.downloads import MAX_BYTES, Download, Downloader, Progress, Writable
 from b24oauth.errors import ConfigurationError
-from b24oauth.http.client import HttpClient
-from b24oauth.http.credentials import HookGrant, WebhookCredentials
-from b24oauth.http.services import Services
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.params import RestrictionParams
 from b24oauth.models import ApiVersion
 from b24oauth.observing import Log, LoggerLike, Observer
 from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.protocol.endpoints import rest_root
+from b24oauth.rest.client import HttpClient
+from b24oauth.rest.credentials import HookGrant, WebhookCredentials
+from b24oauth.rest.services import Services
 from b24oauth.tools import ToolsManager
 from b24oauth.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, TransportName, Wire
 

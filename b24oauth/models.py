@@ -10,7 +10,7 @@ import attrs
 
 from b24oauth.converting import WHOLE_NUMBER, structure, unstructure
 from b24oauth.errors import InvalidDataError
-from b24oauth.narrowing import is_mapping, is_sendable
+from b24oauth.shapes import is_mapping, is_sendable
 
 __all__ = [
     "ApiVersion",

@@ -12,7 +12,7 @@ from enum import Enum, EnumType, Flag
 from typing import Any, Final, TypeAlias, get_args
 
 from b24oauth.converting import WHOLE_NUMBER
-from b24oauth.narrowing import is_list, is_mapping
+from b24oauth.shapes import is_list, is_mapping
 
 __all__ = ["READERS", "MismatchError", "Reader", "mismatch", "option_reader", "php_list", "php_map"]
 

@@ -16,8 +16,8 @@ import cattrs
 
 from b24oauth.converting import name_of, problems_of
 from b24oauth.errors import ConfigurationError, InvalidDataError, RequestInfo
-from b24oauth.narrowing import is_list, is_mapping
 from b24oauth.row_values import READERS, MismatchError, Reader, mismatch, option_reader, php_list, php_map
+from b24oauth.shapes import is_list, is_mapping
 
 __all__ = ["check_row_type", "structure_row", "structure_rows"]
 

@@ -6,7 +6,7 @@ import time
 
 from b24oauth.checks import check_request_id
 from b24oauth.errors import SdkError
-from b24oauth.http.client import HttpClient
+from b24oauth.rest.client import HttpClient
 
 __all__ = ["HealthCheck", "Ping", "ToolsManager"]
 

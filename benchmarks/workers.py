@@ -104,7 +104,7 @@ class Workers:
         if command is None:
             return None
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._stack.enter_context(_ended(process))
+        self._stack.enter_context(_finish_failed(process))
         self._running[name, job] = Worker(name, process)
         return self._running[name, job]
 
@@ -143,7 +143,7 @@ class Workers:
 
 
 @contextmanager
-def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
+def _finish_failed(process: subprocess.Popen[str]) -> Iterator[None]:
     try:
         yield
     finally:

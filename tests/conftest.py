@@ -37,7 +37,7 @@ SLOW = (
     "benchmarks/",
     "cli/test_demo.py",
     "conformance/",
-    "http/test_rate_estimator.py",
+    "rest/test_rate_estimator.py",
     "test_scrubbing.py",
     "test_t12_canary.py",
     "wire/test_leftovers.py",

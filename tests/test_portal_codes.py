@@ -24,10 +24,10 @@ from b24oauth import (
     RateLimitError,
     ValidationError,
 )
-from b24oauth.actions.batch_codec import parse_calls, read_rows
 from b24oauth.error_codes import error_for
 from b24oauth.errors import RequestInfo
 from b24oauth.portal_codes import class_of
+from b24oauth.protocol.batch import parse_calls, read_rows
 from b24oauth.protocol.decoding import decode
 from tests.support.builders import answer, query
 

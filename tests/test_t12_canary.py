@@ -37,9 +37,9 @@ from b24oauth import (
     TokenPersistenceError,
     UntrustedHostError,
 )
-from b24oauth.http.request import prepare
 from b24oauth.protocol.decoding import RawResponse
 from b24oauth.protocol.dialects import DIALECTS
+from b24oauth.rest.request import prepare
 from tests.support.clients import UNLIMITED
 from tests.support.spies import (
     PARAMS,

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from b24oauth.actions.manager import ActionsManager, ActionsV2, ActionsV3
+from b24oauth.actions.namespaces import ActionsManager, ActionsV2, ActionsV3
 
 __all__ = ["ActionsManager", "ActionsV2", "ActionsV3"]

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from b24oauth.checks import check_seconds
 from b24oauth.errors import InvalidParamsError
-from b24oauth.http.client import HttpClient
 from b24oauth.lists.parameters import check_v3_names
-from b24oauth.narrowing import is_mapping, is_sequence
+from b24oauth.rest.client import HttpClient
 from b24oauth.result import Result
+from b24oauth.shapes import is_mapping, is_sequence
 
 __all__ = ["Aggregate"]
 

@@ -9,7 +9,10 @@ from typing import Any, Final, TypeVar, Unpack, overload
 
 import attrs
 
-from b24oauth.actions.batch_codec import (
+from b24oauth.actions.options import BatchOptions, ChunkOptions, checked, http_for
+from b24oauth.errors import AjaxError, IncompleteBatchError, InvalidDataError, SdkError
+from b24oauth.models import ApiVersion
+from b24oauth.protocol.batch import (
     Call,
     Calls,
     Command,
@@ -21,15 +24,12 @@ from b24oauth.actions.batch_codec import (
     read_rows,
     times_by_method,
 )
-from b24oauth.actions.batch_requests import Requests, make_requests
-from b24oauth.actions.options import BatchOptions, ChunkOptions, checked, http_for
-from b24oauth.errors import AjaxError, IncompleteBatchError, InvalidDataError, SdkError
-from b24oauth.http.client import HttpClient
-from b24oauth.http.retry import is_refused_command
-from b24oauth.models import ApiVersion
-from b24oauth.narrowing import is_mapping
+from b24oauth.protocol.batch_requests import Requests, make_requests
+from b24oauth.rest.client import HttpClient
+from b24oauth.rest.retry import is_refused_command
 from b24oauth.result import AjaxResult, Result
 from b24oauth.rows import check_row_type, structure_row
+from b24oauth.shapes import is_mapping
 
 __all__ = ["Batch", "BatchByChunk"]
 

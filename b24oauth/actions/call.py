@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
 from b24oauth.actions.options import CallOptions, checked, http_for
-from b24oauth.http.client import HttpClient
+from b24oauth.rest.client import HttpClient
 from b24oauth.result import AjaxResult
 from b24oauth.rows import check_row_type, structure_row
 

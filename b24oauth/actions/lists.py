@@ -7,9 +7,9 @@ from typing import Any, TypeVar, Unpack, overload
 
 from b24oauth.actions.options import ListOptions, checked, http_for
 from b24oauth.actions.reading import Pages, Reading, read_all, read_pages, walk_options
-from b24oauth.http.client import HttpClient
 from b24oauth.lists.choosing import choose_v2
 from b24oauth.protocol.methods import checked_method
+from b24oauth.rest.client import HttpClient
 from b24oauth.result import Result
 
 __all__ = ["CallList", "FetchList"]

@@ -8,11 +8,11 @@ from typing import Any, TypeVar, Unpack, overload
 
 from b24oauth.actions.options import TailOptions, V3ListOptions, checked, http_for
 from b24oauth.actions.reading import Pages, Reading, read_all, read_pages, walk_options
-from b24oauth.http.client import HttpClient
 from b24oauth.lists.choosing import choose_tail, choose_v3
-from b24oauth.narrowing import is_list
 from b24oauth.protocol.methods import checked_method
+from b24oauth.rest.client import HttpClient
 from b24oauth.result import Result
+from b24oauth.shapes import is_list
 
 __all__ = ["CallListV3", "CallTail", "FetchListV3", "FetchTail"]
 

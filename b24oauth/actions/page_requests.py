@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from b24oauth.actions.batch_codec import Command, Row, batch_params, read_rows, times_by_method
 from b24oauth.errors import AjaxError, SdkError
-from b24oauth.http.client import HttpClient
-from b24oauth.http.retry import is_refused_command
 from b24oauth.lists.sizing import RequestSizing
-from b24oauth.narrowing import is_mapping
+from b24oauth.protocol.batch import Command, Row, batch_params, read_rows, times_by_method
+from b24oauth.rest.client import HttpClient
+from b24oauth.rest.retry import is_refused_command
 from b24oauth.result import AjaxResult
+from b24oauth.shapes import is_mapping
 
 __all__ = ["NOT_IN_BATCH", "PageRequests", "SoftError"]
 

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeVar, Unpack, cast, overload
 
-from b24oauth.actions.batch_codec import Calls
 from b24oauth.actions.call import Params
-from b24oauth.actions.manager import ActionsManager, ActionsV2, ActionsV3
+from b24oauth.actions.namespaces import ActionsManager, ActionsV2, ActionsV3
 from b24oauth.actions.options import (
     CallOptions,
     DefaultOptions,
@@ -21,8 +20,9 @@ from b24oauth.actions.options import (
 )
 from b24oauth.actions.streams import Pages, Rows
 from b24oauth.errors import BatchError, ClientStateError, IncompleteBatchError
-from b24oauth.narrowing import is_mapping
+from b24oauth.protocol.batch import Calls
 from b24oauth.result import AjaxResult, Result
+from b24oauth.shapes import is_mapping
 
 __all__ = ["Api", "ApiV3", "ApiView"]
 

@@ -14,20 +14,20 @@ from typing import Any, Final
 import anyio
 import attrs
 
-from b24oauth.actions.batch_codec import MAX_COMMANDS, Command, Row
-from b24oauth.actions.batch_requests import has_text_reference
 from b24oauth.actions.options import Progress
 from b24oauth.actions.page_requests import NOT_IN_BATCH, PageRequests
 from b24oauth.actions.plan import Plan
 from b24oauth.actions.segments import Ask
 from b24oauth.errors import AjaxError, BadResponseError
-from b24oauth.http.client import HttpClient
-from b24oauth.http.retry import took_too_long
 from b24oauth.lists.choosing import ByIdentifier
 from b24oauth.lists.keyset import KeysetChain, KeysetPager
 from b24oauth.lists.pages import UnorderedRowsError, walk_error, whole_number
 from b24oauth.lists.paging import PAGE_SIZE, Pager, PageRequest
+from b24oauth.protocol.batch import MAX_COMMANDS, Command, Row
+from b24oauth.protocol.batch_requests import has_text_reference
 from b24oauth.protocol.encoding import encode_query
+from b24oauth.rest.client import HttpClient
+from b24oauth.rest.retry import took_too_long
 
 __all__ = ["WalkOptions", "walk"]
 
@@ -247,7 +247,7 @@ class _Fetcher:
         if under_way >= concurrency:
             return
         lasts = self._requests.sizing.seconds or _USUAL_REQUEST
-        free = self._http.worth_beginning(concurrency - under_way, under_way, lasts)
+        free = self._http.max_new_requests(concurrency - under_way, under_way, lasts)
         self._plan.limit(self._requests.most)
         for asks in self._plan.requests(free):
             self.under_way.add(asyncio.create_task(self._fetch(asks), name="b24oauth list walk"))
@@ -304,7 +304,7 @@ class _Fetcher:
                 params, query = pager.params(after, until, ask.mark), None
             else:
                 params = None
-                query = pager.query_of_greatest() if ask.greatest else pager.query(after, until, ask.mark)
+                query = pager.query_of_max_id() if ask.greatest else pager.query(after, until, ask.mark)
             commands.append(Command(key=alias, alias=alias, method=pager.method, params=params, query=query))
         return commands
 

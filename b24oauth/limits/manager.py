@@ -77,7 +77,7 @@ class RestrictionManager:
         self.rate = RateLimiter(self._params.rate_limit)
         self.operating = OperatingLimiter(self._params.operating_limit, wall_clock=clock)
         self.adaptive = AdaptiveDelayer(self._params.adaptive_config, self.operating)
-        self._carefree = self._used_without_waiting()
+        self._budget_floor = self._used_without_waiting()
         self._retries = self._consecutive_errors = self._limit_hits = 0
         self._error_counts: dict[str, int] = {}
 
@@ -112,14 +112,14 @@ class RestrictionManager:
             await self.rate.set_config(params.rate_limit)
         self.operating.config = params.operating_limit
         self.adaptive.config = params.adaptive_config
-        self._carefree = self._used_without_waiting()
+        self._budget_floor = self._used_without_waiting()
 
     def _used_without_waiting(self) -> float:
         """Execution time that a method may have used without anybody waiting for it, seconds; most calls are such."""
         return min(self.operating.exhausted_from, self.adaptive.pauses_from)
 
-    def _is_carefree(self, methods: Collection[str]) -> bool:
-        used, carefree = self.operating.used, self._carefree
+    def _below_budget(self, methods: Collection[str]) -> bool:
+        used, carefree = self.operating.used, self._budget_floor
         for method in methods:  # noqa: SIM110 - on the way of every call, where a generator would cost the most of it
             if used(method) >= carefree:
                 return False
@@ -131,7 +131,7 @@ class RestrictionManager:
         Args:
             methods: The method, or the inner methods of a batch.
         """
-        if self._is_carefree(methods):
+        if self._below_budget(methods):
             return 0.0
         blocked = max(map(self.operating.time_to_free, methods), default=0.0)
         if blocked > 0:
@@ -147,11 +147,11 @@ class RestrictionManager:
         Args:
             methods: The method, or the inner methods of a batch.
         """
-        if self._is_carefree(methods):
+        if self._below_budget(methods):
             return 0.0
         return max(self.operating.time_to_free(method, guess=0.0) for method in methods)
 
-    def worth_beginning(self, requests: int, under_way: int, seconds: float) -> int:
+    def max_new_requests(self, requests: int, under_way: int, seconds: float) -> int:
         """How many of a caller's requests can be of use now: others would only stand in the line before other callers.
 
         Args:

@@ -11,7 +11,7 @@ from attrs.validators import and_, ge, gt, instance_of, le, lt
 
 from b24oauth.checks import check_type
 from b24oauth.errors import InvalidDataError
-from b24oauth.narrowing import is_sequence
+from b24oauth.shapes import is_sequence
 
 __all__ = ["AdaptiveConfig", "OperatingLimitConfig", "ParamsFactory", "RateLimitConfig", "RestrictionParams"]
 

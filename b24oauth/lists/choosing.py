@@ -15,7 +15,7 @@ from b24oauth.lists.pagers import LastIdPager, NavPager, SinglePager, TailPager,
 from b24oauth.lists.pages import RowsReader, whole_number
 from b24oauth.lists.paging import PAGE_SIZE, Pager
 from b24oauth.lists.parameters import ListParameters, check_v3_names, has_logic, read_parameters, with_field
-from b24oauth.narrowing import is_mapping, is_sequence
+from b24oauth.shapes import is_mapping, is_sequence
 
 __all__ = ["ByIdentifier", "Paging", "choose_tail", "choose_v2", "choose_v3"]
 

@@ -13,8 +13,8 @@ from b24oauth.errors import InvalidParamsError
 from b24oauth.lists.pages import RowsReader, cannot_go_on, last_in_order, whole_number
 from b24oauth.lists.paging import PAGE_SIZE, PageRequest, says_more
 from b24oauth.lists.parameters import ListParameters
-from b24oauth.narrowing import is_mapping
 from b24oauth.protocol.encoding import encode_query
+from b24oauth.shapes import is_mapping
 
 __all__ = ["KeysetChain", "KeysetPager"]
 
@@ -138,7 +138,7 @@ class KeysetPager:
             query += self._after_key + (str(after) if isinstance(after, int) else _quoted(after))
         return query if until is None else f"{query}{self._until_key}{until}"
 
-    def query_of_greatest(self) -> str:
+    def query_of_max_id(self) -> str:
         """The query string of the command for the greatest identifier, and for the number of rows."""
         return f"{self._common(0, descending=True)}{self._after_key}{self.cursor}"
 

@@ -18,7 +18,7 @@ from b24oauth.lists.pages import (
 )
 from b24oauth.lists.paging import PAGE_SIZE, PageRequest, says_more
 from b24oauth.lists.parameters import ListParameters
-from b24oauth.narrowing import is_mapping
+from b24oauth.shapes import is_mapping
 
 __all__ = ["LastIdPager", "NavPager", "SinglePager", "TailPager", "V3KeysetPager", "V3OffsetPager"]
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 from b24oauth.errors import BadResponseError, ListChangedError, RequestInfo
-from b24oauth.narrowing import is_list, is_mapping
+from b24oauth.shapes import is_list, is_mapping
 
 __all__ = [
     "RowsReader",

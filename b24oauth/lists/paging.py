@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from b24oauth.narrowing import is_mapping
+from b24oauth.shapes import is_mapping
 
 __all__ = ["PAGE_SIZE", "PageRequest", "Pager", "says_more"]
 

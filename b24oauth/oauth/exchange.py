@@ -10,10 +10,10 @@ import attrs
 
 from b24oauth.errors import ConfigurationError, InvalidDataError, RefreshTokenError, SdkError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret
-from b24oauth.narrowing import is_mapping
 from b24oauth.oauth.pair import is_timestamp
 from b24oauth.protocol.decoding import RawResponse, parse_json, read_error
 from b24oauth.protocol.endpoints import host_of
+from b24oauth.shapes import is_mapping
 
 __all__ = ["Refusal", "lost_answer", "read_pair", "read_renewal", "refresh_form"]
 

@@ -16,7 +16,7 @@ import attrs
 
 from b24oauth.errors import ClientStateError, RefreshTokenError
 from b24oauth.models import B24OAuthParams
-from b24oauth.oauth.renewal import Renewer, ends_the_program, ends_the_task
+from b24oauth.oauth.renewal import Renewer, ends_the_program, is_own_cancellation
 from b24oauth.oauth.restraint import Allowance
 from b24oauth.oauth.settling import CallbackRefreshAuth, NotSaved, Outcome, Settler
 from b24oauth.oauth.stores import TokenStore
@@ -218,9 +218,9 @@ class TokenKeeper:
         self._renewer.wire.enter_loop()
         await self._checked()
         pair = await self._settled()
-        return await self._settled() if self.is_doubtful(pair) else pair
+        return await self._settled() if self.may_be_expired(pair) else pair
 
-    def is_doubtful(self, pair: B24OAuthParams) -> bool:
+    def may_be_expired(self, pair: B24OAuthParams) -> bool:
         """True for a pair of the store in use that has expired by the wall clock, if that clock is right."""
         held = self._settler.held
         return held.was_found and pair is held.params and self._renewer.wall_clock() >= pair.expires
@@ -333,7 +333,7 @@ class TokenKeeper:
         try:
             outcome = await waiter
         except BaseException as error:
-            if not self._ended(task, error):
+            if not self._ended_with_it(task, error):
                 raise
             reason = "it was cancelled" if task.cancelled() else f"{type(error).__name__} ended it"
         else:
@@ -349,7 +349,7 @@ class TokenKeeper:
             raise self._settler.failure.error()
         raise RefreshTokenError(f"The renewal brought no token pair: {reason}", code="B24OAUTH_RENEWAL_CANCELLED")
 
-    def _ended(self, task: asyncio.Task[Outcome], error: BaseException) -> bool:
+    def _ended_with_it(self, task: asyncio.Task[Outcome], error: BaseException) -> bool:
         """True when it was the renewal that ended so, or is given up, and not the waiter."""
         if isinstance(error, asyncio.CancelledError):
             here = asyncio.current_task()
@@ -372,7 +372,7 @@ class TokenKeeper:
                     work.locked = self._store, settler.key
                     return await settler.settle(ours, renews=work.renews)
             except BaseException as error:  # whatever a store raises reaches every waiter
-                if ends_the_task(error, task):
+                if is_own_cancellation(error, task):
                     raise
                 failure = settler.failed("The token store failed", error, ours.params)
                 if ends_the_program(error):

@@ -7,7 +7,6 @@ from typing import Any
 
 from b24oauth.errors import ConfigurationError, SdkError
 from b24oauth.models import ApiVersion, AuthData, B24OAuthParams
-from b24oauth.narrowing import is_mapping
 from b24oauth.oauth.keeper import TokenKeeper
 from b24oauth.oauth.pair import auth_data_of
 from b24oauth.oauth.renewal import CustomRefreshAuth, Renewer
@@ -15,6 +14,7 @@ from b24oauth.oauth.settling import CallbackRefreshAuth
 from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.protocol.endpoints import portal_origin, rest_root
 from b24oauth.result import AjaxResult
+from b24oauth.shapes import is_mapping
 
 __all__ = ["AuthOAuthManager"]
 
@@ -75,7 +75,7 @@ class AuthOAuthManager:
         """
         self._renewer.wire.enter_loop()
         pair = await self._keeper.get()
-        if self._keeper.is_doubtful(pair):
+        if self._keeper.may_be_expired(pair):
             # A call of ours would learn from the portal's refusal; requests of others cannot.
             pair = await self._keeper.renew()
         return pair.access_token

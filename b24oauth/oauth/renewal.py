@@ -25,8 +25,8 @@ __all__ = [
     "CustomRefreshAuth",
     "Renewer",
     "ends_the_program",
-    "ends_the_task",
-    "outcome_of",
+    "is_own_cancellation",
+    "maybe_await",
     "safe_cause",
     "what_happened",
 ]
@@ -121,7 +121,7 @@ class Renewer:
     async def _ask_custom(self, custom: CustomRefreshAuth, current: B24OAuthParams) -> B24OAuthParams | Refusal:
         task = asyncio.current_task()
         try:
-            data: Mapping[str, Any] | None = await outcome_of(custom())
+            data: Mapping[str, Any] | None = await maybe_await(custom())
             return read_pair(data, current, now=self.wall_clock())
         except RefreshTokenError as error:
             cause = safe_cause(error, self.secrets_of(current))
@@ -130,7 +130,7 @@ class Renewer:
             )
             return self._clean(refusal, current)
         except BaseException as error:  # whatever people's code raises reaches every waiter
-            if ends_the_task(error, task) or ends_the_program(error):
+            if is_own_cancellation(error, task) or ends_the_program(error):
                 raise
             secrets = self.secrets_of(current)
             return Refusal(
@@ -151,12 +151,12 @@ class Renewer:
         return attrs.evolve(refusal, code=_masked(code, ()), message=_masked(message, ()))
 
 
-async def outcome_of(value: Any) -> Any:
+async def maybe_await(value: Any) -> Any:
     """What an async function gives, or what a plain one gave already."""
     return await value if inspect.isawaitable(value) else value
 
 
-def ends_the_task(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
+def is_own_cancellation(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
     """True when the task itself is to end; anything else is of the code it called, also a cancellation in there.
 
     Args:

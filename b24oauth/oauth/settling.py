@@ -19,7 +19,14 @@ from b24oauth.events import PairNotSaved, PortalMoved, RefreshFailed, TokenRefre
 from b24oauth.models import B24OAuthParams, RefreshedAuth
 from b24oauth.oauth.exchange import Refusal
 from b24oauth.oauth.pair import HeldPair, UnsavedPair, auth_data_of, check_pair, is_timestamp
-from b24oauth.oauth.renewal import Renewer, ends_the_program, ends_the_task, outcome_of, safe_cause, what_happened
+from b24oauth.oauth.renewal import (
+    Renewer,
+    ends_the_program,
+    is_own_cancellation,
+    maybe_await,
+    safe_cause,
+    what_happened,
+)
 from b24oauth.oauth.restraint import RefusedTokens
 from b24oauth.oauth.stores import TokenStore
 from b24oauth.observing import Log
@@ -30,7 +37,7 @@ __all__ = ["CallbackRefreshAuth", "NotSaved", "Outcome", "Settler"]
 
 CallbackRefreshAuth = Callable[[RefreshedAuth], Awaitable[object] | object]
 
-_JUDGES: Final = (("server_endpoint", oauth_token_url), ("client_endpoint", rest_root))
+_ENDPOINT_CHECKS: Final = (("server_endpoint", oauth_token_url), ("client_endpoint", rest_root))
 
 
 @attrs.frozen
@@ -285,10 +292,10 @@ class Settler:
                 unsaved.stored = True
             if self.callback is not None and not unsaved.told:
                 params = unsaved.held.params
-                await outcome_of(self.callback(RefreshedAuth(auth_data=auth_data_of(params), b24_oauth_params=params)))
+                await maybe_await(self.callback(RefreshedAuth(auth_data=auth_data_of(params), b24_oauth_params=params)))
                 unsaved.told = True
         except BaseException as error:  # whatever the application's code raises reaches every waiter
-            if ends_the_task(error, task):
+            if is_own_cancellation(error, task):
                 raise
             what = "The renewed token pair could not be saved; it is kept and saved again before the next call"
             failure = self.failed(what, error, unsaved.held.params)
@@ -332,7 +339,7 @@ class Settler:
     def _with_trusted_endpoints(self, received: B24OAuthParams, before: B24OAuthParams) -> B24OAuthParams:
         """The pair, with the old address wherever the new one must not see a secret."""
         trusted = self._renewer.trusted_hosts
-        for name, judge in _JUDGES:
+        for name, judge in _ENDPOINT_CHECKS:
             try:
                 judge(getattr(received, name), trusted)
             except ConfigurationError as error:

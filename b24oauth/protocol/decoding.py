@@ -11,11 +11,11 @@ import attrs
 
 from b24oauth.error_codes import error_for
 from b24oauth.errors import AjaxError, BadResponseError
-from b24oauth.narrowing import is_list, is_mapping
 from b24oauth.protocol.retry_after import retry_after
 from b24oauth.redaction import redact_validation
 from b24oauth.result import AjaxQuery, AjaxResult
 from b24oauth.scrubbing import scrub_start, scrub_value
+from b24oauth.shapes import is_list, is_mapping
 
 __all__ = [
     "RESPONSE_ERROR",

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 
-from b24oauth.narrowing import is_list, is_mapping
+from b24oauth.shapes import is_list, is_mapping
 
 __all__ = [
     "FileHead",

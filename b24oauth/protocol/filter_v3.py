@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal, NotRequired, TypeAlias, TypedDict, cast
 
 from b24oauth.errors import InvalidParamsError
-from b24oauth.narrowing import is_items, is_mapping, is_sequence
+from b24oauth.shapes import is_items, is_mapping, is_sequence
 
 __all__ = ["FilterCondition", "FilterGroup", "FilterNode", "FilterV3"]
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from b24oauth.errors import InvalidCallParamsError, RequestInfo
-from b24oauth.narrowing import is_sendable
+from b24oauth.shapes import is_sendable
 
 __all__ = ["checked_method", "known_method"]
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from b24oauth.narrowing import is_list, is_mapping
+from b24oauth.shapes import as_mapping, is_list
 
 __all__ = ["V3Method", "V3Param", "read_methods"]
 
@@ -51,8 +51,8 @@ def read_methods(document: Mapping[str, Any]) -> dict[str, V3Method]:
     Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
     """
     found: dict[str, V3Method] = {}
-    for path, item in _mapping(document.get("paths")).items():
-        operation = _mapping(_mapping(item).get("post"))
+    for path, item in as_mapping(document.get("paths")).items():
+        operation = as_mapping(as_mapping(item).get("post"))
         name = path.rpartition("/")[2]
         if operation and name:
             summary = operation.get("summary") or operation.get("description") or ""
@@ -62,13 +62,13 @@ def read_methods(document: Mapping[str, Any]) -> dict[str, V3Method]:
 
 
 def _params(operation: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, V3Param]:
-    content = _mapping(_resolved(operation.get("requestBody"), document).get("content"))
-    schema = _resolved(_mapping(content.get("application/json")).get("schema"), document)
+    content = as_mapping(_resolved(operation.get("requestBody"), document).get("content"))
+    schema = _resolved(as_mapping(content.get("application/json")).get("schema"), document)
     required = schema.get("required")
     needed = set(map(str, required)) if is_list(required) else set[str]()
     return {
         name: V3Param(type=_type(_resolved(part, document)), required=name in needed)
-        for name, part in _mapping(schema.get("properties")).items()
+        for name, part in as_mapping(schema.get("properties")).items()
     }
 
 
@@ -80,14 +80,10 @@ def _type(schema: Mapping[str, Any]) -> str:
 def _resolved(value: object, document: Mapping[str, Any]) -> Mapping[str, Any]:
     """The map itself, or the one that its `$ref` points to."""
     for _ in range(_DEEPEST_REFERENCE):
-        reference = _mapping(value).get("$ref")
+        reference = as_mapping(value).get("$ref")
         if not isinstance(reference, str):
-            return _mapping(value)
+            return as_mapping(value)
         value = document
         for part in reference.removeprefix("#/").split("/"):
-            value = _mapping(value).get(part)
+            value = as_mapping(value).get(part)
     return {}
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if is_mapping(value) else {}

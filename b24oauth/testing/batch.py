@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 
+from b24oauth.shapes import as_mapping, is_list, is_mapping
 from b24oauth.testing.brackets import parse_query
 from b24oauth.testing.messages import Call, Reply, RestError
-from b24oauth.testing.shapes import as_mapping, is_list, is_mapping
 
 __all__ = ["run_v2_batch", "run_v3_batch"]
 

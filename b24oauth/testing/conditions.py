@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import attrs
 
+from b24oauth.shapes import as_mapping, is_list, is_mapping
 from b24oauth.testing.messages import RestError
-from b24oauth.testing.shapes import as_mapping, is_list, is_mapping
 
 __all__ = [
     "Condition",

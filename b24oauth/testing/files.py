@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 
 import attrs
 
+from b24oauth.shapes import as_mapping, is_list, is_mapping
 from b24oauth.testing.messages import Call, Handler, Reply, RestError
-from b24oauth.testing.shapes import as_mapping, is_list, is_mapping
 
 __all__ = ["FILE_FIELDS", "SHOW_FILE", "FileStore", "Form", "Link", "StoredFile", "disk_methods"]
 

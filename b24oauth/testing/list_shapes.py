@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import attrs
 
+from b24oauth.shapes import as_mapping, is_list, is_mapping
 from b24oauth.testing.conditions import comparable, matching, v2_conditions
 from b24oauth.testing.messages import Call, Reply
-from b24oauth.testing.shapes import as_mapping, is_list, is_mapping
 
 __all__ = ["ListShape"]
 

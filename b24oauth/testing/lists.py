@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from b24oauth.shapes import as_mapping, is_list
 from b24oauth.testing.conditions import Condition, Row, Test, comparable, select_rows, v2_conditions, v3_conditions
 from b24oauth.testing.data import Entity
 from b24oauth.testing.messages import Reply, RestError
-from b24oauth.testing.shapes import as_mapping, is_list
 from b24oauth.testing.table import Table
 
 __all__ = ["PAGE", "aggregate", "legacy_list", "modern_list", "tail", "v2_list"]

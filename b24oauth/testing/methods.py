@@ -8,11 +8,11 @@ from typing import Any
 
 import attrs
 
+from b24oauth.shapes import as_mapping, is_mapping
 from b24oauth.testing.data import ENTITIES, Entity, camel, modern, upper
 from b24oauth.testing.files import FileStore, Form, disk_methods
 from b24oauth.testing.lists import PAGE, aggregate, legacy_list, modern_list, tail, v2_list
 from b24oauth.testing.messages import Call, Handler, Reply, RestError, Version
-from b24oauth.testing.shapes import as_mapping, is_mapping
 from b24oauth.testing.table import Table
 
 __all__ = ["Facts", "Methods", "standard_methods"]

@@ -11,13 +11,13 @@ from typing import Any
 
 import attrs
 
+from b24oauth.shapes import as_mapping, is_list, is_mapping
 from b24oauth.testing.batch import run_v2_batch, run_v3_batch
 from b24oauth.testing.brackets import parse_query
 from b24oauth.testing.bucket import LeakyBucket, OperatingBudget
 from b24oauth.testing.idempotency import IdempotentAnswers
 from b24oauth.testing.messages import Answer, Call, Exchange, Reply, Request, RestError, Version, dumps
 from b24oauth.testing.methods import Methods
-from b24oauth.testing.shapes import as_mapping, is_list, is_mapping
 from b24oauth.testing.table import Table
 from b24oauth.testing.tokens import TokenBook
 

@@ -161,7 +161,7 @@ def rows_view(data: Any) -> Any:
     return result_view(data) if isinstance(data, b24oauth.AjaxResult) else data
 
 
-def outcome_of(value: Any) -> dict[str, Any]:
+def maybe_await(value: Any) -> dict[str, Any]:
     if isinstance(value, (b24oauth.Result, b24oauth.AjaxResult)):
         return result_view(value)
     if isinstance(value, b24oauth.AuthData):
@@ -285,7 +285,7 @@ class Replay:
             self.values.append(error)
             return {"throws": error_view(error)}
         self.values.append(value)
-        return outcome_of(value)
+        return maybe_await(value)
 
     def forget_refusal(self) -> None:
         unsaved = any(isinstance(value, b24oauth.TokenPersistenceError) for value in self.values)

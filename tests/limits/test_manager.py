@@ -207,10 +207,10 @@ async def test_max_retries_of_zero_sends_nothing() -> None:
 
 async def test_l2_requests_beyond_those_that_keep_the_bucket_full_are_not_worth_beginning() -> None:
     manager = RestrictionManager(RestrictionParams(rate_limit=RateLimitConfig(burst_limit=5, drain_rate=2)))
-    assert manager.worth_beginning(4, 0, 1.0) == 4
-    assert manager.worth_beginning(9, 3, 1.0) == 5
+    assert manager.max_new_requests(4, 0, 1.0) == 4
+    assert manager.max_new_requests(9, 3, 1.0) == 5
     for _ in range(5):
         await manager.admit()
-    assert [manager.worth_beginning(9, under_way, 1.0) for under_way in range(5)] == [3, 2, 1, 0, 0]
-    assert manager.worth_beginning(9, 0, 10.0) == 9
-    assert manager.worth_beginning(9, 0, 0.01) == 2
+    assert [manager.max_new_requests(9, under_way, 1.0) for under_way in range(5)] == [3, 2, 1, 0, 0]
+    assert manager.max_new_requests(9, 0, 10.0) == 9
+    assert manager.max_new_requests(9, 0, 0.01) == 2

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from b24oauth.oauth.renewal import ends_the_program, ends_the_task, safe_cause, what_happened
+from b24oauth.oauth.renewal import ends_the_program, is_own_cancellation, safe_cause, what_happened
 from tests.support.builders import REFRESH
 
 SECRETS = (REFRESH,)
@@ -144,7 +144,7 @@ def kind_of_end(run: Callable[[], Any]) -> bool | None:
         try:
             await run()
         except BaseException as error:  # noqa: BLE001 - that is what is judged
-            verdict.append(ends_the_task(error, here))
+            verdict.append(is_own_cancellation(error, here))
 
     async def main() -> None:
         started = asyncio.create_task(task())
@@ -180,7 +180,7 @@ def test_t10_discarding_its_coroutine_ends_the_task() -> None:
         try:
             await asyncio.Event().wait()
         except BaseException as error:  # noqa: BLE001 - that is what is judged
-            verdict.append(ends_the_task(error, here))
+            verdict.append(is_own_cancellation(error, here))
 
     async def main() -> None:
         task = asyncio.create_task(discarded())

@@ -139,7 +139,7 @@ def test_a_value_that_breaks_its_reader_is_still_not_shown() -> None:
 
 def test_the_converter_is_made_by_the_first_type_that_is_used() -> None:
     script = (
-        "import sys, b24oauth.client, b24oauth.actions.manager, b24oauth.rows as rows\n"
+        "import sys, b24oauth.client, b24oauth.actions.namespaces, b24oauth.rows as rows\n"
         "made = lambda: rows._converter.cache_info().currsize\n"
         "print(made())\n"
         "rows.check_row_type(list[int])\n"

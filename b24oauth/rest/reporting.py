@@ -20,12 +20,12 @@ from b24oauth.events import (
     Throttled,
 )
 from b24oauth.models import ApiVersion
-from b24oauth.narrowing import is_mapping
 from b24oauth.observing import Log, text_for_log, truncate_for_log
 from b24oauth.protocol.decoding import RawResponse, parse_json
 from b24oauth.redaction import redact
 from b24oauth.result import AjaxQuery
 from b24oauth.scrubbing import scrub
+from b24oauth.shapes import is_mapping
 
 __all__ = ["CallReport"]
 

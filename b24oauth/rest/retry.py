@@ -25,14 +25,14 @@ __all__ = [
     "RepeatRule",
     "asked_pause",
     "backoff",
-    "growth",
+    "final_error",
     "is_about_token",
     "is_denial",
     "is_refused_command",
     "is_returned",
     "is_without_answer",
     "next_step",
-    "surfaced",
+    "rate_backoff_factor",
     "took_too_long",
 ]
 
@@ -145,7 +145,7 @@ def asked_pause(error: AjaxError, params: RestrictionParams) -> float | None:
     return asked if asked <= longest else None
 
 
-def growth(attempt: int) -> float:
+def rate_backoff_factor(attempt: int) -> float:
     """How much longer a call waits for the rate each time it is refused again."""
     return 1.5 ** min(attempt, _MOST_GROWTH)
 
@@ -165,15 +165,15 @@ def is_returned(error: AjaxError, params: RestrictionParams) -> bool:
     return known.delivery is Delivery.RETURNED or error.code in params.soft_error_codes
 
 
-def surfaced(error: AjaxError, rule: RepeatRule, *, maybe_run: bool) -> AjaxError:
+def final_error(error: AjaxError, rule: RepeatRule, *, may_have_run: bool) -> AjaxError:
     """The error as the caller sees it: a write that may have been executed says so.
 
     Args:
         error: What went wrong at last.
         rule: What was allowed for the call.
-        maybe_run: True when the call was sent at least once without an answer.
+        may_have_run: True when the call was sent at least once without an answer.
     """
-    if rule.harmless or not maybe_run or not (is_without_answer(error) or _tells_of_one_attempt(error)):
+    if rule.harmless or not may_have_run or not (is_without_answer(error) or _tells_of_one_attempt(error)):
         return error
     ambiguous = AmbiguousResultError(
         f"{error.message}. It may have been executed: look before you repeat it, "

@@ -19,18 +19,18 @@ from b24oauth import (
     RestrictionParams,
 )
 from b24oauth.error_codes import CODES, Retry
-from b24oauth.http.retry import (
+from b24oauth.protocol.decoding import decode
+from b24oauth.rest.retry import (
     Next,
     RepeatRule,
     backoff,
-    growth,
+    final_error,
     is_about_token,
     is_returned,
     is_without_answer,
     next_step,
-    surfaced,
+    rate_backoff_factor,
 )
-from b24oauth.protocol.decoding import decode
 from tests.support.builders import answer, error, query
 
 KINDS: dict[str, dict[str, bool]] = {
@@ -139,9 +139,9 @@ def test_l5_an_error_without_a_code_is_repeated_as_its_status_says(
 def test_l5_a_failure_that_the_portal_reports_is_not_ambiguous_without_a_code_either(given: Any) -> None:
     told = nameless(given, 500)
     assert type(told) is NotFoundError
-    assert surfaced(told, rule("write"), maybe_run=is_without_answer(told)) is told
+    assert final_error(told, rule("write"), may_have_run=is_without_answer(told)) is told
     behind_a_gateway = nameless(given, 502)
-    seen = surfaced(behind_a_gateway, rule("write"), maybe_run=is_without_answer(behind_a_gateway))
+    seen = final_error(behind_a_gateway, rule("write"), may_have_run=is_without_answer(behind_a_gateway))
     assert type(seen) is AmbiguousResultError
 
 
@@ -150,7 +150,7 @@ def test_an_ambiguous_error_keeps_the_validation_rows() -> None:
     body = {"error": {"code": "C", "message": "m", "validation": rows}}
     told = decode(answer(body, 502), query())
     assert isinstance(told, AjaxError)
-    assert surfaced(told, rule("write"), maybe_run=True).validation == tuple(rows)
+    assert final_error(told, rule("write"), may_have_run=True).validation == tuple(rows)
 
 
 @pytest.mark.parametrize("code", ["ERROR_NOT_FOUND", "200040300010", "MISSING_PARAMS", "ERROR_ENTITY_ALREADY_EXISTS"])
@@ -258,7 +258,7 @@ def test_l5_what_was_never_sent_is_repeated_whatever_it_does(kind: str, network:
 @pytest.mark.parametrize("kind", ["write", "keyed write"])
 def test_l5_a_write_whose_answer_was_lost_is_ambiguous_and_says_what_to_do(code: str, status: int, kind: str) -> None:
     lost = error(code, status)
-    seen = surfaced(lost, rule(kind), maybe_run=True)
+    seen = final_error(lost, rule(kind), may_have_run=True)
     assert type(seen) is AmbiguousResultError
     assert (seen.code, seen.status, seen.request_info) == (code, status, lost.request_info)
     assert "idempotent=True" in seen.message
@@ -268,13 +268,13 @@ def test_l5_a_write_whose_answer_was_lost_is_ambiguous_and_says_what_to_do(code:
 @pytest.mark.parametrize(("code", "status"), LOST)
 def test_l5_a_read_or_an_unsent_write_is_not_ambiguous(code: str, status: int) -> None:
     lost = error(code, status)
-    assert surfaced(lost, rule("read"), maybe_run=True) is lost
-    assert surfaced(lost, rule("write"), maybe_run=False) is lost
+    assert final_error(lost, rule("read"), may_have_run=True) is lost
+    assert final_error(lost, rule("write"), may_have_run=False) is lost
 
 
 def test_l5_an_answer_of_the_portal_is_not_ambiguous() -> None:
     refused = error("ERROR_CORE", 400)
-    assert surfaced(refused, rule(), maybe_run=True) is refused
+    assert final_error(refused, rule(), may_have_run=True) is refused
 
 
 @pytest.mark.parametrize(("status", "cls"), [(503, RateLimitError), (429, OperatingLimitError)])
@@ -284,7 +284,7 @@ def test_l5_a_limits_page_without_a_code_was_not_executed_and_stays_what_it_is(
     refused = decode(answer(b"<html>", status), query())
     assert type(refused) is cls
     assert not is_without_answer(refused)
-    assert surfaced(refused, rule(), maybe_run=False) is refused
+    assert final_error(refused, rule(), may_have_run=False) is refused
 
 
 @pytest.mark.parametrize(
@@ -300,9 +300,9 @@ def test_l5_a_limits_page_without_a_code_was_not_executed_and_stays_what_it_is(
 @pytest.mark.parametrize("kind", ["write", "keyed write"])
 def test_l5_what_refuses_a_repeat_tells_nothing_of_the_attempt_before(code: str, status: int, kind: str) -> None:
     refused = error(code, status)
-    assert type(surfaced(refused, rule(kind), maybe_run=True)) is AmbiguousResultError
-    assert surfaced(refused, rule(kind), maybe_run=False) is refused
-    assert surfaced(refused, rule("read"), maybe_run=True) is refused
+    assert type(final_error(refused, rule(kind), may_have_run=True)) is AmbiguousResultError
+    assert final_error(refused, rule(kind), may_have_run=False) is refused
+    assert final_error(refused, rule("read"), may_have_run=True) is refused
 
 
 @pytest.mark.parametrize("status", [502, 504])
@@ -312,7 +312,7 @@ def test_l5_a_gateways_answer_tells_nothing_whatever_its_body_says(status: int) 
     assert is_without_answer(answered)
     assert next_step(answered, rule("read"), sent=True) is Next.BACK_OFF
     assert next_step(answered, rule("write"), sent=True) is Next.STOP
-    assert type(surfaced(answered, rule("write"), maybe_run=True)) is AmbiguousResultError
+    assert type(final_error(answered, rule("write"), may_have_run=True)) is AmbiguousResultError
 
 
 @pytest.mark.parametrize("code", SOFT_ERROR_CODES)
@@ -398,8 +398,8 @@ def test_jitter_moves_a_pause() -> None:
 
 @pytest.mark.parametrize(("attempt", "factor"), [(0, 1.0), (1, 1.5), (2, 2.25)])
 def test_each_refusal_of_the_rate_lengthens_the_wait_by_half(attempt: int, factor: float) -> None:
-    assert growth(attempt) == factor
+    assert rate_backoff_factor(attempt) == factor
 
 
 def test_the_wait_for_the_rate_stops_growing_before_it_overflows() -> None:
-    assert growth(10_000) == growth(20) > growth(19)
+    assert rate_backoff_factor(10_000) == rate_backoff_factor(20) > rate_backoff_factor(19)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
-__all__ = ["is_items", "is_list", "is_mapping", "is_sendable", "is_sequence"]
+__all__ = ["as_mapping", "is_items", "is_list", "is_mapping", "is_sendable", "is_sequence"]
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
     """True for a map."""
     return isinstance(value, (dict, Mapping))  # an abstract class is slow to tell
+
+
+def as_mapping(value: object) -> Mapping[str, Any]:
+    """The value, or an empty map if it is no map."""
+    return value if is_mapping(value) else {}
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:

@@ -24,7 +24,7 @@ from b24oauth import (
     RefreshTokenError,
     RequestTimeoutError,
 )
-from b24oauth.http.failures import without_response
+from b24oauth.rest.failures import without_response
 from b24oauth.testing import FakePortal, faults
 from b24oauth.wire import NoResponse, ResponseTooLarge
 from b24oauth.wire.failures import Place

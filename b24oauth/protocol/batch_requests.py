@@ -11,9 +11,9 @@ from typing import Final, cast
 
 import attrs
 
-from b24oauth.actions.batch_codec import MAX_COMMANDS, Command, refused
 from b24oauth.errors import InvalidCallParamsError, InvalidParamsError
 from b24oauth.models import ApiVersion
+from b24oauth.protocol.batch import MAX_COMMANDS, Command, refused
 from b24oauth.protocol.batch_ref_v2 import BatchRefV2, looks_like_reference
 from b24oauth.protocol.batch_ref_v3 import BatchRefV3, is_marker
 from b24oauth.protocol.encoding import References, places_in, to_json, write_query

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from b24oauth.http.stats import CallCounter, MethodStats
+from b24oauth.rest.stats import CallCounter, MethodStats
 
 LIMITS: Any = object()  # passed through as it is
 

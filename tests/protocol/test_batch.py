@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from b24oauth import AccessDeniedError, AjaxError, ApiVersion, InvalidCallParamsError, NotFoundError
-from b24oauth.actions.batch_codec import parse_calls, read_rows, times_by_method
+from b24oauth.protocol.batch import parse_calls, read_rows, times_by_method
 
 
 def read(answer: object, *names: str | None, version: ApiVersion = ApiVersion.V2) -> list[Any]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from b24oauth.error_codes import Retry, meaning_of
 from b24oauth.errors import SdkError
-from b24oauth.http.retry import growth
-from b24oauth.http.services import Services
+from b24oauth.rest.retry import rate_backoff_factor
+from b24oauth.rest.services import Services
 
 __all__ = ["Refusals"]
 
@@ -71,6 +71,6 @@ class Refusals:
         limits, pauses = self._services.limits, [0.0]
         kinds = [(method, meaning_of(error.code, error.status).retry) for method, error in refused]
         if any(kind is Retry.RATE for _, kind in kinds):
-            pauses.append(await limits.rate.refused() * growth(attempt))
+            pauses.append(await limits.rate.refused() * rate_backoff_factor(attempt))
         pauses += [limits.operating.refused(method) for method, kind in kinds if kind is Retry.OPERATING]
         return max(pauses)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from b24oauth import AmbiguousResultError, ApiVersion, ClientStateError
-from b24oauth.http.reporting import CallReport
 from b24oauth.observing import Log
+from b24oauth.rest.reporting import CallReport
 from tests.support.builders import ACCESS, PLANTED, REFRESH, answer, error, query
 
 SECRETS = (ACCESS, REFRESH)

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from b24oauth.http.credentials import Credentials, Moving
-from b24oauth.http.reporting import CallReport
 from b24oauth.limits.gate import Gate, Gates
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.rate import Admission
 from b24oauth.observing import Log
 from b24oauth.protocol.decoding import RawResponse
+from b24oauth.rest.credentials import Credentials, Moving
+from b24oauth.rest.reporting import CallReport
 from b24oauth.wire import Wire, closed_client
 
 __all__ = ["Services"]

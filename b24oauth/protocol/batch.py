@@ -10,10 +10,10 @@ import attrs
 
 from b24oauth.errors import AjaxError, InvalidCallParamsError, RequestInfo, SdkError
 from b24oauth.models import ApiVersion
-from b24oauth.narrowing import is_items, is_list, is_mapping, is_sequence
 from b24oauth.protocol.decoding import error_in
 from b24oauth.protocol.methods import checked_method
 from b24oauth.result import AjaxQuery
+from b24oauth.shapes import is_items, is_list, is_mapping, is_sequence
 
 __all__ = [
     "MAX_COMMANDS",

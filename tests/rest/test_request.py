@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from b24oauth import ApiVersion, ConfigurationError, InvalidCallParamsError, __version__
-from b24oauth.http.request import PreparedRequest, prepare
 from b24oauth.protocol.dialects import DIALECTS
+from b24oauth.rest.request import PreparedRequest, prepare
 from tests.support.builders import PLANTED, query
 
 ROOT = "https://portal.example/rest/"

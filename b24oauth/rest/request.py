@@ -13,11 +13,11 @@ import attrs
 from b24oauth._version import __version__
 from b24oauth.checks import check_request_id
 from b24oauth.errors import ConfigurationError, InvalidCallParamsError, InvalidParamsError, RequestInfo
-from b24oauth.narrowing import is_mapping, is_sequence
 from b24oauth.protocol.dialects import Dialect, sends_telemetry, url_of
 from b24oauth.protocol.encoding import encode_json
 from b24oauth.protocol.methods import checked_method, known_method
 from b24oauth.result import AjaxQuery
+from b24oauth.shapes import is_mapping, is_sequence
 from b24oauth.wire import USER_AGENT
 
 __all__ = ["PreparedRequest", "prepare"]

@@ -21,31 +21,31 @@ from b24oauth.errors import (
     RequestTimeoutError,
     TokenPersistenceError,
 )
-from b24oauth.http.credentials import Grant
-from b24oauth.http.failures import nothing_sent, out_of_time, without_response
-from b24oauth.http.refusals import Refusals
-from b24oauth.http.reporting import CallReport
-from b24oauth.http.request import PreparedRequest, prepare
-from b24oauth.http.retry import (
-    Next,
-    RepeatRule,
-    asked_pause,
-    backoff,
-    growth,
-    is_about_token,
-    is_denial,
-    is_returned,
-    is_without_answer,
-    next_step,
-    surfaced,
-)
-from b24oauth.http.services import Services
-from b24oauth.http.stats import CallCounter, HttpStats
 from b24oauth.limits.rate import Admission
 from b24oauth.models import ApiVersion
 from b24oauth.observing import Log
 from b24oauth.protocol.decoding import RawResponse, decode_clean
 from b24oauth.protocol.dialects import Dialect, is_plain_read
+from b24oauth.rest.credentials import Grant
+from b24oauth.rest.failures import nothing_sent, out_of_time, without_response
+from b24oauth.rest.refusals import Refusals
+from b24oauth.rest.reporting import CallReport
+from b24oauth.rest.request import PreparedRequest, prepare
+from b24oauth.rest.retry import (
+    Next,
+    RepeatRule,
+    asked_pause,
+    backoff,
+    final_error,
+    is_about_token,
+    is_denial,
+    is_returned,
+    is_without_answer,
+    next_step,
+    rate_backoff_factor,
+)
+from b24oauth.rest.services import Services
+from b24oauth.rest.stats import CallCounter, HttpStats
 from b24oauth.result import AjaxQuery, AjaxResult
 from b24oauth.wire import Deadline, NoResponse
 
@@ -69,7 +69,7 @@ class _Call:
         times_of: Finds the execution times of a batch's methods in its answer.
         renewed: True when a renewal was made for it.
         moved: True when it followed a redirect.
-        maybe_run: True when it was sent without getting an answer.
+        may_have_run: True when it was sent without getting an answer.
         sent: False when the portal cannot have seen it the last time.
         attempts: How often it was begun to be sent.
         timeouts: How often a response was waited for in vain.
@@ -85,7 +85,7 @@ class _Call:
     times_of: TimesOf | None = None
     renewed: bool = False
     moved: bool = False
-    maybe_run: bool = False
+    may_have_run: bool = False
     sent: bool = False
     attempts: int = 0
     timeouts: int = 0
@@ -168,9 +168,9 @@ class HttpClient:
         token: str = self._services.credentials.params.access_token
         return token
 
-    def worth_beginning(self, requests: int, under_way: int, seconds: float) -> int:
-        """How many of a caller's requests can be of use now, as `RestrictionManager.worth_beginning` says."""
-        return self._services.limits.worth_beginning(requests, under_way, seconds)
+    def max_new_requests(self, requests: int, under_way: int, seconds: float) -> int:
+        """How many of a caller's requests can be of use now, as `RestrictionManager.max_new_requests` says."""
+        return self._services.limits.max_new_requests(requests, under_way, seconds)
 
     def operation(self) -> AbstractContextManager[None]:
         """Something that takes several calls, which `aclose(drain=…)` lets go on.
@@ -240,7 +240,7 @@ class HttpClient:
         query = AjaxQuery(
             method=method, params={} if params is None else params, request_id=request_id or str(uuid.uuid4())
         )
-        call = self._prepared(
+        call = self._prepare(
             query, idempotent, idempotency_key, inner_methods, times_of, repeat_timeouts=repeat_timeouts
         )
         call.report.started()
@@ -266,9 +266,9 @@ class HttpClient:
         except TimeoutError as error:
             if isinstance(error, RequestTimeoutError) or not deadline.expired():
                 raise
-        raise surfaced(out_of_time(call.request.query, timeout), call.rule, maybe_run=call.maybe_run)
+        raise final_error(out_of_time(call.request.query, timeout), call.rule, may_have_run=call.may_have_run)
 
-    def _prepared(
+    def _prepare(
         self,
         query: AjaxQuery,
         idempotent: bool | None,
@@ -311,7 +311,7 @@ class HttpClient:
             except AjaxError as raised:
                 error = raised
             except (RefreshTokenError, TokenPersistenceError, ClientStateError) as raised:
-                if call.maybe_run and not call.rule.harmless:
+                if call.may_have_run and not call.rule.harmless:
                     raised.add_note(f"An earlier attempt of {method} may have been executed: look before you repeat it")
                 raise
             else:
@@ -327,7 +327,7 @@ class HttpClient:
             report.attempt_finished(attempt + 1, most, duration, error.status, error)
             pause = await self._pause_before_repeat(error, call, attempt)
             if pause is None:
-                result = self._ended(error, call)
+                result = self._finish_failed(error, call)
                 report.succeeded(attempt + 1, duration, error.status, error)
                 return result
             report.retrying(error, attempt + 1, most, pause)
@@ -347,7 +347,7 @@ class HttpClient:
         try:
             await self._services.pause(seconds)
         except ClientStateError as closed:
-            told = surfaced(error, call.rule, maybe_run=call.maybe_run)
+            told = final_error(error, call.rule, may_have_run=call.may_have_run)
             if told is error:
                 raise
             told.add_note(closed.message)
@@ -363,7 +363,7 @@ class HttpClient:
         asked = asked_pause(error, params)
         if step is Next.WAIT_FOR_RATE:
             # Told even when this call is at its end: the others must slow down.
-            pause = await limits.rate.refused(call.admission, retry_after=asked or 0.0) * growth(attempt)
+            pause = await limits.rate.refused(call.admission, retry_after=asked or 0.0) * rate_backoff_factor(attempt)
         elif step is Next.WAIT_FOR_BUDGET:
             pause = max(limits.operating.refused(method, retry_after=asked or 0.0) for method in call.methods)
         elif step is Next.BACK_OFF:
@@ -376,11 +376,11 @@ class HttpClient:
         return max(pause, asked)
 
     @staticmethod
-    def _ended(error: AjaxError, call: _Call) -> AjaxResult[Any]:
+    def _finish_failed(error: AjaxError, call: _Call) -> AjaxResult[Any]:
         if is_returned(error, call.rule.params):
             answer = {"error": {"code": error.code, "message": error.message}}
             return AjaxResult(answer, query=call.request.query, status=error.status, error=error)
-        raise surfaced(error, call.rule, maybe_run=call.maybe_run)
+        raise final_error(error, call.rule, may_have_run=call.may_have_run)
 
     # --- one attempt -----------------------------------------------------------------------------------------------
 
@@ -432,7 +432,7 @@ class HttpClient:
             call.renewed = call.renewed or services.credentials.renewals > renewals
             call.admission = await services.admit(call.report)
             answer = await self._send(call, pair)
-        result = self._understood(answer, call, pair)
+        result = self._decode(answer, call, pair)
         if isinstance(result, AjaxResult):
             return result
         other = await self._other_pair(result, call, pair)
@@ -440,7 +440,7 @@ class HttpClient:
             raise result
         call.renewed = True
         call.admission = await services.admit(call.report)
-        again = self._understood(await self._send(call, other), call, other)
+        again = self._decode(await self._send(call, other), call, other)
         if isinstance(again, AjaxError):
             raise again
         if is_denial(result):
@@ -468,26 +468,26 @@ class HttpClient:
         token, facts = pair.access_token, self._facts(pair)
         url = request.url(facts.base)
         call.report.sending(facts.secrets)
-        before, call.maybe_run, call.sent = call.maybe_run, True, True
+        before, call.may_have_run, call.sent = call.may_have_run, True, True
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
             answer = await services.send("POST", url, request.body_with(token), request.headers_with(token))
             call.elapsed = clock() - started
         except NoResponse as failure:
-            call.maybe_run = before or failure.sent
+            call.may_have_run = before or failure.sent
             call.sent = failure.sent
             call.timeouts += failure.timed_out and failure.sent
             if call.admission is not None and not failure.sent:
                 services.limits.rate.never_sent(call.admission)
             error = without_response(failure, call.request.query, facts.secrets)
         except ConfigurationError:
-            call.maybe_run, call.sent = before, False
+            call.may_have_run, call.sent = before, False
             if call.admission is not None:
                 services.limits.rate.never_sent(call.admission)
             raise
         else:
-            call.maybe_run = before
+            call.may_have_run = before
             return answer
         raise error
 
@@ -498,12 +498,12 @@ class HttpClient:
             self._known = _PairFacts(pair, credentials.base(pair, self._dialect), credentials.secrets(pair))
         return self._known
 
-    def _understood(self, answer: RawResponse, call: _Call, pair: Grant) -> AjaxResult[Any] | AjaxError:
+    def _decode(self, answer: RawResponse, call: _Call, pair: Grant) -> AjaxResult[Any] | AjaxError:
         limits, query = self._services.limits, call.request.query
         secrets = self._facts(pair).secrets
         payload = decode_clean(answer, query, secrets)
         if isinstance(payload, AjaxError):
-            call.maybe_run = call.maybe_run or is_without_answer(payload)
+            call.may_have_run = call.may_have_run or is_without_answer(payload)
             call.report.received_error(answer, secrets)
             return payload
         call.report.received(payload, secrets)

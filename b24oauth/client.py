@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import sys
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterable
 from os import PathLike
 from types import TracebackType
@@ -363,6 +364,12 @@ class B24OAuth(Api):
         """
         check_logger(logger)
         self._log.logger = logger
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        # Only a client that was used holds connections; a constructor that failed has no wire.
+        wire = getattr(self, "_wire", None)
+        if wire is not None and wire.lifetime.is_in_use:
+            warn(f"unclosed {self!r}: use `async with`, or await aclose()", ResourceWarning, source=self)
 
     async def __aenter__(self) -> Self:
         self._wire.enter_loop()

@@ -15,7 +15,6 @@ __all__ = ["Log", "LoggerLike", "Observer", "text_for_log", "truncate_for_log"]
 
 _LONGEST: Final = 300
 _KEPT: Final = 100
-_NEVER: Final = logging.CRITICAL + 1
 
 
 class Observer(Protocol):
@@ -54,14 +53,20 @@ class Log:
     def logger(self, logger: LoggerLike) -> None:
         self._logging.logger = logger
 
-    @property
-    def level(self) -> int:
-        """The least level that anybody observes now: what is below it need not be built."""
+    def is_enabled_for(self, level: int) -> bool:
+        """True when somebody observes events of a level now: others need not be built.
+
+        Args:
+            level: As of `logging`, or `CONTENT`.
+        """
         try:
-            level = self._logging.level
-        except Exception:  # noqa: BLE001 - a logger that fails must not fail the call
-            level = _NEVER
-        return min(level, *map(_level_of, self._others)) if self._others else level
+            if self._logging.is_enabled_for(level):
+                return True
+        except Exception:  # noqa: BLE001, S110 - a logger that fails must not fail the call
+            pass
+        if not self._others:
+            return False
+        return any(level >= _level_of(observer) for observer in self._others)
 
     def emit(self, event: Event) -> None:
         """Calls the observers.
@@ -71,7 +76,7 @@ class Log:
         """
         # Neither a logger nor an observer that fails may fail the call.
         with contextlib.suppress(Exception):
-            if event.level >= self._logging.level:
+            if self._logging.is_enabled_for(event.level):
                 self._logging(event)
         for observer in self._others:
             try:
@@ -102,7 +107,7 @@ class Log:
         self._notice(logging.ERROR, message, facts)
 
     def _notice(self, level: int, message: str, facts: dict[str, Any]) -> None:
-        if level >= self.level:
+        if self.is_enabled_for(level):
             self.emit(Notice(level=level, text=message, facts=facts))
 
 

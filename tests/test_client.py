@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -576,3 +578,30 @@ async def test_a1_a_write_that_is_ended_by_a_close_says_that_it_may_have_been_ex
     told = f"{caught.value} {getattr(caught.value, '__notes__', '')}"
     assert "may have been executed" in told
     assert len(portal.requests) == 1
+
+
+@pytest.mark.parametrize("closes", [True, False])
+@pytest.mark.parametrize("used", [True, False])
+def test_a_client_that_is_dropped_open_warns(closes: bool, used: bool) -> None:
+    portal = FakePortal()
+
+    async def use() -> None:
+        async with httpx.AsyncClient(transport=portal.transport()) as http:
+            b24 = B24OAuth(portal.issue(), portal.secret, http_client=http)
+            if used:
+                await b24.call("profile")
+            if closes:
+                await b24.aclose()
+
+    async def main() -> None:
+        await use()
+        gc.collect()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        asyncio.run(main())
+        gc.collect()
+    unclosed = [
+        str(one.message) for one in caught if one.category is ResourceWarning and "B24OAuth" in str(one.message)
+    ]
+    assert len(unclosed) == (used and not closes)

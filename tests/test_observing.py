@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from b24oauth.events import CONTENT
 from b24oauth.observing import Log, text_for_log, truncate_for_log
 
 LEVELS = ["debug", "info", "warning", "error"]
@@ -43,14 +44,14 @@ def test_a_record_goes_to_the_method_of_its_level_with_its_facts(level: str) -> 
 
 
 def test_a_logger_that_cannot_be_asked_hears_everything() -> None:
-    assert Log(Recorder()).level < logging.DEBUG
+    assert Log(Recorder()).is_enabled_for(CONTENT)
 
 
 def test_a_standard_logger_hears_what_it_is_set_to(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("test.observing")
     logger.setLevel(logging.WARNING)
     log = Log(logger)
-    assert log.level == logging.WARNING
+    assert [level for level in (CONTENT, 10, 20, 30, 40) if log.is_enabled_for(level)] == [30, 40]
     log.debug("not heard")
     log.warning("100% heard", method="m")
     assert [(record.getMessage(), vars(record)["method"]) for record in caplog.records] == [("100% heard", "m")]
@@ -65,7 +66,7 @@ def test_a_logger_that_fails_does_not_fail_the_call(failure: Exception) -> None:
 
 def test_a_logger_that_cannot_say_whether_it_hears_is_left_alone() -> None:
     log = Log(Broken("broken"))
-    assert log.level > logging.CRITICAL
+    assert not log.is_enabled_for(logging.CRITICAL)
     log.error("nobody hears")
 
 

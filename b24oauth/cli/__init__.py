@@ -26,14 +26,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; those of the process by default.
 
     Returns:
-        0 when all went well, 1 when a check of the demo did not hold, 2 when the extra is not installed, and what a
-        shell expects after Ctrl-C.
+        0 when all went well, 1 when a check of the demo did not hold or a port is taken, 2 when the extra is not
+        installed, and what a shell expects after Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog="b24oauth", description="Talks to Bitrix24 over OAuth 2.0.")
     parser.add_argument("--version", action="version", version=f"b24oauth {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="run 200 calls and a set of faults against an embedded portal")
     demo.add_argument("--plain", action="store_true", help="no colours")
+    portal = commands.add_parser("portal", help="serve a fake portal to try programs against")
+    portal.add_argument("--host", default="127.0.0.1", help="address to listen at")
+    portal.add_argument("--port", type=int, default=0, help="port to listen at; a free one by default")
     arguments = parser.parse_args(argv)
     try:
         return _run(arguments)
@@ -47,9 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     try:
         importlib.import_module("uvicorn")  # the portal asks for it only when it is served
+        if arguments.command == "portal":
+            return _serve(arguments.host, arguments.port)
         from b24oauth.cli.demo import run_demo  # noqa: PLC0415 - the extra may not be installed
         from b24oauth.cli.report import Report  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
-        print(f'The demo needs {error.name}: pip install "b24oauth[cli]"', file=sys.stderr)
+        print(f'`b24oauth {arguments.command}` needs {error.name}: pip install "b24oauth[cli]"', file=sys.stderr)
         return 2
     return 0 if asyncio.run(run_demo(Report(plain=arguments.plain))) else 1
+
+
+def _serve(host: str, port: int) -> int:
+    from b24oauth.cli.portal import run_portal  # noqa: PLC0415 - as little as needed is loaded
+
+    try:
+        asyncio.run(run_portal(host=host, port=port))
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0

@@ -237,11 +237,14 @@ class RateEstimator:
         Returns:
             True when the rate was changed.
         """
-        lowered = self.drain_rate < self.config.drain_rate or self._burst_may_grow()
+        config = self.config
+        lowered = self.drain_rate < config.drain_rate or (
+            self.burst_limit < config.burst_limit and self._burst_may_grow()
+        )
         if lowered and not self._tells(admission):
             return False
         self.successes = min(self.successes + 1, _MOST_PATIENCE)
-        if not lowered or not self.config.adaptive_enabled or self.successes < self._successes_needed():
+        if not lowered or not config.adaptive_enabled or self.successes < self._successes_needed():
             return False
         self._forget_old_errors(now)
         if len(self.errors) * 2 >= _ERRORS_TO_SLOW_DOWN:

@@ -118,20 +118,13 @@ class RestrictionManager:
         """Execution time that a method may have used without anybody waiting for it, seconds; most calls are such."""
         return min(self.operating.exhausted_from, self.adaptive.pauses_from)
 
-    def _below_budget(self, methods: Collection[str]) -> bool:
-        used, carefree = self.operating.used, self._budget_floor
-        for method in methods:  # noqa: SIM110 - on the way of every call, where a generator would cost the most of it
-            if used(method) >= carefree:
-                return False
-        return True
-
     def budget_wait(self, methods: Collection[str]) -> float:
         """Seconds that a request must or should wait for the execution time of its methods.
 
         Args:
             methods: The method, or the inner methods of a batch.
         """
-        if self._below_budget(methods):
+        if self.operating.is_below(methods, self._budget_floor):
             return 0.0
         blocked = max(map(self.operating.time_to_free, methods), default=0.0)
         if blocked > 0:
@@ -147,7 +140,7 @@ class RestrictionManager:
         Args:
             methods: The method, or the inner methods of a batch.
         """
-        if self._below_budget(methods):
+        if self.operating.is_below(methods, self._budget_floor):
             return 0.0
         return max(self.operating.time_to_free(method, guess=0.0) for method in methods)
 
@@ -189,7 +182,7 @@ class RestrictionManager:
         sent_ago = 0.0 if admission is None else now - admission.at
         for method, spent in times.items():
             self.operating.observe(method, spent, sent_ago=sent_ago, now=now)
-        self.rate.succeeded(admission)
+        self.rate.succeeded(admission, now=now)
 
     def succeeded(self, method: str) -> None:
         """Notes that a call came through."""

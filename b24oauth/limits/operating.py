@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import attrs
@@ -71,12 +71,18 @@ class OperatingLimiter:
         self._now = loop_time or _running_loop_time
         self._uses: dict[str, OperatingUse] = {}
 
-    def used(self, method: str) -> float:
-        """Execution time that a method has used as far as it was told, seconds; infinite for one that was refused."""
-        use = self._uses.get(method)
-        if use is None:
-            return 0.0
-        return use.operating if use.blocked_until is None else math.inf
+    def is_below(self, methods: Collection[str], seconds: float) -> bool:
+        """True when no method was refused or has used so much execution time, as far as the portal told.
+
+        Args:
+            methods: The methods.
+            seconds: Execution time.
+        """
+        for method in methods:
+            use = self._uses.get(method)
+            if use is not None and (use.operating >= seconds or use.blocked_until is not None):
+                return False
+        return True
 
     @property
     def exhausted_from(self) -> float:
@@ -197,7 +203,7 @@ def _running_loop_time() -> float:
 
 
 def _number(value: object) -> float | None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return None
-    # Neither NaN nor infinity, which would make calls wait for ever.
-    return float(value) if abs(value) < _LARGEST_NUMBER else None
+    if type(value) is float or type(value) is int:
+        # Neither NaN nor infinity, which would make calls wait for ever.
+        return float(value) if -_LARGEST_NUMBER < value < _LARGEST_NUMBER else None
+    return None

@@ -219,18 +219,20 @@ class RateLimiter:
         """Notes that a call did not reach the portal."""
         self._estimator.never_sent(admission)
 
-    def succeeded(self, admission: Admission | None = None) -> bool:
+    def succeeded(self, admission: Admission | None = None, *, now: float | None = None) -> bool:
         """Notes a success; recovers some of the rate after enough of them.
 
         Args:
             admission: Of the call.
+            now: Seconds of the loop's clock, if the caller has looked at it.
 
         Returns:
             True when the rate was changed.
         """
+        now = _now() if now is None else now
         if admission is not None:
-            self._arrivals.answered(admission.at, _now(), self._estimator.drain_rate)
-        return self._estimator.succeeded(admission, now=_now())
+            self._arrivals.answered(admission.at, now, self._estimator.drain_rate)
+        return self._estimator.succeeded(admission, now=now)
 
     def _room_to_leave(self) -> float:
         """How many calls the portal is still to be left room for, beyond the burst."""

@@ -249,7 +249,7 @@ class Settler:
     def _refused_by(self, refusal: Refusal, *, is_new: bool) -> Refusal:
         """The refusal; an observer learns of each once, and not again of one that is remembered."""
         level = logging.ERROR if refusal.final else logging.WARNING
-        if is_new and level >= self._log.level:
+        if is_new and self._log.is_enabled_for(level):
             self._log.emit(
                 RefreshFailed(
                     level=level,
@@ -312,7 +312,7 @@ class Settler:
         return self.held.params
 
     def _tell_of_renewal(self, saved: UnsavedPair) -> None:
-        if self._log.level > logging.INFO:
+        if not self._log.is_enabled_for(logging.INFO):
             return
         seconds = asyncio.get_running_loop().time() - saved.asked_at
         self._log.emit(TokenRefreshed(member_id=self.key, seconds=seconds))

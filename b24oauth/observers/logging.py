@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import attrs
@@ -12,7 +13,6 @@ from b24oauth.events import CONTENT, Event, Notice
 __all__ = ["LoggerLike", "LoggingObserver"]
 
 LOGGER_NAME: Final = "b24oauth"
-_NEVER: Final = logging.CRITICAL
 
 # A library owes silence to applications that configure no logging.
 logging.getLogger(LOGGER_NAME).addHandler(logging.NullHandler())
@@ -49,16 +49,14 @@ class LoggingObserver:
     def __init__(self, logger: LoggerLike | None = None) -> None:
         self.logger: LoggerLike = logging.getLogger(LOGGER_NAME) if logger is None else logger
 
-    @property
-    def level(self) -> int:
-        """The least level that the logger writes now; contents of requests and responses go with DEBUG."""
-        enabled = getattr(self.logger, "isEnabledFor", None)
-        if enabled is None or enabled(logging.DEBUG):
-            return CONTENT
-        for level in (logging.INFO, logging.WARNING, logging.ERROR):
-            if enabled(level):
-                return level
-        return _NEVER
+    def is_enabled_for(self, level: int) -> bool:
+        """True when the logger writes events of a level now; contents of requests and responses go with DEBUG.
+
+        Args:
+            level: As of `logging`, or `CONTENT`.
+        """
+        enabled: Callable[[int], bool] | None = getattr(self.logger, "isEnabledFor", None)
+        return enabled is None or enabled(logging.DEBUG if level == CONTENT else level)
 
     def __call__(self, event: Event) -> None:
         """Writes an event.

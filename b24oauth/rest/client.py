@@ -76,6 +76,7 @@ class _Call:
         admission: Its place in the portal's bucket the last time.
         ends: When it must be done, seconds of the loop's clock; infinite without a timeout.
         elapsed: Time from sending it the last time to its response, seconds.
+        secrets: What no message about it may repeat.
     """
 
     request: PreparedRequest
@@ -92,6 +93,7 @@ class _Call:
     admission: Admission | None = None
     ends: float = math.inf
     elapsed: float = 0.0
+    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -305,7 +307,10 @@ class HttpClient:
         for attempt in range(most):
             call.attempts = attempt + 1
             report.attempt_started(attempt + 1, most)
-            await self._wait_for_budget(call)
+            budget_wait = limits.budget_wait(call.methods)
+            if budget_wait > 0:
+                report.throttled("operating", budget_wait)
+                await self._services.pause(budget_wait)
             try:
                 result = await self._send_with_token(call)
             except AjaxError as raised:
@@ -318,8 +323,7 @@ class HttpClient:
                 duration = loop.time() - started
                 self._counter.count(method, duration)
                 limits.succeeded(method)
-                report.attempt_finished(attempt + 1, most, duration, result.status, None)
-                report.succeeded(attempt + 1, duration, result.status)
+                report.attempt_succeeded(call.attempts, most, duration, result.status)
                 return result
             duration = loop.time() - started
             self._counter.count(method, duration, error.message)
@@ -334,13 +338,6 @@ class HttpClient:
             await self._pause(pause, error, call)
             limits.repeated()
         raise nothing_sent(call.request.query)
-
-    async def _wait_for_budget(self, call: _Call) -> None:
-        limits = self._services.limits
-        seconds = limits.budget_wait(call.methods)
-        if seconds > 0:
-            call.report.throttled("operating", seconds)
-            await self._services.pause(seconds)
 
     async def _pause(self, seconds: float, error: AjaxError, call: _Call) -> None:
         """Waits before the call is repeated. Once the client is closed, what became of a write counts more."""
@@ -432,7 +429,7 @@ class HttpClient:
             call.renewed = call.renewed or services.credentials.renewals > renewals
             call.admission = await services.admit(call.report)
             answer = await self._send(call, pair)
-        result = self._decode(answer, call, pair)
+        result = self._decode(answer, call)
         if isinstance(result, AjaxResult):
             return result
         other = await self._other_pair(result, call, pair)
@@ -440,7 +437,7 @@ class HttpClient:
             raise result
         call.renewed = True
         call.admission = await services.admit(call.report)
-        again = self._decode(await self._send(call, other), call, other)
+        again = self._decode(await self._send(call, other), call)
         if isinstance(again, AjaxError):
             raise again
         if is_denial(result):
@@ -466,7 +463,7 @@ class HttpClient:
     async def _send(self, call: _Call, pair: Grant) -> RawResponse:
         services, request = self._services, call.request
         token, facts = pair.access_token, self._facts(pair)
-        url = request.url(facts.base)
+        url, call.secrets = request.url(facts.base), facts.secrets
         call.report.sending(facts.secrets)
         before, call.may_have_run, call.sent = call.may_have_run, True, True
         clock = asyncio.get_running_loop().time
@@ -498,9 +495,8 @@ class HttpClient:
             self._known = _PairFacts(pair, credentials.base(pair, self._dialect), credentials.secrets(pair))
         return self._known
 
-    def _decode(self, answer: RawResponse, call: _Call, pair: Grant) -> AjaxResult[Any] | AjaxError:
-        limits, query = self._services.limits, call.request.query
-        secrets = self._facts(pair).secrets
+    def _decode(self, answer: RawResponse, call: _Call) -> AjaxResult[Any] | AjaxError:
+        limits, query, secrets = self._services.limits, call.request.query, call.secrets
         payload = decode_clean(answer, query, secrets)
         if isinstance(payload, AjaxError):
             call.may_have_run = call.may_have_run or is_without_answer(payload)

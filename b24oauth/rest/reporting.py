@@ -49,9 +49,8 @@ class CallReport:
         self._query = query
         self._api = api
         # Asked once: a call that nobody observes must not pay for its events.
-        level = log.level
-        self._detail = level <= logging.DEBUG
-        self._content = level <= CONTENT
+        self._detail = log.is_enabled_for(logging.DEBUG)
+        self._content = self._detail and log.is_enabled_for(CONTENT)
 
     def started(self) -> None:
         """The call begins."""
@@ -87,8 +86,15 @@ class CallReport:
     def _received(self, content: str) -> None:
         self._log.emit(ResponseContent(method=self._query.method, request_id=self._query.request_id, content=content))
 
+    def attempt_succeeded(self, number: int, most: int, duration: float, status: int) -> None:
+        """An attempt succeeded, so the call is done."""
+        if self._detail:
+            self.attempt_finished(number, most, duration, status, None)
+        if self._detail or number > 1:
+            self.succeeded(number, duration, status)
+
     def attempt_finished(self, number: int, most: int, duration: float, status: int, error: AjaxError | None) -> None:
-        """An attempt succeeded or failed."""
+        """An attempt failed, or succeeded."""
         if self._detail:
             self._log.emit(
                 AttemptFinished(
@@ -105,7 +111,7 @@ class CallReport:
     def throttled(self, reason: Reason, seconds: float) -> None:
         """It waits, or has waited, for the limits."""
         level = logging.INFO if seconds >= _LONG_WAIT else logging.DEBUG
-        if seconds > 0 and (self._detail or (level == logging.INFO and self._log.level <= level)):
+        if seconds > 0 and (self._detail or (level == logging.INFO and self._log.is_enabled_for(level))):
             method, request_id = self._query.method, self._query.request_id
             self._log.emit(Throttled(level=level, method=method, request_id=request_id, reason=reason, seconds=seconds))
 
@@ -138,7 +144,7 @@ class CallReport:
         self._finished(level, attempts, duration, status, error)
 
     def _finished(self, level: int, attempts: int, duration: float, status: int, error: BaseException | None) -> None:
-        if level < self._log.level:
+        if not self._log.is_enabled_for(level):
             return
         code = text = None if error is None else type(error).__name__
         if isinstance(error, SdkError):

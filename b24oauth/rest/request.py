@@ -117,7 +117,7 @@ def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None =
             query=query,
             dialect=dialect,
             body=body,
-            telemetry=_telemetry(query),
+            telemetry=f"?bx24_request_id={quote_plus(query.request_id)}{_SDK}" if sends_telemetry(method) else "",
             idempotency_key=idempotency_key,
             bearer=bearer,
         )
@@ -136,12 +136,6 @@ def _as_object(params: object) -> object:
     if is_sequence(params):
         return {str(position): value for position, value in enumerate(params)}
     raise InvalidParamsError(f"Parameters must be a mapping or a list, not {type(params).__name__}")
-
-
-def _telemetry(query: AjaxQuery) -> str:
-    if not sends_telemetry(query.method):
-        return ""
-    return f"?bx24_request_id={quote_plus(query.request_id)}{_SDK}"
 
 
 def _check_key(key: object, dialect: Dialect) -> None:

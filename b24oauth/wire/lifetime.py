@@ -142,6 +142,11 @@ class Lifetime:
         if self._loop is not None and self._loop is not asyncio.get_running_loop():
             raise _other_loop()
 
+    @property
+    def is_in_use(self) -> bool:
+        """True from the first use until the close."""
+        return self._loop is not None and not self._closed
+
     def loop_time(self) -> float | None:
         """The clock of the loop this client lives in, seconds; None before its first use."""
         return None if self._loop is None else self._loop.time()

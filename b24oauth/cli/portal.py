@@ -1,0 +1,85 @@
+"""`b24oauth portal`: the fake portal on a port, and programs to paste that talk to it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from b24oauth.testing import FakePortal
+
+__all__ = ["run_portal"]
+
+_PROGRAMS: Final = """\
+A fake portal listens at {origin}. It has 120 deals, keeps what is written to it, and ends with Ctrl-C.
+
+A webhook:
+
+import asyncio
+
+from b24oauth import B24Hook
+
+
+async def main() -> None:
+    async with B24Hook("{webhook}", trusted_hosts=["{host}"]) as b24:
+        deal = await b24.call("crm.deal.get", {{"id": 1}})
+        print(deal["TITLE"])
+
+
+asyncio.run(main())
+
+OAuth:
+
+import asyncio
+
+from b24oauth import B24OAuth, B24OAuthParams, B24OAuthSecret
+
+params = B24OAuthParams(
+    access_token="{access_token}",
+    refresh_token="{refresh_token}",
+    expires={expires},
+    client_endpoint="{client_endpoint}",
+    server_endpoint="{server_endpoint}",
+    member_id="{member_id}",
+)
+secret = B24OAuthSecret(client_id="{client_id}", client_secret="{client_secret}")
+
+
+async def main() -> None:
+    async with B24OAuth(params, secret, trusted_oauth_hosts=["{host}"]) as b24:
+        deal = await b24.call("crm.deal.get", {{"id": 1}})
+        print(deal["TITLE"])
+
+
+asyncio.run(main())
+"""
+
+
+async def run_portal(*, host: str, port: int) -> None:
+    """Serves the portal until the task is cancelled.
+
+    Args:
+        host: Address to listen at.
+        port: Port to listen at; 0 for a free one.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    portal = FakePortal(clock=time.time, rows={"crm.deal": 120, "crm.contact": 60, "tasks.task": 60}, record=1000)
+    async with portal.serve(host=host, port=port) as served:
+        pair = served.issue()
+        text = _PROGRAMS.format(
+            origin=served.origin,
+            webhook=served.webhook(),
+            host=served.origin.removeprefix("http://"),
+            access_token=pair.access_token,
+            refresh_token=pair.refresh_token,
+            expires=pair.expires,
+            client_endpoint=pair.client_endpoint,
+            server_endpoint=pair.server_endpoint,
+            member_id=pair.member_id,
+            client_id=served.secret.client_id,
+            client_secret=served.secret.client_secret,
+        )
+        print(text, flush=True)
+        await asyncio.Event().wait()

@@ -34,7 +34,6 @@ from b24oauth.oauth.manager import AuthOAuthManager
 from b24oauth.oauth.pair import check_pair
 from b24oauth.oauth.renewal import CustomRefreshAuth, Renewer
 from b24oauth.oauth.settling import CallbackRefreshAuth
-from b24oauth.oauth.stores import TokenStore
 from b24oauth.observing import Log, LoggerLike, Observer
 from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS
@@ -42,6 +41,7 @@ from b24oauth.protocol.openapi import V3Method, read_methods
 from b24oauth.rest.client import HttpClient
 from b24oauth.rest.relocation import Relocation
 from b24oauth.rest.services import Services
+from b24oauth.storing import TokenStore
 from b24oauth.tools import ToolsManager
 from b24oauth.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, TransportName, Wire
 

@@ -11,17 +11,16 @@ import attrs
 import pytest
 
 from b24oauth import (
-    AdaptiveConfig,
     B24OAuth,
     ConfigurationError,
-    MemoryTokenStore,
-    OperatingLimitConfig,
     ParamsFactory,
     RateLimitConfig,
     RestrictionManager,
     RestrictionParams,
     SdkError,
 )
+from b24oauth.limits import AdaptiveConfig, OperatingLimitConfig
+from b24oauth.stores import MemoryStore
 from tests.support.builders import secret
 from tests.support.clients import connected, fake_portal
 
@@ -269,7 +268,7 @@ def test_a_rest_root_may_have_any_path(root: str) -> None:
     "endpoint", ["https://portal.example", "nowhere", "http://portal.example/rest/", "https://a b/"]
 )
 async def test_an_unusable_endpoint_of_a_response_or_a_stored_pair_keeps_the_old_one(endpoint: str) -> None:
-    portal, store = fake_portal(), MemoryTokenStore()
+    portal, store = fake_portal(), MemoryStore()
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
         issued = portal.issue()
         renewed = {"access_token": issued.access_token, "refresh_token": issued.refresh_token}

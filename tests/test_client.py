@@ -21,11 +21,11 @@ from b24oauth import (
     B24OAuth,
     ClientStateError,
     ConfigurationError,
-    MemoryTokenStore,
     ParamsFactory,
     RestrictionManager,
     SdkError,
 )
+from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, VirtualClockLoop, faults
 from b24oauth.wire import Wire
 from tests.support.clients import UNLIMITED, connected, fake_portal
@@ -502,7 +502,7 @@ async def test_a_version_may_be_named_as_text_and_an_unknown_one_is_refused() ->
 
 
 async def test_a_token_store_gets_each_renewed_pair_and_gives_it_to_the_next_client() -> None:
-    portal, store = fake_portal(), MemoryTokenStore()
+    portal, store = fake_portal(), MemoryStore()
     old = portal.issue(expired=True)
     async with connected(portal, old, token_store=store) as b24:
         assert (await b24.actions.v2.call.make("profile")).is_success

@@ -15,11 +15,11 @@ from b24oauth import (
     ClientStateError,
     ConfigurationError,
     RateLimitConfig,
-    RefreshedAuth,
     RestrictionManager,
     RestrictionParams,
     TokenPersistenceError,
 )
+from b24oauth.models import RefreshedAuth
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import UNLIMITED, connected, fake_portal
 

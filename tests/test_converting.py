@@ -5,8 +5,9 @@ from typing import Any
 import attrs
 import pytest
 
-from b24oauth import EnumAppStatus, InvalidDataError
+from b24oauth import EnumAppStatus
 from b24oauth.converting import structure, unstructure
+from b24oauth.errors import InvalidDataError
 
 
 @attrs.frozen(kw_only=True)

@@ -21,18 +21,20 @@ from b24oauth import (
     AccessDeniedError,
     AjaxError,
     ApiVersion,
-    AuthRefusedError,
     B24OAuth,
-    BadResponseError,
     ClientStateError,
     ConfigurationError,
-    Download,
-    ExpiredTokenError,
     NetworkError,
     NotFoundError,
     RateLimitConfig,
-    RequestTimeoutError,
     RestrictionParams,
+)
+from b24oauth.downloads import Download
+from b24oauth.errors import (
+    AuthRefusedError,
+    BadResponseError,
+    ExpiredTokenError,
+    RequestTimeoutError,
     UntrustedHostError,
 )
 from b24oauth.testing import FakePortal, faults

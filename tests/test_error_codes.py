@@ -2,25 +2,19 @@ from __future__ import annotations
 
 import pytest
 
-from b24oauth import (
-    HARD_ERROR_CODES,
-    SOFT_ERROR_CODES,
-    AccessDeniedError,
-    AjaxError,
+from b24oauth import AccessDeniedError, AjaxError, NetworkError, NotFoundError, RateLimitError
+from b24oauth.error_codes import CODES, HARD_ERROR_CODES, SOFT_ERROR_CODES, Retry, error_for, meaning_of
+from b24oauth.errors import (
     AuthRefusedError,
     BadResponseError,
     ConflictError,
     ExpiredTokenError,
-    NetworkError,
-    NotFoundError,
     OperatingLimitError,
     PortalBlockedError,
     PortalMovedError,
-    RateLimitError,
     RequestTimeoutError,
     ValidationError,
 )
-from b24oauth.error_codes import CODES, Retry, error_for, meaning_of
 
 V3 = "BITRIX_REST_V3_EXCEPTION_"
 

@@ -10,21 +10,23 @@ import pytest
 from b24oauth import (
     AjaxError,
     AmbiguousResultError,
-    AuthRefusedError,
     ClientStateError,
     ConfigurationError,
-    ExpiredTokenError,
-    InvalidCallParamsError,
-    InvalidDataError,
     InvalidParamsError,
     ListChangedError,
     RefreshTokenError,
-    RequestInfo,
-    RequestTimeoutError,
     SdkError,
     TokenPersistenceError,
-    UntrustedHostError,
     errors,
+)
+from b24oauth.errors import (
+    AuthRefusedError,
+    ExpiredTokenError,
+    InvalidCallParamsError,
+    InvalidDataError,
+    RequestInfo,
+    RequestTimeoutError,
+    UntrustedHostError,
 )
 from tests.support.builders import PLANTED, params
 

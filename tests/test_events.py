@@ -10,16 +10,9 @@ from typing import Any
 import attrs
 import pytest
 
-from b24oauth import (
-    B24OAuth,
-    ConfigurationError,
-    MemoryTokenStore,
-    RateLimitConfig,
-    RefreshedAuth,
-    RestrictionParams,
-    SdkError,
-    events,
-)
+from b24oauth import B24OAuth, ConfigurationError, RateLimitConfig, RestrictionParams, SdkError, events
+from b24oauth.models import RefreshedAuth
+from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import UNLIMITED, connected, fake_portal
 
@@ -44,7 +37,7 @@ class Seen:
         return [type(event).__name__ for event in self.events]
 
 
-class BrokenStore(MemoryTokenStore):
+class BrokenStore(MemoryStore):
     async def save(self, params: Any) -> None:
         raise OSError("disk full")
 

@@ -19,12 +19,11 @@ from b24oauth import (
     AmbiguousResultError,
     ClientStateError,
     ConfigurationError,
-    PortalMovedError,
     RateLimitConfig,
     RestrictionParams,
     SdkError,
-    UntrustedHostError,
 )
+from b24oauth.errors import PortalMovedError, UntrustedHostError
 from b24oauth.hook import B24Hook
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import UNLIMITED, fake_portal

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from b24oauth import AuthData, B24OAuthParams, B24OAuthSecret, EnumAppStatus, InvalidDataError, RefreshedAuth
+from b24oauth import AuthData, B24OAuthParams, B24OAuthSecret, EnumAppStatus
+from b24oauth.errors import InvalidDataError
+from b24oauth.models import RefreshedAuth
 from b24oauth.oauth.pair import auth_data_of
 from tests.support.builders import FIELDS, PLANTED, params, secret
 

@@ -11,21 +11,17 @@ from typing import Any
 
 import pytest
 
-from b24oauth import (
-    AccessDeniedError,
-    AjaxError,
-    ApiVersion,
+from b24oauth import AccessDeniedError, AjaxError, ApiVersion, NotFoundError, RateLimitError
+from b24oauth.error_codes import error_for
+from b24oauth.errors import (
     AuthRefusedError,
     ConflictError,
     ExpiredTokenError,
-    NotFoundError,
     OperatingLimitError,
     PortalBlockedError,
-    RateLimitError,
+    RequestInfo,
     ValidationError,
 )
-from b24oauth.error_codes import error_for
-from b24oauth.errors import RequestInfo
 from b24oauth.portal_codes import class_of
 from b24oauth.protocol.batch import parse_calls, read_rows
 from b24oauth.protocol.decoding import decode
@@ -262,7 +258,7 @@ def test_only_an_error_loads_the_table() -> None:
         "import sys, b24oauth\n"
         "[getattr(b24oauth, name) for name in b24oauth.__all__]\n"
         "from b24oauth.protocol.decoding import RawResponse, decode\n"
-        "query = b24oauth.AjaxQuery(method='m', params={}, request_id='')\n"
+        "query = b24oauth.result.AjaxQuery(method='m', params={}, request_id='')\n"
         "loaded = ['b24oauth.portal_codes' in sys.modules]\n"
         'for body in (b\'{"result": 1}\', b\'{"error": "", "error_description": "Not found"}\'):\n'
         "    decode(RawResponse(200, {}, body), query)\n"

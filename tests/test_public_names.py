@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import b24oauth
-from b24oauth import errors
 
 
 def _as_ruff_sorts(name: str) -> tuple[int, str]:
@@ -28,7 +28,7 @@ def test_every_public_name_exists(name: str) -> None:
 
 def test_names_are_loaded_from_where_type_checkers_read_them() -> None:
     tree = ast.parse(Path(b24oauth.__file__).read_text(encoding="utf-8"))
-    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
     read = {(f"{node.module}", alias.name) for node in imports for alias in node.names}
     assert read == {(f"b24oauth.{home}", name) for name, home in b24oauth._HOMES.items()}
@@ -41,8 +41,18 @@ def test_a_name_that_does_not_exist_is_no_attribute() -> None:
     assert set(b24oauth.__all__) <= set(dir(b24oauth))
 
 
-def test_every_error_is_public() -> None:
-    assert set(errors.__all__) <= set(b24oauth.__all__)
+@pytest.mark.parametrize(("name", "module"), b24oauth._NEW_HOMES.items())
+def test_a_name_of_0_1_0_that_moved_warns_and_says_where_it_is(name: str, module: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"write `from b24oauth.{module} import {name}`"):
+        value = getattr(b24oauth, name)
+    home = importlib.import_module(f"b24oauth.{module}")
+    assert value is getattr(home, name)
+    assert name in home.__all__
+
+
+def test_public_names_are_few() -> None:
+    assert len(b24oauth.__all__) <= 35
+    assert not set(b24oauth._NEW_HOMES) & set(b24oauth.__all__)
 
 
 def test_importing_starts_nothing_and_needs_no_extra() -> None:

@@ -6,16 +6,9 @@ from typing import Any
 
 import pytest
 
-from b24oauth import (
-    AjaxResult,
-    ApiVersion,
-    InvalidParamsError,
-    PayloadTime,
-    Result,
-    SdkError,
-    SuccessPayload,
-    ajax_result,
-)
+from b24oauth import AjaxResult, ApiVersion, InvalidParamsError, Result, SdkError
+from b24oauth.protocol.decoding import ajax_result
+from b24oauth.result import PayloadTime, SuccessPayload
 from tests.support.builders import PLANTED, error, query, result
 
 anyio = pytest.mark.anyio

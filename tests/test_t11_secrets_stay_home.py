@@ -9,7 +9,8 @@ import attrs
 import httpx
 import pytest
 
-from b24oauth import B24OAuth, PortalMovedError, RefreshTokenError, SdkError, UntrustedHostError
+from b24oauth import B24OAuth, RefreshTokenError, SdkError
+from b24oauth.errors import PortalMovedError, UntrustedHostError
 from tests.support.clients import fake_portal
 from tests.support.spies import RecordingTransport, SpyStore, Watched, redirect, renewal_says, watched
 

@@ -17,7 +17,6 @@ import httpx
 import pytest
 
 from b24oauth import (
-    AjaxQuery,
     AjaxResult,
     ApiVersion,
     AuthData,
@@ -26,20 +25,18 @@ from b24oauth import (
     B24OAuthSecret,
     ClientStateError,
     ConfigurationError,
-    IncompleteBatchError,
-    MemoryTokenStore,
-    RefreshedAuth,
     RefreshTokenError,
-    RequestInfo,
-    RequestTimeoutError,
     Result,
     SdkError,
     TokenPersistenceError,
-    UntrustedHostError,
 )
+from b24oauth.errors import IncompleteBatchError, RequestInfo, RequestTimeoutError, UntrustedHostError
+from b24oauth.models import RefreshedAuth
 from b24oauth.protocol.decoding import RawResponse
 from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.rest.request import prepare
+from b24oauth.result import AjaxQuery
+from b24oauth.stores import MemoryStore
 from tests.support.clients import UNLIMITED
 from tests.support.spies import (
     PARAMS,
@@ -563,7 +560,7 @@ excuses = pytest.mark.parametrize("excuse", [tell, QuietError, lambda *known: OS
 
 
 @attrs.define
-class FailingStore(MemoryTokenStore):
+class FailingStore(MemoryStore):
     """A store whose errors repeat the pair that it was given or has kept."""
 
     where: str
@@ -790,7 +787,7 @@ def test_t12_values_show_nothing() -> None:
     info = RequestInfo(method="x.get", params=SENSITIVE)
     result: AjaxResult[Any] = AjaxResult({"result": SENSITIVE}, query=query)
     refreshed = RefreshedAuth(auth_data=auth, b24_oauth_params=PARAMS)
-    assert_shows_nothing(PARAMS, SECRET, auth, refreshed, query, info, result, result.get_data(), MemoryTokenStore())
+    assert_shows_nothing(PARAMS, SECRET, auth, refreshed, query, info, result, result.get_data(), MemoryStore())
     for dialect in DIALECTS.values():
         assert_shows_nothing(prepare(query, dialect), RawResponse(200, {}, ACCESS.encode()))
 
@@ -804,7 +801,7 @@ def test_t12_values_are_not_pickled_and_copies_show_nothing(value: Any) -> None:
 
 
 async def test_t12_nothing_shows_before_during_and_after_a_renewal() -> None:
-    async with client(expired=True, token_store=MemoryTokenStore()) as b24:
+    async with client(expired=True, token_store=MemoryStore()) as b24:
         assert_objects_are_clean(b24)
         renewal = asyncio.create_task(b24.auth.refresh_auth())
         await asyncio.sleep(0)

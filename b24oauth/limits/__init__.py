@@ -1,1 +1,26 @@
-"""When may I: the portal's rate, the methods' execution time, and pauses after slow calls. Knows nothing of tokens."""
+"""When a call may be sent: the portal's rate, the methods' execution time, and pauses after slow calls."""
+
+from b24oauth.limits.adaptive import AdaptiveDelayer
+from b24oauth.limits.manager import RestrictionManager, RestrictionManagerStats
+from b24oauth.limits.operating import OperatingLimiter
+from b24oauth.limits.params import (
+    AdaptiveConfig,
+    OperatingLimitConfig,
+    ParamsFactory,
+    RateLimitConfig,
+    RestrictionParams,
+)
+from b24oauth.limits.rate import RateLimiter
+
+__all__ = [
+    "AdaptiveConfig",
+    "AdaptiveDelayer",
+    "OperatingLimitConfig",
+    "OperatingLimiter",
+    "ParamsFactory",
+    "RateLimitConfig",
+    "RateLimiter",
+    "RestrictionManager",
+    "RestrictionManagerStats",
+    "RestrictionParams",
+]

@@ -108,8 +108,7 @@ class RateLimiter:
         in_burst = self._estimator.version == self._built_for and self._arrivals.calls < self._bucket.max_rate
         if not in_burst or self.must_wait():
             return None
-        admission, _ = await self._take_places()
-        return admission
+        return (await self._take_places())[0]
 
     async def acquire(self) -> Admission:
         """Waits for a place in the bucket. Who is cancelled while waiting takes none.

@@ -19,10 +19,10 @@ from b24oauth.models import B24OAuthParams
 from b24oauth.oauth.renewal import Renewer, ends_the_program, is_own_cancellation
 from b24oauth.oauth.restraint import Allowance
 from b24oauth.oauth.settling import CallbackRefreshAuth, NotSaved, Outcome, Settler
-from b24oauth.oauth.stores import TokenStore
 from b24oauth.observing import Log
 from b24oauth.protocol.dialects import Dialect
 from b24oauth.protocol.endpoints import rest_root
+from b24oauth.storing import TokenStore
 
 __all__ = ["TokenKeeper"]
 

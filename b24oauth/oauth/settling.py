@@ -28,10 +28,10 @@ from b24oauth.oauth.renewal import (
     what_happened,
 )
 from b24oauth.oauth.restraint import RefusedTokens
-from b24oauth.oauth.stores import TokenStore
 from b24oauth.observing import Log
 from b24oauth.protocol.endpoints import host_of, oauth_token_url, rest_root
 from b24oauth.scrubbing import scrub
+from b24oauth.storing import TokenStore
 
 __all__ = ["CallbackRefreshAuth", "NotSaved", "Outcome", "Settler"]
 

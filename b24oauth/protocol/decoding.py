@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import attrs
 
@@ -81,10 +81,11 @@ def decode_clean(answer: RawResponse, query: AjaxQuery, secrets: Collection[str]
         query: What was asked for.
         secrets: What no error may repeat. The data of a success stay as they are.
     """
-    body = parse_json(answer.body)
+    parsed = parse_json(answer.body)
     ok = 200 <= answer.status < 300
     text = ""
-    if is_mapping(body):
+    if isinstance(parsed, dict):
+        body = cast("dict[str, Any]", parsed)
         if body.get("error") is not None:
             # A 5xx whose body names an error is the portal's own failure; ERR_BAD_RESPONSE means that nothing is known.
             fallback = "ERR_BAD_REQUEST" if 300 <= answer.status < 500 else RESPONSE_ERROR
@@ -92,7 +93,10 @@ def decode_clean(answer: RawResponse, query: AjaxQuery, secrets: Collection[str]
             if error is not None:
                 return _with_retry_after(error, answer)
         if ok:
-            return _with_clean_failures(body, secrets)
+            result: object = body.get("result")
+            if isinstance(result, dict) and "result_error" in result:
+                return _with_clean_failures(body, cast("dict[str, Any]", result), secrets)
+            return body
         text = _text(body.get("error_description"))
     if ok:
         return _bad_response(answer, query, secrets)
@@ -238,10 +242,11 @@ def _fast_reader() -> _FastReader | None:
     return _FastReader(msgspec.json.Decoder().decode, msgspec.MsgspecError)
 
 
-def _with_clean_failures(payload: Mapping[str, Any], secrets: Collection[str]) -> Mapping[str, Any]:
+def _with_clean_failures(
+    payload: Mapping[str, Any], result: Mapping[str, Any], secrets: Collection[str]
+) -> Mapping[str, Any]:
     """A batch of v2 tells the errors of its commands inside of a success."""
-    result = payload.get("result")
-    if not is_mapping(result) or not result.get("result_error"):
+    if not result["result_error"]:
         return payload
     return {**payload, "result": {**result, "result_error": scrub_value(result["result_error"], secrets)}}
 

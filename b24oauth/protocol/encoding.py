@@ -171,23 +171,19 @@ def _plain_container(value: _Container, place: str, walk: _Walk) -> object:
     above.add(id(value))
     plain: object
     if isinstance(value, Mapping):
-        plain = _plain_object(value, place, walk)
+        names: dict[str, object] = {}
+        for key, item in value.items():
+            name = key if type(key) is str else _name(key, place)
+            names[name] = item if type(item) in _LEAVES else _plain(item, _inside(place, name), walk)
+        if len(names) != len(value):
+            raise _refused(place, "two keys are written alike, such as 1 and '1'; one would hide the other")
+        plain = names
     else:
         plain = [
             item if type(item) in _LEAVES else _plain(item, f"{place}[{index}]", walk)
             for index, item in enumerate(value)
         ]
     above.discard(id(value))
-    return plain
-
-
-def _plain_object(value: Mapping[object, object], place: str, walk: _Walk) -> dict[str, object]:
-    plain: dict[str, object] = {}
-    for key, item in value.items():
-        name = key if type(key) is str else _name(key, place)
-        plain[name] = item if type(item) in _LEAVES else _plain(item, _inside(place, name), walk)
-    if len(plain) != len(value):
-        raise _refused(place, "two keys are written alike, such as 1 and '1'; one would hide the other")
     return plain
 
 

@@ -245,7 +245,8 @@ class HttpClient:
         call = self._prepare(
             query, idempotent, idempotency_key, inner_methods, times_of, repeat_timeouts=repeat_timeouts
         )
-        call.report.started()
+        if call.report.is_detailed:
+            call.report.started()
         lifetime.under_way += 1
         started = loop.time()
         try:
@@ -306,7 +307,8 @@ class HttpClient:
         most = call.rule.params.max_retries
         for attempt in range(most):
             call.attempts = attempt + 1
-            report.attempt_started(attempt + 1, most)
+            if report.is_detailed:
+                report.attempt_started(attempt + 1, most)
             budget_wait = limits.budget_wait(call.methods)
             if budget_wait > 0:
                 report.throttled("operating", budget_wait)
@@ -323,7 +325,9 @@ class HttpClient:
                 duration = loop.time() - started
                 self._counter.count(method, duration)
                 limits.succeeded(method)
-                report.attempt_succeeded(call.attempts, most, duration, result.status)
+                if report.is_detailed or attempt:
+                    report.attempt_finished(call.attempts, most, duration, result.status, None)
+                    report.succeeded(call.attempts, duration, result.status)
                 return result
             duration = loop.time() - started
             self._counter.count(method, duration, error.message)
@@ -462,9 +466,14 @@ class HttpClient:
 
     async def _send(self, call: _Call, pair: Grant) -> RawResponse:
         services, request = self._services, call.request
-        token, facts = pair.access_token, self._facts(pair)
+        if self._known.pair is not pair:
+            credentials = services.credentials
+            self._known = _PairFacts(pair, credentials.base(pair, self._dialect), credentials.secrets(pair))
+        # Judged once for each pair: who may see it, and what no message may repeat.
+        token, facts = pair.access_token, self._known
         url, call.secrets = request.url(facts.base), facts.secrets
-        call.report.sending(facts.secrets)
+        if call.report.has_content:
+            call.report.sending(facts.secrets)
         before, call.may_have_run, call.sent = call.may_have_run, True, True
         clock = asyncio.get_running_loop().time
         started = clock()
@@ -488,13 +497,6 @@ class HttpClient:
             return answer
         raise error
 
-    def _facts(self, pair: Grant) -> _PairFacts:
-        """What is known of the pair that is sent with; judged once for each pair."""
-        if self._known.pair is not pair:
-            credentials = self._services.credentials
-            self._known = _PairFacts(pair, credentials.base(pair, self._dialect), credentials.secrets(pair))
-        return self._known
-
     def _decode(self, answer: RawResponse, call: _Call) -> AjaxResult[Any] | AjaxError:
         limits, query, secrets = self._services.limits, call.request.query, call.secrets
         payload = decode_clean(answer, query, secrets)
@@ -502,7 +504,8 @@ class HttpClient:
             call.may_have_run = call.may_have_run or is_without_answer(payload)
             call.report.received_error(answer, secrets)
             return payload
-        call.report.received(payload, secrets)
+        if call.report.has_content:
+            call.report.received(payload, secrets)
         times = {query.method: payload.get("time")} if call.times_of is None else call.times_of(payload)
         limits.observe(times, call.admission)
         result: AjaxResult[Any] = AjaxResult(payload, query=query, status=answer.status)

@@ -40,62 +40,54 @@ class CallReport:
         log: Knows them.
         query: The call.
         api: Version of the API it speaks.
+
+    Attributes:
+        is_detailed: True when events of its course are observed; asked once, when it begins.
+        has_content: True when contents of its requests and responses are observed as well.
+
+    What happens to every call is looked at from outside: a method that says so is called only when it is observed.
     """
 
-    __slots__ = ("_api", "_content", "_detail", "_log", "_query")
+    __slots__ = ("_api", "_log", "_query", "has_content", "is_detailed")
 
     def __init__(self, log: Log, query: AjaxQuery, api: ApiVersion) -> None:
         self._log = log
         self._query = query
         self._api = api
         # Asked once: a call that nobody observes must not pay for its events.
-        self._detail = log.is_enabled_for(logging.DEBUG)
-        self._content = self._detail and log.is_enabled_for(CONTENT)
+        self.is_detailed = log.is_enabled_for(logging.DEBUG)
+        self.has_content = self.is_detailed and log.is_enabled_for(CONTENT)
 
     def started(self) -> None:
-        """The call begins."""
-        if self._detail:
-            query = self._query
-            self._log.emit(CallStarted(method=query.method, api=str(self._api), request_id=query.request_id))
+        """The call begins. Only when `is_detailed`."""
+        self._log.emit(CallStarted(**self._call()))
 
     def attempt_started(self, number: int, most: int) -> None:
-        """It is about to be sent for the `number`-th time, or to wait until it may be."""
-        if self._detail:
-            self._log.emit(AttemptStarted(**self._call(), attempt=number, max_attempts=most))
+        """It is about to be sent for the `number`-th time, or to wait until it may be. Only when `is_detailed`."""
+        self._log.emit(AttemptStarted(**self._call(), attempt=number, max_attempts=most))
 
     def sending(self, secrets: Iterable[str]) -> None:
-        """A request is sent."""
-        if self._content:
-            params = self._query.params
-            content = _as_text({**params, "auth": ""} if is_mapping(params) else params, secrets)
-            self._log.emit(
-                RequestContent(method=self._query.method, request_id=self._query.request_id, content=content)
-            )
+        """A request is sent. Only when `has_content`."""
+        params = self._query.params
+        content = _as_text({**params, "auth": ""} if is_mapping(params) else params, secrets)
+        self._log.emit(RequestContent(method=self._query.method, request_id=self._query.request_id, content=content))
 
     def received(self, payload: Mapping[str, Any], secrets: Iterable[str]) -> None:
-        """A response was received and decoded."""
-        if self._content:
-            shown = {"result": payload.get("result"), "time": payload.get("time")}
-            self._received(_as_text(shown, secrets))
+        """A response was received and decoded. Only when `has_content`."""
+        shown = {"result": payload.get("result"), "time": payload.get("time")}
+        self._received(_as_text(shown, secrets))
 
     def received_error(self, answer: RawResponse, secrets: Iterable[str]) -> None:
         """A response with an error, or one that cannot be read, was received."""
-        if self._content:
+        if self.has_content:
             self._received(_as_text(parse_json(answer.body), secrets))
 
     def _received(self, content: str) -> None:
         self._log.emit(ResponseContent(method=self._query.method, request_id=self._query.request_id, content=content))
 
-    def attempt_succeeded(self, number: int, most: int, duration: float, status: int) -> None:
-        """An attempt succeeded, so the call is done."""
-        if self._detail:
-            self.attempt_finished(number, most, duration, status, None)
-        if self._detail or number > 1:
-            self.succeeded(number, duration, status)
-
     def attempt_finished(self, number: int, most: int, duration: float, status: int, error: AjaxError | None) -> None:
         """An attempt failed, or succeeded."""
-        if self._detail:
+        if self.is_detailed:
             self._log.emit(
                 AttemptFinished(
                     **self._call(),
@@ -111,13 +103,13 @@ class CallReport:
     def throttled(self, reason: Reason, seconds: float) -> None:
         """It waits, or has waited, for the limits."""
         level = logging.INFO if seconds >= _LONG_WAIT else logging.DEBUG
-        if seconds > 0 and (self._detail or (level == logging.INFO and self._log.is_enabled_for(level))):
+        if seconds > 0 and (self.is_detailed or (level == logging.INFO and self._log.is_enabled_for(level))):
             method, request_id = self._query.method, self._query.request_id
             self._log.emit(Throttled(level=level, method=method, request_id=request_id, reason=reason, seconds=seconds))
 
     def retrying(self, error: AjaxError, number: int, most: int, seconds: float) -> None:
         """It waits before it is sent again."""
-        if self._detail:
+        if self.is_detailed:
             self._log.emit(
                 Retrying(
                     **self._call(),
@@ -131,7 +123,7 @@ class CallReport:
 
     def succeeded(self, attempts: int, duration: float, status: int, error: AjaxError | None = None) -> None:
         """It is done; an error is one that the result holds."""
-        if self._detail or attempts > 1:
+        if self.is_detailed or attempts > 1:
             level = logging.INFO if attempts > 1 and error is None else logging.DEBUG
             self._finished(level, attempts, duration, status, error)
 

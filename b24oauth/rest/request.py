@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final, cast
 from urllib.parse import quote_plus, urlencode
 
 import attrs
@@ -17,7 +17,7 @@ from b24oauth.protocol.dialects import Dialect, sends_telemetry, url_of
 from b24oauth.protocol.encoding import encode_json
 from b24oauth.protocol.methods import checked_method, known_method
 from b24oauth.result import AjaxQuery
-from b24oauth.shapes import is_mapping, is_sequence
+from b24oauth.shapes import is_sequence
 from b24oauth.wire import USER_AGENT
 
 __all__ = ["PreparedRequest", "prepare"]
@@ -130,9 +130,10 @@ def _printable(text: object) -> str:
 
 
 def _as_object(params: object) -> object:
-    if is_mapping(params):
+    if isinstance(params, (dict, Mapping)):  # an abstract class is slow to tell
+        named = cast("Mapping[str, Any]", params)
         # The caller's own `auth` would stand beside the token.
-        return {name: value for name, value in params.items() if name != "auth"} if "auth" in params else params
+        return {name: value for name, value in named.items() if name != "auth"} if "auth" in named else named
     if is_sequence(params):
         return {str(position): value for position, value in enumerate(params)}
     raise InvalidParamsError(f"Parameters must be a mapping or a list, not {type(params).__name__}")

@@ -16,14 +16,12 @@ from b24oauth import (
     B24OAuth,
     BatchRefV2,
     BatchRefV3,
-    IncompleteBatchError,
-    InvalidDataError,
     InvalidParamsError,
     NotFoundError,
-    OperatingLimitConfig,
-    OperatingLimitError,
     RefreshTokenError,
 )
+from b24oauth.errors import IncompleteBatchError, InvalidDataError, OperatingLimitError
+from b24oauth.limits import OperatingLimitConfig
 from b24oauth.testing import FakePortal, RestError, faults
 from tests.support.clients import UNLIMITED, connected, fake_portal
 

@@ -7,7 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
-from b24oauth import BadResponseError, ConfigurationError, InvalidParamsError, ListChangedError
+from b24oauth import ConfigurationError, InvalidParamsError, ListChangedError
+from b24oauth.errors import BadResponseError
 from b24oauth.testing import FakePortal, ListShape
 from tests.support.clients import connected, fake_portal
 from tests.support.lists import ids, pages_of

@@ -16,16 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from b24oauth import (
-    AccessDeniedError,
-    AjaxError,
-    BadResponseError,
-    InvalidParamsError,
-    ParamsFactory,
-    RateLimitConfig,
-    RequestTimeoutError,
-    SdkError,
-)
+from b24oauth import AccessDeniedError, AjaxError, InvalidParamsError, ParamsFactory, RateLimitConfig, SdkError
+from b24oauth.errors import BadResponseError, RequestTimeoutError
 from b24oauth.testing import FakePortal, RestError, faults, run_virtual
 from tests.support.clients import UNLIMITED, connected, fake_portal
 from tests.support.examples import examples

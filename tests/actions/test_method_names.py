@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from b24oauth import AjaxError, ApiVersion, B24OAuth, InvalidCallParamsError
+from b24oauth import AjaxError, ApiVersion, B24OAuth
+from b24oauth.errors import InvalidCallParamsError
 from tests.support.clients import connected, fake_portal
 from tests.support.lists import pages_of
 

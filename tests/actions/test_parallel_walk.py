@@ -17,14 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from b24oauth import (
-    ConfigurationError,
-    ExpiredTokenError,
-    ParamsFactory,
-    RateLimitConfig,
-    RestrictionParams,
-    SdkError,
-)
+from b24oauth import ConfigurationError, ParamsFactory, RateLimitConfig, RestrictionParams, SdkError
+from b24oauth.errors import ExpiredTokenError
 from b24oauth.testing import FakePortal, Reply, RestError, faults, run_virtual
 from tests.support.clients import connected, fake_portal
 from tests.support.lists import ids, rows_of

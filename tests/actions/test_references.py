@@ -13,12 +13,11 @@ from b24oauth import (
     AmbiguousResultError,
     BatchRefV2,
     BatchRefV3,
-    InvalidCallParamsError,
     InvalidParamsError,
     RateLimitConfig,
-    RequestTimeoutError,
     RestrictionParams,
 )
+from b24oauth.errors import InvalidCallParamsError, RequestTimeoutError
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import connected, fake_portal
 from tests.support.lists import ids, rows_of

@@ -14,13 +14,11 @@ from b24oauth import (
     BatchRefV2,
     ClientStateError,
     ConfigurationError,
-    InvalidDataError,
     NotFoundError,
-    RequestTimeoutError,
     RestrictionParams,
     SdkError,
 )
-from b24oauth.errors import BatchError
+from b24oauth.errors import BatchError, InvalidDataError, RequestTimeoutError
 from b24oauth.testing import faults
 from tests.support.clients import UNLIMITED, connected, fake_portal
 

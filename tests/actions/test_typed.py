@@ -10,7 +10,8 @@ from typing import Any
 import attrs
 import pytest
 
-from b24oauth import ConfigurationError, InvalidDataError
+from b24oauth import ConfigurationError
+from b24oauth.errors import InvalidDataError
 from tests.support.clients import connected, fake_portal
 from tests.support.lists import rows_of
 

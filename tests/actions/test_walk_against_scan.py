@@ -9,7 +9,7 @@ import attrs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from b24oauth import BadResponseError
+from b24oauth.errors import BadResponseError
 from b24oauth.testing import ListShape, run_virtual
 from b24oauth.testing.conditions import comparable, matching, v2_conditions
 from b24oauth.testing.data import ENTITIES

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from b24oauth import RequestTimeoutError
+from b24oauth.errors import RequestTimeoutError
 from b24oauth.lists.sizing import RequestSizing
 from b24oauth.testing import FakePortal, ListShape, faults
 from tests.support.clients import connected, fake_portal

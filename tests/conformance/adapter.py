@@ -24,6 +24,15 @@ import attrs
 import httpx
 
 import b24oauth
+import b24oauth.error_codes
+import b24oauth.errors
+import b24oauth.limits
+import b24oauth.models
+import b24oauth.observing
+import b24oauth.protocol.decoding
+import b24oauth.protocol.endpoints
+import b24oauth.redaction
+import b24oauth.result
 from b24oauth import ApiVersion, B24OAuth, B24OAuthParams, B24OAuthSecret, RefreshTokenError, SdkError
 from b24oauth.testing import VirtualClockLoop
 
@@ -33,8 +42,8 @@ _DURATIONS = {"window_ms": "window", "limit_ms": "limit"}
 _IN_MILLISECONDS = {"window", "limit", "max_delay", "retry_delay"}
 _CONFIGS = {
     "rate_limit": b24oauth.RateLimitConfig,
-    "operating_limit": b24oauth.OperatingLimitConfig,
-    "adaptive_config": b24oauth.AdaptiveConfig,
+    "operating_limit": b24oauth.limits.OperatingLimitConfig,
+    "adaptive_config": b24oauth.limits.AdaptiveConfig,
 }
 _OPERATORS = {"in": "in_", "and": "and_", "or": "or_", "not": "not_"}
 _SHORTEST_WAIT = 0.001
@@ -259,7 +268,7 @@ class Replay:
             restriction_params=to_restriction(self.restriction, base),
             http_client=self.http,
             timeout=(self.vector.get("timeoutMs") or 30_000) / 1000,
-            trusted_oauth_hosts=b24oauth.DEFAULT_OAUTH_HOSTS | plain,
+            trusted_oauth_hosts=b24oauth.protocol.endpoints.DEFAULT_OAUTH_HOSTS | plain,
             refresh_attempts=1,
             clock=lambda: start + sum(loop.jumps) + self.advanced,
         )
@@ -361,7 +370,7 @@ class Replay:
     def do_set_callback_refresh_auth(
         self, name: str | None = None, throws: str | None = None, mutate: dict[str, Any] | None = None
     ) -> None:
-        async def callback(refreshed: b24oauth.RefreshedAuth) -> None:
+        async def callback(refreshed: b24oauth.models.RefreshedAuth) -> None:
             self.vector["mark"]("callback")
             params = refreshed.b24_oauth_params
             seen = {"authData": refreshed.auth_data.to_dict(), "params": from_params(params)}
@@ -495,20 +504,20 @@ class Replay:
         return from_restriction(getattr(factory, snake(preset))() if preset else factory.from_tariff_plan(plan))
 
     def do_error_codes(self, list: str) -> Any:  # noqa: A002 - the recording's name
-        codes = b24oauth.HARD_ERROR_CODES if list == "hard" else b24oauth.SOFT_ERROR_CODES
+        codes = b24oauth.error_codes.HARD_ERROR_CODES if list == "hard" else b24oauth.error_codes.SOFT_ERROR_CODES
         return [theirs(code) for code in codes]
 
     def do_enum_app_status(self) -> dict[str, str]:
         return {status.name.title(): str(status) for status in b24oauth.EnumAppStatus}
 
     def do_sensitive_keys(self) -> Any:
-        return list(b24oauth.SENSITIVE_KEYS)
+        return list(b24oauth.redaction.SENSITIVE_KEYS)
 
     def do_redact(self, value: Any) -> Any:
-        return b24oauth.redact(value)
+        return b24oauth.redaction.redact(value)
 
     def do_truncate_for_log(self, value: Any = None) -> str:
-        return b24oauth.truncate_for_log(value)
+        return b24oauth.observing.truncate_for_log(value)
 
     def do_result_new(self, data: Any = None, errors: Any = ()) -> Any:
         result = b24oauth.Result(data)
@@ -520,7 +529,7 @@ class Replay:
     def do_ajax_result_new(self, answer: Any, status: int = 200, query: Any = None) -> Any:
         asked = {snake(name): value for name, value in (query or {}).items()}
         asked = {"method": "", "params": {}, "request_id": ""} | asked
-        return b24oauth.ajax_result(answer, query=b24oauth.AjaxQuery(**asked), status=status)
+        return b24oauth.protocol.decoding.ajax_result(answer, query=b24oauth.result.AjaxQuery(**asked), status=status)
 
     def do_sdk_error_new(self, code: str, status: int, description: str = "Internal error") -> Any:
         return error_details(SdkError(description, code=ours(code), status=status))
@@ -528,8 +537,9 @@ class Replay:
     def do_ajax_error_new(
         self, code: str, status: int, description: str = "", requestInfo: Any = None, **_: Any
     ) -> Any:
-        info = requestInfo and b24oauth.RequestInfo(**{snake(name): value for name, value in requestInfo.items()})
-        return error_details(b24oauth.AjaxError(description, code=ours(code), status=status, request_info=info))
+        info = {snake(name): value for name, value in (requestInfo or {}).items()}
+        request_info = b24oauth.errors.RequestInfo(**info) if info else None
+        return error_details(b24oauth.AjaxError(description, code=ours(code), status=status, request_info=request_info))
 
 
 async def _read(made: AsyncIterator[Any], stop_after: int | None) -> Stream:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from b24oauth import AdaptiveConfig, AdaptiveDelayer, OperatingLimitConfig, OperatingLimiter
+from b24oauth.limits import AdaptiveConfig, AdaptiveDelayer, OperatingLimitConfig, OperatingLimiter
 
 NOW = 1_700_000_000.0
 METHOD = "crm.deal.list"

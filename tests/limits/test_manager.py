@@ -9,17 +9,17 @@ import attrs
 import pytest
 
 from b24oauth import (
-    AdaptiveConfig,
     AjaxError,
     ApiVersion,
     B24OAuth,
-    OperatingLimitError,
     ParamsFactory,
     RateLimitConfig,
     RateLimitError,
     RestrictionManager,
     RestrictionParams,
 )
+from b24oauth.errors import OperatingLimitError
+from b24oauth.limits import AdaptiveConfig
 from b24oauth.testing import faults
 from tests.support.clients import connected, fake_portal
 

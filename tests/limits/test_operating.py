@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from b24oauth import OperatingLimitConfig, OperatingLimiter
+from b24oauth.limits import OperatingLimitConfig, OperatingLimiter
 
 NOW = 1_700_000_000.0
 METHOD = "crm.deal.list"

@@ -6,15 +6,9 @@ from typing import Any
 import attrs
 import pytest
 
-from b24oauth import (
-    AdaptiveConfig,
-    ConfigurationError,
-    InvalidDataError,
-    OperatingLimitConfig,
-    ParamsFactory,
-    RateLimitConfig,
-    RestrictionParams,
-)
+from b24oauth import ConfigurationError, ParamsFactory, RateLimitConfig, RestrictionParams
+from b24oauth.errors import InvalidDataError
+from b24oauth.limits import AdaptiveConfig, OperatingLimitConfig
 
 
 @pytest.mark.parametrize(

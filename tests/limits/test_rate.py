@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from b24oauth import RateLimitConfig, RateLimiter
+from b24oauth import RateLimitConfig
+from b24oauth.limits import RateLimiter
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from b24oauth import BadResponseError, ListChangedError
+from b24oauth import ListChangedError
+from b24oauth.errors import BadResponseError
 from b24oauth.testing import FakePortal, ListShape
 from tests.support.clients import connected, fake_portal
 from tests.support.lists import ids

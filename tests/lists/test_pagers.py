@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from b24oauth import BadResponseError, ConfigurationError, InvalidParamsError, ListChangedError, SdkError
+from b24oauth import ConfigurationError, InvalidParamsError, ListChangedError, SdkError
+from b24oauth.errors import BadResponseError
 from b24oauth.testing import FakePortal, Reply
 from tests.support.clients import connected, fake_portal
 from tests.support.lists import ids

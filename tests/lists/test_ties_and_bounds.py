@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from b24oauth import BadResponseError, InvalidParamsError, ListChangedError
+from b24oauth import InvalidParamsError, ListChangedError
+from b24oauth.errors import BadResponseError
 from b24oauth.testing import FakePortal, Reply
 from tests.support.clients import connected, fake_portal
 

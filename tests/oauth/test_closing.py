@@ -9,15 +9,9 @@ from typing import Any
 
 import pytest
 
-from b24oauth import (
-    B24OAuth,
-    B24OAuthParams,
-    ClientStateError,
-    MemoryTokenStore,
-    RefreshedAuth,
-    RefreshTokenError,
-    TokenPersistenceError,
-)
+from b24oauth import B24OAuth, B24OAuthParams, ClientStateError, RefreshTokenError, TokenPersistenceError
+from b24oauth.models import RefreshedAuth
+from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import connected, fake_portal
 
@@ -38,7 +32,7 @@ async def for_ever_stubbornly(*_: Any) -> None:
             continue
 
 
-class HangingStore(MemoryTokenStore):
+class HangingStore(MemoryStore):
     """A store of which one operation never ends."""
 
     def __init__(self, operation: str) -> None:
@@ -138,7 +132,7 @@ async def test_a1_the_timeout_is_an_option() -> None:
 
 
 async def test_a1_closing_waits_for_a_pair_that_comes_in_time() -> None:
-    portal, store = fake_portal(refresh_latency=9), MemoryTokenStore()
+    portal, store = fake_portal(refresh_latency=9), MemoryStore()
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
         call = asyncio.create_task(b24.actions.v2.call.make("profile"))
         await asyncio.sleep(0.5)

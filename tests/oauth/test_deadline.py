@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from b24oauth import B24OAuth, MemoryTokenStore, RefreshTokenError, RequestTimeoutError
+from b24oauth import B24OAuth, RefreshTokenError
+from b24oauth.errors import RequestTimeoutError
+from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import UNLIMITED, connected, fake_portal
 
@@ -49,7 +51,7 @@ async def served(portal: FakePortal, **options: Any) -> B24OAuth:
 
 
 async def test_t7_a_short_timeout_of_the_client_loses_no_pair() -> None:
-    portal, store = FakePortal(refresh_latency=0.5), MemoryTokenStore()
+    portal, store = FakePortal(refresh_latency=0.5), MemoryStore()
     async with portal.serve(), await served(portal, timeout=0.2, token_store=store, transport="httpx") as b24:
         assert (await b24.actions.v2.call.make("profile")).is_success
         assert await store.load(portal.member_id) == b24.auth.get_params()

@@ -18,12 +18,12 @@ from b24oauth import (
     B24OAuthParams,
     ClientStateError,
     ConfigurationError,
-    ExpiredTokenError,
-    MemoryTokenStore,
-    RefreshedAuth,
     RefreshTokenError,
     TokenPersistenceError,
 )
+from b24oauth.errors import ExpiredTokenError
+from b24oauth.models import RefreshedAuth
+from b24oauth.stores import MemoryStore
 from b24oauth.testing import faults
 from tests.support.clients import connected, fake_portal
 
@@ -152,7 +152,7 @@ class Stops:
             await self.go_on.wait()
 
 
-class StoppingStore(MemoryTokenStore):
+class StoppingStore(MemoryStore):
     def __init__(self, stops: Stops) -> None:
         super().__init__()
         self.stops = stops
@@ -208,7 +208,7 @@ async def test_t2_cancelled_waiter_never_cancels_the_renewal(at: str, cancel: An
         await cancel(first, cancelled_at_the_stop)
         stops.go_on.set()
         assert successes(await rest[0]) == CALLS - 1
-    stored = await MemoryTokenStore.load(store, params.member_id)
+    stored = await MemoryStore.load(store, params.member_id)
     assert stored is not None
     assert stored.refresh_token != params.refresh_token
     assert len(portal.token_requests) == 1
@@ -266,7 +266,7 @@ async def test_t2_cancelling_the_task_that_closes_still_saves_the_renewed_pair()
 
 async def test_t3_store_and_callback_have_finished_before_any_call_uses_the_new_token() -> None:
     portal = fake_portal()
-    store = MemoryTokenStore()
+    store = MemoryStore()
     events: list[str] = []
 
     async def callback(refreshed: RefreshedAuth) -> None:
@@ -318,7 +318,7 @@ async def test_t10_a_save_that_fails_twice_is_repeated_and_the_renewal_is_not(fa
             raise OSError("the disk is full")
         saved.append(params)
 
-    class Store(MemoryTokenStore):
+    class Store(MemoryStore):
         async def save(self, params: B24OAuthParams) -> None:
             save(params)
             await super().save(params)
@@ -341,7 +341,7 @@ async def test_t10_a_store_that_saved_is_not_asked_again_when_only_the_callback_
     portal = fake_portal()
     saves: list[B24OAuthParams] = []
 
-    class Store(MemoryTokenStore):
+    class Store(MemoryStore):
         async def save(self, params: B24OAuthParams) -> None:
             saves.append(params)
 
@@ -565,7 +565,7 @@ async def test_t6_a_final_refusal_is_over_when_the_store_has_new_tokens() -> Non
     portal = fake_portal()
     params = portal.issue(expired=True)
     portal.revoke(params.refresh_token)
-    store = MemoryTokenStore()
+    store = MemoryStore()
     async with connected(portal, params, token_store=store) as b24:
         with pytest.raises(RefreshTokenError):
             await b24.actions.v2.call.make("profile")
@@ -597,10 +597,10 @@ async def test_t7_a_renewal_that_stays_unanswered_fails_without_giving_up_the_pa
 async def test_t7_what_is_refused_after_a_lost_answer_is_looked_for_in_the_store() -> None:
     portal = fake_portal()
     params = portal.issue(expired=True)
-    store = MemoryTokenStore()
+    store = MemoryStore()
     portal.inject(faults.drop_after(), on="oauth/token")
 
-    class LateStore(MemoryTokenStore):
+    class LateStore(MemoryStore):
         """Another process saves its pair while this one is asking."""
 
         async def load(self, member_id: str) -> B24OAuthParams | None:

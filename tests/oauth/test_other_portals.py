@@ -7,7 +7,9 @@ from typing import Any
 import attrs
 import pytest
 
-from b24oauth import B24OAuth, B24OAuthParams, ConfigurationError, MemoryTokenStore, PortalMovedError, RefreshTokenError
+from b24oauth import B24OAuth, B24OAuthParams, ConfigurationError, RefreshTokenError
+from b24oauth.errors import PortalMovedError
+from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, faults
 from tests.support.builders import params, secret
 from tests.support.clients import connected, fake_portal
@@ -31,7 +33,7 @@ def renewal(portal: FakePortal, **changes: Any) -> dict[str, Any]:
 
 
 async def test_t13_a_renewal_of_another_portal_is_refused_and_ours_is_kept() -> None:
-    portal, store = fake_portal(), MemoryTokenStore()
+    portal, store = fake_portal(), MemoryStore()
     foreign = renewal(portal, member_id=OTHER, client_endpoint="https://other.example/rest/")
     portal.inject(faults.status(200, foreign), on="oauth/token")
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
@@ -78,7 +80,7 @@ async def test_t13_a_long_foreign_identifier_is_shown_in_part() -> None:
 
 async def test_t13_a_stored_pair_of_another_portal_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
     portal, other = fake_portal(), fake_portal(member_id=OTHER, origin="https://other.example")
-    store = MemoryTokenStore()
+    store = MemoryStore()
     store._pairs[portal.member_id] = other.issue()  # a store that mixes portals up
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
         assert (await b24.actions.v2.call.make("profile")).is_success
@@ -89,7 +91,7 @@ async def test_t13_a_stored_pair_of_another_portal_is_not_used(caplog: pytest.Lo
 
 
 async def test_t13_a_stored_pair_without_an_identifier_is_ours() -> None:
-    portal, store = fake_portal(), MemoryTokenStore()
+    portal, store = fake_portal(), MemoryStore()
     store._pairs[portal.member_id] = attrs.evolve(portal.issue(), member_id="")
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
         assert (await b24.actions.v2.call.make("profile")).is_success
@@ -130,11 +132,11 @@ async def test_t13_a_pair_of_another_portal_cannot_be_set() -> None:
 
 def test_t13_a_store_needs_a_pair_with_an_identifier() -> None:
     with pytest.raises(ConfigurationError, match="member_id"):
-        B24OAuth(params(member_id=""), secret(), token_store=MemoryTokenStore())
+        B24OAuth(params(member_id=""), secret(), token_store=MemoryStore())
 
 
 async def test_t13_two_portals_without_identifiers_never_share_a_store() -> None:
-    store = MemoryTokenStore()
+    store = MemoryStore()
     for portal in (fake_portal(), fake_portal(member_id=OTHER)):
         with pytest.raises(ConfigurationError, match="member_id"):
             async with connected(portal, attrs.evolve(portal.issue(), member_id=""), token_store=store):

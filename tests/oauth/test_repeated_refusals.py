@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from b24oauth import AccessDeniedError, B24OAuth, ExpiredTokenError, MemoryTokenStore, RefreshTokenError
+from b24oauth import AccessDeniedError, B24OAuth, RefreshTokenError
+from b24oauth.errors import ExpiredTokenError
+from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import connected, fake_portal
 
@@ -87,7 +89,7 @@ async def test_t1_tokens_that_expire_early_are_renewed_each_time(times: int) -> 
 
 
 async def test_t5_another_process_may_still_bring_a_token_that_is_accepted() -> None:
-    portal, store = fake_portal(), MemoryTokenStore()
+    portal, store = fake_portal(), MemoryStore()
     portal.inject(REFUSED, times=None, on="profile")
     async with connected(portal, token_store=store) as b24:
         await failures(b24, 20)
@@ -228,7 +230,7 @@ async def test_t5_only_a_401_of_v3_may_be_about_the_token(status: int) -> None:
 
 
 async def test_t5_the_store_is_looked_into_before_a_denied_token_is_renewed() -> None:
-    portal, store = fake_portal(rows={"tasks.task": 3}), MemoryTokenStore()
+    portal, store = fake_portal(rows={"tasks.task": 3}), MemoryStore()
     async with connected(portal, token_store=store) as b24:
         assert not await denied(b24)
         denying(portal)

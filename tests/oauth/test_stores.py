@@ -11,15 +11,9 @@ from typing import Any
 import attrs
 import pytest
 
-from b24oauth import (
-    B24OAuth,
-    B24OAuthParams,
-    ClientStateError,
-    MemoryTokenStore,
-    RefreshedAuth,
-    RefreshTokenError,
-    TokenPersistenceError,
-)
+from b24oauth import B24OAuth, B24OAuthParams, ClientStateError, RefreshTokenError, TokenPersistenceError
+from b24oauth.models import RefreshedAuth
+from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import connected, fake_portal
 
@@ -32,8 +26,8 @@ async def call(b24: B24OAuth) -> None:
     assert (await b24.actions.v2.call.make("profile")).is_success
 
 
-async def holding(pair: B24OAuthParams) -> MemoryTokenStore:
-    store = MemoryTokenStore()
+async def holding(pair: B24OAuthParams) -> MemoryStore:
+    store = MemoryStore()
     await store.save(pair)
     return store
 
@@ -184,14 +178,14 @@ async def test_t9_a_refused_client_takes_the_stored_pair_whose_expires_lies_earl
     portal = fake_portal()
     far = attrs.evolve(portal.issue(), expires=int(portal.clock.now()) + 2 * HOUR)
     portal.expire_tokens()
-    async with several(portal, far, 2, token_store=MemoryTokenStore()) as clients:
+    async with several(portal, far, 2, token_store=MemoryStore()) as clients:
         for b24 in clients:
             await call(b24)
     assert len(portal.token_requests) == 1
 
 
 async def test_t9_a_pair_that_is_valid_by_its_clock_is_used_without_asking_the_store() -> None:
-    class Untouched(MemoryTokenStore):
+    class Untouched(MemoryStore):
         async def load(self, member_id: str) -> B24OAuthParams | None:
             raise AssertionError
 
@@ -232,7 +226,7 @@ async def test_t8_clients_with_a_wrong_clock_that_share_a_store_renew_once(skew:
     portal = fake_portal()
     params = portal.issue()
     portal.expire_tokens()
-    async with several(portal, params, 6, token_store=MemoryTokenStore()) as clients:
+    async with several(portal, params, 6, token_store=MemoryStore()) as clients:
         for b24 in clients:
             b24.auth._renewer.wall_clock = lambda: portal.clock.now() + skew  # a clock that people set wrong
         if at_once:
@@ -283,7 +277,7 @@ async def test_t8_a_stored_pair_is_renewed_when_its_time_is_over_without_a_refus
 # --- T10: saving again ------------------------------------------------------------------------------------------------
 
 
-class WatchedStore(MemoryTokenStore):
+class WatchedStore(MemoryStore):
     """Fails to save a number of times, and knows whether its lock is held."""
 
     def __init__(self, failures: int = 0) -> None:
@@ -321,7 +315,7 @@ async def test_t9_a_save_that_is_repeated_replaces_what_was_there_when_the_pair_
     portal, store = fake_portal(), WatchedStore(failures=1)
     old = portal.issue(expired=True)
     before = portal.issue() if another_in_store else old
-    await MemoryTokenStore.save(store, before)
+    await MemoryStore.save(store, before)
     async with connected(portal, old, token_store=store) as b24:
         b24.auth.set_params(old)
         await unsaved(b24)
@@ -348,7 +342,7 @@ async def test_t9_a_pair_that_was_not_saved_is_fallen_back_on_when_the_one_store
     portal, store = fake_portal(), WatchedStore(failures=1)
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
         await unsaved(b24)
-        await MemoryTokenStore.save(store, without_access(portal, revoked(portal)))
+        await MemoryStore.save(store, without_access(portal, revoked(portal)))
         await call(b24)
         assert await store.load(portal.member_id) == b24.auth.get_params()
     assert [request.status for request in portal.token_requests] == [200, 400, 200]
@@ -384,7 +378,7 @@ async def cancelled_helper() -> None:
 
 @pytest.mark.parametrize("where", ["load", "save"])
 async def test_t10_a_cancellation_inside_of_the_store_is_its_failure(where: str) -> None:
-    class Store(MemoryTokenStore):
+    class Store(MemoryStore):
         broken = True
 
         async def load(self, member_id: str) -> B24OAuthParams | None:
@@ -423,7 +417,7 @@ async def test_t10_a_callback_that_waits_for_its_own_lock_through_another_client
 ) -> None:
     portal = fake_portal()
     waiting: list[asyncio.Task[None]] = []
-    async with several(portal, portal.issue(expired=True), 2, token_store=MemoryTokenStore()) as (first, second):
+    async with several(portal, portal.issue(expired=True), 2, token_store=MemoryStore()) as (first, second):
 
         async def callback(_: RefreshedAuth) -> None:
             # Somebody else's call, which may wait for the lock.
@@ -441,11 +435,11 @@ async def test_t10_a_callback_that_waits_for_its_own_lock_through_another_client
 async def test_t10_a_callback_may_use_another_client_whose_pair_is_valid_or_of_another_store() -> None:
     portal = fake_portal()
     done: list[str] = []
-    store = MemoryTokenStore()
+    store = MemoryStore()
     async with (
         connected(portal, portal.issue(expired=True), token_store=store) as b24,
         connected(portal, portal.issue(), token_store=store) as valid,
-        connected(portal, portal.issue(expired=True), token_store=MemoryTokenStore()) as elsewhere,
+        connected(portal, portal.issue(expired=True), token_store=MemoryStore()) as elsewhere,
     ):
 
         async def callback(_: RefreshedAuth) -> None:
@@ -461,7 +455,7 @@ async def test_t10_a_callback_may_use_another_client_whose_pair_is_valid_or_of_a
 async def test_t10_a_task_that_the_callback_started_may_use_another_client_afterwards() -> None:
     portal = fake_portal()
     tasks: list[asyncio.Task[None]] = []
-    async with several(portal, portal.issue(expired=True), 2, token_store=MemoryTokenStore()) as (first, second):
+    async with several(portal, portal.issue(expired=True), 2, token_store=MemoryStore()) as (first, second):
 
         async def later() -> None:
             await asyncio.sleep(1)
@@ -477,7 +471,7 @@ async def test_t10_a_task_that_the_callback_started_may_use_another_client_after
 
 
 async def test_what_people_set_while_the_lock_is_waited_for_is_used_and_not_renewed() -> None:
-    portal, store = fake_portal(), MemoryTokenStore()
+    portal, store = fake_portal(), MemoryStore()
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
         async with store.lock(portal.member_id):
             waiting = asyncio.create_task(call(b24))
@@ -489,7 +483,7 @@ async def test_what_people_set_while_the_lock_is_waited_for_is_used_and_not_rene
 
 
 async def test_what_people_set_while_the_store_is_read_after_a_refusal_is_used() -> None:
-    class SlowStore(MemoryTokenStore):
+    class SlowStore(MemoryStore):
         async def load(self, member_id: str) -> B24OAuthParams | None:
             if portal.token_requests:
                 b24.auth.set_params(given)
@@ -507,7 +501,7 @@ async def test_t7_a_lost_answer_that_somebody_stored_is_found_although_set_param
     portal.inject(faults.drop_after(), on="oauth/token")
     found = portal.issue()
 
-    class LateStore(MemoryTokenStore):
+    class LateStore(MemoryStore):
         async def load(self, member_id: str) -> B24OAuthParams | None:
             return found if len(portal.token_requests) == 2 else None
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from b24oauth import AccessDeniedError, AjaxError, ApiVersion, InvalidCallParamsError, NotFoundError
+from b24oauth import AccessDeniedError, AjaxError, ApiVersion, NotFoundError
+from b24oauth.errors import InvalidCallParamsError
 from b24oauth.protocol.batch import parse_calls, read_rows, times_by_method
 
 

@@ -8,18 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from b24oauth import (
-    AjaxError,
-    BadResponseError,
-    ExpiredTokenError,
-    NotFoundError,
-    OperatingLimitError,
-    RateLimitError,
-    ValidationError,
-    ajax_result,
-)
+from b24oauth import AjaxError, NotFoundError, RateLimitError
 from b24oauth.error_codes import meaning_of
-from b24oauth.protocol.decoding import RawResponse, decode, decode_clean, parse_json
+from b24oauth.errors import BadResponseError, ExpiredTokenError, OperatingLimitError, ValidationError
+from b24oauth.protocol.decoding import RawResponse, ajax_result, decode, decode_clean, parse_json
 from b24oauth.redaction import REDACTED
 from tests.support.builders import PLANTED, answer, query
 

@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from b24oauth import DEFAULT_OAUTH_HOSTS, ConfigurationError, UntrustedHostError
-from b24oauth.protocol.endpoints import file_address, host_of, oauth_token_url, plain_domain, portal_origin, rest_root
+from b24oauth import ConfigurationError
+from b24oauth.errors import UntrustedHostError
+from b24oauth.protocol.endpoints import (
+    DEFAULT_OAUTH_HOSTS,
+    file_address,
+    host_of,
+    oauth_token_url,
+    plain_domain,
+    portal_origin,
+    rest_root,
+)
 
 NOBODY: frozenset[str] = frozenset()
 

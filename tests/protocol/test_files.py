@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from b24oauth import File, InvalidParamsError, read_file
+from b24oauth import File, InvalidParamsError
+from b24oauth.files import read_file
 from b24oauth.protocol.encoding import encode_json, to_json, write_query
 from b24oauth.testing import FakePortal
 from tests.support.clients import connected, fake_portal
@@ -209,7 +210,7 @@ async def test_a_file_is_read_whole_whatever_its_size(tmp_path: Path, size: int)
 MEASURED = """
 import sys, threading, tracemalloc
 import anyio
-from b24oauth import read_file
+from b24oauth.files import read_file
 if sys.argv[2] == "traced":
     threading.settrace(lambda *_: lambda *_: None)
 tracemalloc.start()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from b24oauth import InvalidCallParamsError
+from b24oauth.errors import InvalidCallParamsError
 from b24oauth.protocol.methods import checked_method, known_method
 
 DOCUMENTED = Path(__file__).parents[1] / "data" / "method-names.txt"

@@ -14,18 +14,15 @@ from b24oauth import (
     AjaxError,
     AmbiguousResultError,
     ApiVersion,
-    BadResponseError,
     ConfigurationError,
-    ExpiredTokenError,
-    InvalidCallParamsError,
     InvalidParamsError,
     NetworkError,
     NotFoundError,
     ParamsFactory,
     RefreshTokenError,
-    RequestTimeoutError,
     SdkError,
 )
+from b24oauth.errors import BadResponseError, ExpiredTokenError, InvalidCallParamsError, RequestTimeoutError
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import UNLIMITED, connected, fake_portal
 

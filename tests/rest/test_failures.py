@@ -15,15 +15,8 @@ from typing import Any
 import attrs
 import pytest
 
-from b24oauth import (
-    AmbiguousResultError,
-    B24OAuth,
-    BadResponseError,
-    ConfigurationError,
-    NetworkError,
-    RefreshTokenError,
-    RequestTimeoutError,
-)
+from b24oauth import AmbiguousResultError, B24OAuth, ConfigurationError, NetworkError, RefreshTokenError
+from b24oauth.errors import BadResponseError, RequestTimeoutError
 from b24oauth.rest.failures import without_response
 from b24oauth.testing import FakePortal, faults
 from b24oauth.wire import NoResponse, ResponseTooLarge

@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 import pytest
 
-from b24oauth import AjaxError, PortalMovedError, RefreshTokenError
+from b24oauth import AjaxError, RefreshTokenError
+from b24oauth.errors import PortalMovedError
 from b24oauth.testing import faults
 from tests.support.clients import UNLIMITED, fake_portal
 from tests.support.spies import SpyStore, Watched, redirect, watched

@@ -57,12 +57,14 @@ def heard_at(level: int) -> tuple[Log, list[logging.LogRecord]]:
 
 
 def tell_everything(report: CallReport, payload: Any = None, body: bytes = b'{"error":"E"}') -> None:
-    report.started()
-    report.attempt_started(1, 3)
+    if report.is_detailed:
+        report.started()
+        report.attempt_started(1, 3)
     report.throttled("rate", 0.5)
     report.throttled("operating", 12.0)
-    report.sending(SECRETS)
-    report.received({"result": 1} if payload is None else payload, SECRETS)
+    if report.has_content:
+        report.sending(SECRETS)
+        report.received({"result": 1} if payload is None else payload, SECRETS)
     report.received_error(answer(body, 500), SECRETS)
     report.attempt_finished(1, 3, 0.25, 200, None)
     report.attempt_finished(2, 3, 0.25, 400, error())

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from b24oauth import ApiVersion, ConfigurationError, InvalidCallParamsError, __version__
+from b24oauth import ApiVersion, ConfigurationError, __version__
+from b24oauth.errors import InvalidCallParamsError
 from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.rest.request import PreparedRequest, prepare
 from tests.support.builders import PLANTED, query

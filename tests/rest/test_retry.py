@@ -6,19 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from b24oauth import (
-    HARD_ERROR_CODES,
-    SOFT_ERROR_CODES,
-    AjaxError,
-    AmbiguousResultError,
-    BadResponseError,
-    NetworkError,
-    NotFoundError,
-    OperatingLimitError,
-    RateLimitError,
-    RestrictionParams,
-)
-from b24oauth.error_codes import CODES, Retry
+from b24oauth import AjaxError, AmbiguousResultError, NetworkError, NotFoundError, RateLimitError, RestrictionParams
+from b24oauth.error_codes import CODES, HARD_ERROR_CODES, SOFT_ERROR_CODES, Retry
+from b24oauth.errors import BadResponseError, OperatingLimitError
 from b24oauth.protocol.decoding import decode
 from b24oauth.rest.retry import (
     Next,

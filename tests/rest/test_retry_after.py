@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from b24oauth import OperatingLimitError, RateLimitError, RestrictionParams
+from b24oauth import RateLimitError, RestrictionParams
+from b24oauth.errors import OperatingLimitError
 from b24oauth.protocol.retry_after import retry_after
 from b24oauth.testing.messages import Answer
 from tests.support.clients import UNLIMITED, connected, fake_portal

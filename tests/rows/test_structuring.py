@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import attrs
 import pytest
 
-from b24oauth import InvalidDataError
+from b24oauth.errors import InvalidDataError
 from b24oauth.rows import structure_row, structure_rows
 from tests.support.rows import problems_of
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from b24oauth import AjaxError, AjaxQuery, AjaxResult, B24OAuthParams, B24OAuthSecret, RequestInfo
+from b24oauth import AjaxError, AjaxResult, B24OAuthParams, B24OAuthSecret
 from b24oauth.error_codes import error_for
+from b24oauth.errors import RequestInfo
 from b24oauth.protocol.decoding import RawResponse
+from b24oauth.result import AjaxQuery
 
 ACCESS = "access-S3CR3T"
 REFRESH = "refresh-S3CR3T"

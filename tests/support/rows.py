@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from b24oauth import InvalidDataError
+from b24oauth.errors import InvalidDataError
 from b24oauth.rows import structure_row
 
 

@@ -17,7 +17,8 @@ from typing import Any
 import attrs
 import httpx
 
-from b24oauth import B24OAuth, B24OAuthParams, B24OAuthSecret, MemoryTokenStore, SdkError
+from b24oauth import B24OAuth, B24OAuthParams, B24OAuthSecret, SdkError
+from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, faults
 from b24oauth.testing.messages import Answer
 from tests.support.clients import UNLIMITED
@@ -98,7 +99,7 @@ async def watched(
             yield Watched(b24, portal, wire, pairs)
 
 
-class SpyStore(MemoryTokenStore):
+class SpyStore(MemoryStore):
     """A store in memory that remembers each pair it was given."""
 
     def __init__(self) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from b24oauth import AjaxError, RequestTimeoutError
+from b24oauth import AjaxError
+from b24oauth.errors import RequestTimeoutError
 from b24oauth.testing import FakePortal, Reply, RestError
 from tests.support.clients import connected, fake_portal
 

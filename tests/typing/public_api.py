@@ -13,21 +13,10 @@ from typing import Any, Generic, NamedTuple, TypedDict, TypeVar, assert_type
 import attrs
 from pydantic import BaseModel
 
-from b24oauth import (
-    AjaxResult,
-    AuthData,
-    B24OAuth,
-    B24OAuthParams,
-    BatchRefV2,
-    BatchRefV3,
-    Download,
-    File,
-    HandlerRefreshAuth,
-    PayloadTime,
-    RefreshedAuth,
-    Result,
-    SuccessPayload,
-)
+from b24oauth import AjaxResult, AuthData, B24OAuth, B24OAuthParams, BatchRefV2, BatchRefV3, File, Result
+from b24oauth.downloads import Download
+from b24oauth.models import HandlerRefreshAuth, RefreshedAuth
+from b24oauth.result import PayloadTime, SuccessPayload
 
 
 async def calls(b24: B24OAuth) -> None:

@@ -1,37 +1,16 @@
-"""Where token pairs outlive the process: the interface, and a store in memory."""
+"""Token pairs in memory."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
 
 from b24oauth.models import B24OAuthParams
 
-__all__ = ["MemoryTokenStore", "TokenStore"]
+__all__ = ["MemoryStore"]
 
 
-class TokenStore(Protocol):
-    """Keeps one token pair for each portal.
-
-    Pairs are found by `member_id`, which never changes. The lock is held over read again, renew, save,
-    so that processes that share a store renew once.
-    """
-
-    def lock(self, member_id: str) -> AbstractAsyncContextManager[object]:
-        """Holds the portal's pair against every other process and task that uses this store."""
-        ...
-
-    async def load(self, member_id: str) -> B24OAuthParams | None:
-        """The stored pair, or None."""
-        ...
-
-    async def save(self, params: B24OAuthParams) -> None:
-        """Stores a pair instead of the portal's old one."""
-        ...
-
-
-class MemoryTokenStore:
+class MemoryStore:
     """A store for tests and for clients of one process; it forgets everything at exit."""
 
     def __init__(self) -> None:

@@ -10,12 +10,20 @@ from b24oauth.errors import ConfigurationError
 from b24oauth.limits.gate import Gate, Gates, gate_of
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.params import RestrictionParams
-from b24oauth.models import ApiVersion
+from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
 from b24oauth.observing import Observer
 from b24oauth.wire import Wire
 from b24oauth.wire.choosing import library_of
 
-__all__ = ["api_version", "check_connections", "check_limits", "check_logger", "checked_observers", "gate_for"]
+__all__ = [
+    "api_version",
+    "check_connections",
+    "check_identity",
+    "check_limits",
+    "check_logger",
+    "checked_observers",
+    "gate_for",
+]
 
 _OVER_HTTPX_CLIENT: Final = 10
 
@@ -103,3 +111,19 @@ def check_connections(wire: object, max_concurrency: int | None) -> None:
     whole = isinstance(max_concurrency, int) and not isinstance(max_concurrency, bool)
     if max_concurrency is not None and not (whole and max_concurrency >= 1):
         raise ConfigurationError("max_concurrency must be a whole number of at least 1, or None for the usual one")
+
+
+def check_identity(auth_options: object, oauth_secret: object, trusted_hosts: object, http_method: str) -> None:
+    """Refuses what cannot be a token pair, an application's credentials, trusted hosts, or a way to renew.
+
+    Raises:
+        ConfigurationError: Names the argument, and says what it must be.
+    """
+    if not isinstance(auth_options, B24OAuthParams):
+        raise ConfigurationError("auth_options must be B24OAuthParams; use B24OAuthParams.from_dict() for a mapping")
+    if not isinstance(oauth_secret, B24OAuthSecret):
+        raise ConfigurationError("oauth_secret must be B24OAuthSecret; use B24OAuthSecret.from_dict() for a mapping")
+    if isinstance(trusted_hosts, str):
+        raise ConfigurationError("trusted_oauth_hosts must be a collection of hosts, not one string")
+    if http_method not in ("POST", "GET"):
+        raise ConfigurationError('refresh_http_method must be "POST" or "GET"')

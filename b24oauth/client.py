@@ -18,6 +18,7 @@ from b24oauth.actions.short import Api
 from b24oauth.assembling import (
     api_version,
     check_connections,
+    check_identity,
     check_limits,
     check_logger,
     checked_observers,
@@ -126,7 +127,7 @@ class B24OAuth(Api):
         refresh_attempts: int = 3,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        _check(auth_options, oauth_secret, trusted_oauth_hosts, refresh_http_method)
+        check_identity(auth_options, oauth_secret, trusted_oauth_hosts, refresh_http_method)
         check_limits(restriction_params, restriction_manager)
         check_connections(wire, max_concurrency)
         if token_store is not None and not auth_options.member_id:
@@ -419,14 +420,3 @@ class B24OAuth(Api):
                     await self._wire.aclose()
 
     destroy = aclose
-
-
-def _check(auth_options: object, oauth_secret: object, trusted_hosts: object, http_method: str) -> None:
-    if not isinstance(auth_options, B24OAuthParams):
-        raise ConfigurationError("auth_options must be B24OAuthParams; use B24OAuthParams.from_dict() for a mapping")
-    if not isinstance(oauth_secret, B24OAuthSecret):
-        raise ConfigurationError("oauth_secret must be B24OAuthSecret; use B24OAuthSecret.from_dict() for a mapping")
-    if isinstance(trusted_hosts, str):
-        raise ConfigurationError("trusted_oauth_hosts must be a collection of hosts, not one string")
-    if http_method not in ("POST", "GET"):
-        raise ConfigurationError('refresh_http_method must be "POST" or "GET"')

@@ -32,8 +32,8 @@ if not STORMS:
 # What `-m "not slow"` leaves out: long walks, real sockets that wait, processes, and runs of many cases.
 SLOW = (
     "actions/test_documented_lists.py",
-    "actions/test_parallel_walk.py",
-    "actions/test_walk_pace.py",
+    "lists/test_parallel_walk.py",
+    "lists/test_walk_pace.py",
     "benchmarks/",
     "cli/test_demo.py",
     "conformance/",

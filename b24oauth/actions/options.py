@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypedDict
 
@@ -10,6 +10,7 @@ from b24oauth.checks import Check, at_least, check_flag, check_function, check_r
 from b24oauth.errors import ConfigurationError
 from b24oauth.lists.choosing import Paging
 from b24oauth.lists.pages import whole_number
+from b24oauth.lists.paging import Progress
 from b24oauth.rest.client import HttpClient
 
 __all__ = [
@@ -18,15 +19,12 @@ __all__ = [
     "ChunkOptions",
     "DefaultOptions",
     "ListOptions",
-    "Progress",
     "ShortBatchOptions",
     "TailOptions",
     "V3ListOptions",
     "checked",
     "http_for",
 ]
-
-Progress = Callable[[int, int | None], Awaitable[object] | object]
 
 
 class CallOptions(TypedDict, total=False):

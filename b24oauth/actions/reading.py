@@ -10,11 +10,11 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
-from b24oauth.actions.page_requests import SoftError
-from b24oauth.actions.walk import WalkOptions, walk
 from b24oauth.errors import AjaxError, ListChangedError, RequestInfo, RequestTimeoutError, SdkError
 from b24oauth.lists.choosing import ByIdentifier
+from b24oauth.lists.page_requests import SoftError
 from b24oauth.lists.paging import Pager
+from b24oauth.lists.walk import WalkOptions, walk
 from b24oauth.rest.client import HttpClient
 from b24oauth.result import Result
 from b24oauth.rows import check_row_type, structure_rows

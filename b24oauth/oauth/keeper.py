@@ -108,7 +108,7 @@ class TokenKeeper:
 
     def secrets(self, pair: B24OAuthParams, /) -> tuple[str, ...]:
         """What no message may repeat when a pair was sent: its tokens, those of the one before, the client secret."""
-        return self._renewer.secrets_of(pair, self._settler.held.params, self._settler.former)
+        return self._renewer.secrets_of(pair, self._settler.held.params, self._settler.previous)
 
     def base(self, pair: B24OAuthParams, dialect: Dialect, /) -> str:
         """The address that names of methods are appended to, if it may see the access token.

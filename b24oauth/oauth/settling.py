@@ -1,8 +1,6 @@
-"""What one run of the renewal does: looks into the store, asks for a new pair, saves it; one run at a time.
+"""What one run of the renewal does: reads the store, requests a new pair, saves it; one run at a time.
 
-Between our pair and another one in the store, no clock decides. The other one is newer than a pair that we had from
-there or put there, and older than one from `set_params`. A pair from the constructor may be of a new authorization or
-from an old file: the store's is used first, for that asks for nothing. A pair refused for good yields to the other.
+Which pair is used is decided in `pairs`.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from b24oauth.events import PairNotSaved, PortalMoved, RefreshFailed, TokenRefre
 from b24oauth.models import B24OAuthParams, RefreshedAuth
 from b24oauth.oauth.exchange import Refusal
 from b24oauth.oauth.pair import HeldPair, UnsavedPair, auth_data_of, check_pair, is_timestamp
+from b24oauth.oauth.pairs import Stored, Use, after_refusal, decide, judge_stored
 from b24oauth.oauth.renewal import (
     Renewer,
     ends_the_program,
@@ -70,7 +69,7 @@ class Settler:
         callback: Called with each renewed pair.
         renewals: How many pairs were obtained.
         held: The pair in use.
-        former: The pair before it.
+        previous: The pair before it.
         unsaved: A renewed pair that the store and the callback have not both seen.
         is_asking: True from the request for a new pair to its outcome.
         is_saving: True while the store or the callback gets a new pair.
@@ -78,19 +77,19 @@ class Settler:
     """
 
     __slots__ = (
+        "_fallback",
         "_in_store",
         "_log",
+        "_prefer_held",
         "_refused",
         "_renewer",
-        "_set_wins",
-        "_spare",
         "callback",
         "failure",
-        "former",
         "held",
         "is_asking",
         "is_saving",
         "key",
+        "previous",
         "renewals",
         "store",
         "unsaved",
@@ -100,7 +99,7 @@ class Settler:
         self.callback: CallbackRefreshAuth | None = None
         self.renewals = 0
         self.held = HeldPair(params)
-        self.former = params
+        self.previous = params
         self.unsaved: UnsavedPair | None = None
         self.is_asking = False
         self.is_saving = False
@@ -109,8 +108,8 @@ class Settler:
         self.key = params.member_id
         self._renewer = renewer
         self._log = log
-        self._set_wins = False
-        self._spare: HeldPair | None = None
+        self._prefer_held = False
+        self._fallback: HeldPair | None = None
         self._refused = RefusedTokens()
         self._in_store: str | None = None
 
@@ -158,8 +157,8 @@ class Settler:
                 "make a client for each portal"
             )
         self._hold(HeldPair(params if params.member_id else attrs.evolve(params, member_id=ours), since=since))
-        self._set_wins = True
-        self._spare = None
+        self._prefer_held = True
+        self._fallback = None
         self.unsaved = None
         self._refused.clear()
 
@@ -181,15 +180,21 @@ class Settler:
         found = await self._found()
         if self.held is not ours:
             return self.held.params  # set meanwhile: what the application sets wins
-        if self.unsaved is not None:
-            if found is None or self.unsaved.may_replace(found):
-                return await self.save(self.unsaved)
-            # Nobody can have renewed what nobody else has seen: the pair found is of a later authorization.
-            self._spare, self.unsaved = self.unsaved.held, None
+        unsaved = self.unsaved
+        use = decide(
+            stored=found is not None,
+            unsaved=unsaved is not None,
+            may_replace=unsaved is not None and found is not None and unsaved.may_replace(found),
+            prefer_held=self._prefer_held,
+            renews=renews,
+        )
+        if use is Use.UNSAVED and unsaved is not None:
+            return await self.save(unsaved)
+        if use is Use.STORED and found is not None:
+            if unsaved is not None:
+                self._fallback, self.unsaved = unsaved.held, None
             return self._adopt(found)
-        if found is not None and not self._set_wins:
-            return self._adopt(found)
-        return await self._renew(ours) if renews else ours.params
+        return await self._renew(ours) if use is Use.RENEWED else ours.params
 
     async def _found(self) -> B24OAuthParams | None:
         """The store's pair when it is another one than ours, of the same portal, and was not refused for good."""
@@ -198,16 +203,14 @@ class Settler:
         ours = self.held.params
         stored = await self.store.load(self.key)
         self._in_store = None if stored is None else stored.refresh_token
-        if stored is None:
-            return None
-        if stored.member_id not in ("", self.key):
+        judged = judge_stored(stored, ours, self.key, self._refused.is_final)
+        if stored is not None and judged is Stored.FOREIGN:
             self._log.error(
                 f"The token store holds a pair of another portal for {self.key}: it is not used",
                 member_id=self.key,
                 found=stored.member_id,
             )
-            return None
-        if stored.refresh_token == ours.refresh_token or self._refused.is_final(stored.refresh_token):
+        if stored is None or judged is not Stored.OTHER:
             return None
         if not stored.member_id:
             stored = attrs.evolve(stored, member_id=self.key)
@@ -217,10 +220,10 @@ class Settler:
 
     def _adopt(self, found: B24OAuthParams) -> B24OAuthParams:
         if self.held.was_given:
-            self._spare = self._spare or self.held
+            self._fallback = self._fallback or self.held
         wall_clock, loop_time = self._renewer.wall_clock(), asyncio.get_running_loop().time()
         self._hold(HeldPair.found(found, wall_clock=wall_clock, loop_time=loop_time))
-        self._set_wins = False
+        self._prefer_held = False
         return found
 
     async def _renew(self, pair: HeldPair) -> Outcome:
@@ -236,15 +239,18 @@ class Settler:
             refusal = outcome
             if refusal.final or refusal.answered:
                 self._refused.add(token, refusal, now=loop.time())
-        if not refusal.final:
-            return self._refused_by(refusal, is_new=is_new)
-        found = await self._found()
-        if self.held is not ours:
-            return self.held.params
-        if found is not None:
-            return self._adopt(found)
-        spare, self._spare = self._spare, None
-        return self._refused_by(refusal, is_new=is_new) if spare is None else await self._renew(spare)
+        if refusal.final:
+            found = await self._found()
+            if self.held is not ours:
+                return self.held.params
+            fallback, self._fallback = self._fallback, None
+            use = after_refusal(stored=found is not None, fallback=fallback is not None)
+            if use is Use.STORED and found is not None:
+                self._fallback = fallback
+                return self._adopt(found)
+            if use is Use.FALLBACK and fallback is not None:
+                return await self._renew(fallback)
+        return self._refused_by(refusal, is_new=is_new)
 
     def _refused_by(self, refusal: Refusal, *, is_new: bool) -> Refusal:
         """The refusal; an observer learns of each once, and not again of one that is remembered."""
@@ -280,7 +286,7 @@ class Settler:
         )
         if self.held is ours:
             self.renewals += 1
-            self.unsaved, self._set_wins = unsaved, False
+            self.unsaved, self._prefer_held = unsaved, False
         return unsaved
 
     async def save(self, unsaved: UnsavedPair) -> Outcome:
@@ -306,7 +312,7 @@ class Settler:
             self.is_saving = False
         if self.unsaved is unsaved:
             self._hold(unsaved.held)
-            self.unsaved = self._spare = None
+            self.unsaved = self._fallback = None
             self._refused.clear()
             self._tell_of_renewal(unsaved)
         return self.held.params
@@ -316,7 +322,7 @@ class Settler:
             return
         seconds = asyncio.get_running_loop().time() - saved.asked_at
         self._log.emit(TokenRefreshed(member_id=self.key, seconds=seconds))
-        before, after = (host_of(pair.client_endpoint) for pair in (self.former, saved.held.params))
+        before, after = (host_of(pair.client_endpoint) for pair in (self.previous, saved.held.params))
         if before != after:
             self._log.emit(PortalMoved(member_id=self.key, before=before, after=after))
 
@@ -334,14 +340,14 @@ class Settler:
         return self.failure
 
     def _hold(self, held: HeldPair) -> None:
-        self.former, self.held = self.held.params, held
+        self.previous, self.held = self.held.params, held
 
     def _with_trusted_endpoints(self, received: B24OAuthParams, before: B24OAuthParams) -> B24OAuthParams:
         """The pair, with the old address wherever the new one must not see a secret."""
         trusted = self._renewer.trusted_hosts
-        for name, judge in _ENDPOINT_CHECKS:
+        for name, check in _ENDPOINT_CHECKS:
             try:
-                judge(getattr(received, name), trusted)
+                check(getattr(received, name), trusted)
             except ConfigurationError as error:
                 host = error.host if isinstance(error, UntrustedHostError) else host_of(getattr(received, name))
                 host = scrub(host, self._renewer.secrets_of(received, before))

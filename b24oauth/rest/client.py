@@ -4,111 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import math
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
 from b24oauth.errors import (
     AjaxError,
     ClientStateError,
-    ConfigurationError,
     RefreshTokenError,
     RequestTimeoutError,
     TokenPersistenceError,
 )
-from b24oauth.limits.rate import Admission
 from b24oauth.models import ApiVersion
 from b24oauth.observing import Log
-from b24oauth.protocol.decoding import RawResponse, decode_clean
 from b24oauth.protocol.dialects import Dialect, is_plain_read
-from b24oauth.rest.credentials import Grant
-from b24oauth.rest.failures import nothing_sent, out_of_time, without_response
+from b24oauth.rest.attempt import CallState, Sender, TimesOf
+from b24oauth.rest.failures import nothing_sent, out_of_time
 from b24oauth.rest.refusals import Refusals
 from b24oauth.rest.reporting import CallReport
-from b24oauth.rest.request import PreparedRequest, prepare
+from b24oauth.rest.request import prepare
 from b24oauth.rest.retry import (
     Next,
     RepeatRule,
     asked_pause,
     backoff,
     final_error,
-    is_about_token,
-    is_denial,
     is_returned,
-    is_without_answer,
     next_step,
     rate_backoff_factor,
 )
 from b24oauth.rest.services import Services
 from b24oauth.rest.stats import CallCounter, HttpStats
 from b24oauth.result import AjaxQuery, AjaxResult
-from b24oauth.wire import Deadline, NoResponse
+from b24oauth.wire import Deadline
 
 __all__ = ["HttpClient", "TimesOf"]
-
-# How often a call waits for execution time that others use up before it, lest it wait for ever on a clock that stands.
-_MOST_WINDOWS: Final = 20
-
-TimesOf = Callable[[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]
-
-
-@attrs.define(eq=False)
-class _Call:
-    """How one call stands.
-
-    Attributes:
-        request: What is sent.
-        report: Tells the observers about it.
-        methods: Whose execution time it uses.
-        rule: Whether it may be repeated.
-        times_of: Finds the execution times of a batch's methods in its answer.
-        renewed: True when a renewal was made for it.
-        moved: True when it followed a redirect.
-        may_have_run: True when it was sent without getting an answer.
-        sent: False when the portal cannot have seen it the last time.
-        attempts: How often it was begun to be sent.
-        timeouts: How often a response was waited for in vain.
-        admission: Its place in the portal's bucket the last time.
-        ends: When it must be done, seconds of the loop's clock; infinite without a timeout.
-        elapsed: Time from sending it the last time to its response, seconds.
-        secrets: What no message about it may repeat.
-    """
-
-    request: PreparedRequest
-    report: CallReport
-    methods: tuple[str, ...]
-    rule: RepeatRule
-    times_of: TimesOf | None = None
-    renewed: bool = False
-    moved: bool = False
-    may_have_run: bool = False
-    sent: bool = False
-    attempts: int = 0
-    timeouts: int = 0
-    admission: Admission | None = None
-    ends: float = math.inf
-    elapsed: float = 0.0
-    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
-
-
-@attrs.frozen(eq=False, repr=False)
-class _PairFacts:
-    """What is known of the token pair in use.
-
-    Attributes:
-        pair: The pair; None before the first call.
-        base: The address that names of methods are appended to.
-        secrets: What no message may repeat.
-    """
-
-    pair: Grant | None
-    base: str
-    secrets: tuple[str, ...]
 
 
 class HttpClient:
@@ -123,8 +57,7 @@ class HttpClient:
         self._dialect = dialect
         self._services = services
         self._counter = CallCounter()
-        self._succeeded_before_refusal = 0
-        self._known = _PairFacts(None, "", ())
+        self._sender = Sender(dialect, services, self._counter)
         self._max_attempts: int | None = None
 
     @property
@@ -195,7 +128,7 @@ class HttpClient:
     def reset(self) -> None:
         """Forgets the counts and what is known of the portal's limits."""
         self._counter.reset()
-        self._succeeded_before_refusal = 0
+        self._sender.reset()
         self._services.limits.reset()
 
     async def call(
@@ -260,7 +193,7 @@ class HttpClient:
             lifetime.leave()
 
     async def _in_time(
-        self, call: _Call, loop: asyncio.AbstractEventLoop, started: float, timeout: float
+        self, call: CallState, loop: asyncio.AbstractEventLoop, started: float, timeout: float
     ) -> AjaxResult[Any]:
         deadline, call.ends = Deadline(timeout), started + timeout
         try:
@@ -280,7 +213,7 @@ class HttpClient:
         times_of: TimesOf | None,
         *,
         repeat_timeouts: bool,
-    ) -> _Call:
+    ) -> CallState:
         request = prepare(query, self._dialect, idempotency_key=key)
         methods = tuple(inner_methods) or (request.query.method,)
         reads = all(map(is_plain_read, methods))
@@ -298,11 +231,11 @@ class HttpClient:
             repeat_timeouts=repeat_timeouts,
         )
         report = CallReport(self._services.log, query, self._dialect.version)
-        return _Call(request=request, report=report, methods=methods, rule=rule, times_of=times_of)
+        return CallState(request=request, report=report, methods=methods, rule=rule, times_of=times_of)
 
     # --- attempts ------------------------------------------------------------------------------------------------
 
-    async def _attempts(self, call: _Call, loop: asyncio.AbstractEventLoop, started: float) -> AjaxResult[Any]:
+    async def _attempts(self, call: CallState, loop: asyncio.AbstractEventLoop, started: float) -> AjaxResult[Any]:
         limits, method, report = self._services.limits, call.request.query.method, call.report
         most = call.rule.params.max_retries
         for attempt in range(most):
@@ -314,7 +247,7 @@ class HttpClient:
                 report.throttled("operating", budget_wait)
                 await self._services.pause(budget_wait)
             try:
-                result = await self._send_with_token(call)
+                result = await self._sender.send(call)
             except AjaxError as raised:
                 error = raised
             except (RefreshTokenError, TokenPersistenceError, ClientStateError) as raised:
@@ -343,7 +276,7 @@ class HttpClient:
             limits.repeated()
         raise nothing_sent(call.request.query)
 
-    async def _pause(self, seconds: float, error: AjaxError, call: _Call) -> None:
+    async def _pause(self, seconds: float, error: AjaxError, call: CallState) -> None:
         """Waits before the call is repeated. Once the client is closed, what became of a write counts more."""
         try:
             await self._services.pause(seconds)
@@ -356,7 +289,7 @@ class HttpClient:
             return
         raise told
 
-    async def _pause_before_repeat(self, error: AjaxError, call: _Call, attempt: int) -> float | None:
+    async def _pause_before_repeat(self, error: AjaxError, call: CallState, attempt: int) -> float | None:
         """Seconds to wait before the call is repeated, or None when it is not."""
         limits, params = self._services.limits, call.rule.params
         step = next_step(error, call.rule, sent=call.sent, timeouts=call.timeouts)
@@ -377,137 +310,8 @@ class HttpClient:
         return max(pause, asked)
 
     @staticmethod
-    def _finish_failed(error: AjaxError, call: _Call) -> AjaxResult[Any]:
+    def _finish_failed(error: AjaxError, call: CallState) -> AjaxResult[Any]:
         if is_returned(error, call.rule.params):
             answer = {"error": {"code": error.code, "message": error.message}}
             return AjaxResult(answer, query=call.request.query, status=error.status, error=error)
         raise final_error(error, call.rule, may_have_run=call.may_have_run)
-
-    # --- one attempt -----------------------------------------------------------------------------------------------
-
-    async def _send_with_token(self, call: _Call) -> AjaxResult[Any]:
-        """Sends the call, and once more when the token is refused or the portal has moved."""
-        services = self._services
-        if services.credentials.fresh() is None:
-            # A call that waits for a token holds no place in the bucket: those would all be sent in one burst.
-            await self._token(call)
-        if services.credentials.is_inside():
-            # A callback of the renewal must not wait behind those who wait for the renewal.
-            return await self._send_admitted(call)
-        for _ in range(_MOST_WINDOWS):
-            if not (services.wire.lifetime.is_open and services.gate.enters_at_once()):
-                await services.enter_gate()
-            try:
-                seconds = services.limits.time_to_reset(call.methods)
-                if seconds <= 0:
-                    return await self._send_admitted(call)
-            finally:
-                services.gate.leave()
-            # Others have used the time up while this call waited for its turn.
-            call.report.throttled("operating", seconds)
-            await services.pause(seconds)
-        await services.enter_gate()
-        try:
-            return await self._send_admitted(call)
-        finally:
-            services.gate.leave()
-
-    async def _token(self, call: _Call) -> Grant:
-        services, credentials = self._services, self._services.credentials
-        pair = credentials.ready()
-        if pair is None:
-            renewals = credentials.renewals
-            pair = await credentials.get()
-            services.wire.lifetime.check_waiting(within_renewal=credentials.is_inside())
-            call.renewed = call.renewed or credentials.renewals > renewals
-        return pair
-
-    async def _send_admitted(self, call: _Call) -> AjaxResult[Any]:
-        services = self._services
-        call.admission = await services.admit(call.report)
-        pair = await self._token(call)
-        answer = await self._send(call, pair)
-        if services.relocation.is_redirect(answer) and not call.moved:
-            call.moved, renewals = True, services.credentials.renewals
-            pair = await services.relocation.follow(answer, pair, call.request.query)
-            call.renewed = call.renewed or services.credentials.renewals > renewals
-            call.admission = await services.admit(call.report)
-            answer = await self._send(call, pair)
-        result = self._decode(answer, call)
-        if isinstance(result, AjaxResult):
-            return result
-        other = await self._other_pair(result, call, pair)
-        if other is None:
-            raise result
-        call.renewed = True
-        call.admission = await services.admit(call.report)
-        again = self._decode(await self._send(call, other), call)
-        if isinstance(again, AjaxError):
-            raise again
-        if is_denial(result):
-            services.credentials.denial_was_of_the_token()
-        return again
-
-    async def _other_pair(self, error: AjaxError, call: _Call, pair: Grant) -> Grant | None:
-        """A pair to repeat the call with, when it failed for its token."""
-        credentials = self._services.credentials
-        if is_denial(error):
-            try:
-                return await credentials.after_denial(pair.access_token)
-            except RefreshTokenError as failure:
-                if failure.needs_reauth:
-                    raise
-                return None
-        if not is_about_token(error) or (call.renewed and credentials.params is pair):
-            return None
-        accepted = self._counter.succeeded > self._succeeded_before_refusal
-        self._succeeded_before_refusal = self._counter.succeeded
-        return await credentials.after_refusal(pair.access_token, accepted=accepted)
-
-    async def _send(self, call: _Call, pair: Grant) -> RawResponse:
-        services, request = self._services, call.request
-        if self._known.pair is not pair:
-            credentials = services.credentials
-            self._known = _PairFacts(pair, credentials.base(pair, self._dialect), credentials.secrets(pair))
-        # Judged once for each pair: who may see it, and what no message may repeat.
-        token, facts = pair.access_token, self._known
-        url, call.secrets = request.url(facts.base), facts.secrets
-        if call.report.has_content:
-            call.report.sending(facts.secrets)
-        before, call.may_have_run, call.sent = call.may_have_run, True, True
-        clock = asyncio.get_running_loop().time
-        started = clock()
-        try:
-            answer = await services.send("POST", url, request.body_with(token), request.headers_with(token))
-            call.elapsed = clock() - started
-        except NoResponse as failure:
-            call.may_have_run = before or failure.sent
-            call.sent = failure.sent
-            call.timeouts += failure.timed_out and failure.sent
-            if call.admission is not None and not failure.sent:
-                services.limits.rate.never_sent(call.admission)
-            error = without_response(failure, call.request.query, facts.secrets)
-        except ConfigurationError:
-            call.may_have_run, call.sent = before, False
-            if call.admission is not None:
-                services.limits.rate.never_sent(call.admission)
-            raise
-        else:
-            call.may_have_run = before
-            return answer
-        raise error
-
-    def _decode(self, answer: RawResponse, call: _Call) -> AjaxResult[Any] | AjaxError:
-        limits, query, secrets = self._services.limits, call.request.query, call.secrets
-        payload = decode_clean(answer, query, secrets)
-        if isinstance(payload, AjaxError):
-            call.may_have_run = call.may_have_run or is_without_answer(payload)
-            call.report.received_error(answer, secrets)
-            return payload
-        if call.report.has_content:
-            call.report.received(payload, secrets)
-        times = {query.method: payload.get("time")} if call.times_of is None else call.times_of(payload)
-        limits.observe(times, call.admission)
-        result: AjaxResult[Any] = AjaxResult(payload, query=query, status=answer.status)
-        result.elapsed = call.elapsed
-        return result

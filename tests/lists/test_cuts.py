@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from b24oauth.actions.cuts import Mark, Marks, Survey, are_alike, in_requests, spread
-from b24oauth.actions.segments import Ask, Segment
+from b24oauth.lists.cuts import Mark, Marks, Survey, are_alike, in_requests, spread
+from b24oauth.lists.segments import Ask, Segment
 
 
 @pytest.mark.parametrize(

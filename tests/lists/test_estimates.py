@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from b24oauth.actions.estimates import Estimates
-from b24oauth.actions.segments import Density, Segment
+from b24oauth.lists.estimates import Estimates
+from b24oauth.lists.segments import Density, Segment
 
 
 def test_where_the_portal_counted_one_page_more_shows_the_end() -> None:

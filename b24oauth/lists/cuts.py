@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import attrs
 
-from b24oauth.actions.segments import Ask, Density, Segment
 from b24oauth.lists.paging import PAGE_SIZE
+from b24oauth.lists.segments import Ask, Density, Segment
 
 __all__ = ["Mark", "Marks", "Survey", "are_alike", "in_requests", "spread"]
 

@@ -14,15 +14,14 @@ from typing import Any, Final
 import anyio
 import attrs
 
-from b24oauth.actions.options import Progress
-from b24oauth.actions.page_requests import NOT_IN_BATCH, PageRequests
-from b24oauth.actions.plan import Plan
-from b24oauth.actions.segments import Ask
 from b24oauth.errors import AjaxError, BadResponseError
 from b24oauth.lists.choosing import ByIdentifier
 from b24oauth.lists.keyset import KeysetChain, KeysetPager
+from b24oauth.lists.page_requests import NOT_IN_BATCH, PageRequests
 from b24oauth.lists.pages import UnorderedRowsError, walk_error, whole_number
-from b24oauth.lists.paging import PAGE_SIZE, Pager, PageRequest
+from b24oauth.lists.paging import PAGE_SIZE, Pager, PageRequest, Progress
+from b24oauth.lists.plan import Plan
+from b24oauth.lists.segments import Ask
 from b24oauth.protocol.batch import MAX_COMMANDS, Command, Row
 from b24oauth.protocol.batch_requests import has_text_reference
 from b24oauth.protocol.encoding import encode_query

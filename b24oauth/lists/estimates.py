@@ -8,8 +8,8 @@ from typing import Final
 
 import attrs
 
-from b24oauth.actions.segments import Density, Segment
 from b24oauth.lists.paging import PAGE_SIZE
+from b24oauth.lists.segments import Density, Segment
 
 __all__ = ["Estimates"]
 

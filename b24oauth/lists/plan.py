@@ -12,11 +12,11 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from b24oauth.actions.cuts import Mark, Marks, Survey, are_alike, in_requests, spread
-from b24oauth.actions.estimates import Estimates
-from b24oauth.actions.segments import Ask, Segment, Segments
+from b24oauth.lists.cuts import Mark, Marks, Survey, are_alike, in_requests, spread
+from b24oauth.lists.estimates import Estimates
 from b24oauth.lists.keyset import KeysetPager
 from b24oauth.lists.paging import PAGE_SIZE
+from b24oauth.lists.segments import Ask, Segment, Segments
 
 __all__ = ["Plan"]
 

@@ -1,0 +1,103 @@
+"""Which token pair is used next: ours, the store's, a new one, or an older one as the last resort. Pure decisions.
+
+Between our pair and another one in the store, no clock decides. The other one is newer than a pair that we had from
+there or put there, and older than one from `set_params`. A pair from the constructor may be of a new authorization or
+from an old file: the store's is used first, for that asks for nothing. A pair refused for good yields to the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+
+from b24oauth.models import B24OAuthParams
+
+__all__ = ["Stored", "Use", "after_refusal", "decide", "judge_stored"]
+
+
+class Use(Enum):
+    """What becomes of the pair in use.
+
+    Attributes:
+        HELD: It stays in use.
+        UNSAVED: The renewed pair that is not saved yet is saved and used.
+        STORED: The pair from the store is used.
+        RENEWED: A new pair is requested.
+        FALLBACK: A new pair is requested with the refresh token of the pair that the application gave first.
+        NOTHING: No pair is left: the refusal is final.
+    """
+
+    HELD = auto()
+    UNSAVED = auto()
+    STORED = auto()
+    RENEWED = auto()
+    FALLBACK = auto()
+    NOTHING = auto()
+
+
+class Stored(Enum):
+    """What a look into the store brings.
+
+    Attributes:
+        NOTHING: No pair.
+        OURS: The pair in use.
+        OTHER: Another pair of our portal.
+        REFUSED: A pair of our portal that was refused for good.
+        FOREIGN: A pair of another portal, which is never used.
+    """
+
+    NOTHING = auto()
+    OURS = auto()
+    OTHER = auto()
+    REFUSED = auto()
+    FOREIGN = auto()
+
+
+def judge_stored(
+    stored: B24OAuthParams | None, held: B24OAuthParams, member_id: str, is_refused: Callable[[str], bool]
+) -> Stored:
+    """What a pair from the store is to us.
+
+    Args:
+        stored: The pair; None when there is none.
+        held: The pair in use.
+        member_id: The portal that the store was asked for.
+        is_refused: True for a refresh token that was refused for good.
+    """
+    if stored is None:
+        return Stored.NOTHING
+    if stored.member_id not in ("", member_id):
+        return Stored.FOREIGN
+    if stored.refresh_token == held.refresh_token:
+        return Stored.OURS
+    return Stored.REFUSED if is_refused(stored.refresh_token) else Stored.OTHER
+
+
+def decide(*, stored: bool, unsaved: bool, may_replace: bool, prefer_held: bool, renews: bool) -> Use:
+    """What becomes of a pair that is to be replaced.
+
+    Args:
+        stored: The store has another usable pair.
+        unsaved: A renewed pair is not saved yet.
+        may_replace: The unsaved pair was renewed from the one in the store, or is that one.
+        prefer_held: The application has set the pair in use after the store was read last.
+        renews: A new pair may be requested.
+    """
+    if unsaved:
+        # Nobody can have renewed what nobody else has seen: another pair in the store is of a later authorization.
+        return Use.STORED if stored and not may_replace else Use.UNSAVED
+    if stored and not prefer_held:
+        return Use.STORED
+    return Use.RENEWED if renews else Use.HELD
+
+
+def after_refusal(*, stored: bool, fallback: bool) -> Use:
+    """What is used instead of a pair whose refresh token was refused for good.
+
+    Args:
+        stored: The store has another usable pair by now.
+        fallback: There is a pair that the application gave, and that the store's was preferred to.
+    """
+    if stored:
+        return Use.STORED
+    return Use.FALLBACK if fallback else Use.NOTHING

@@ -1,0 +1,233 @@
+"""One attempt of a call: admitted, sent with a valid token, decoded, and sent once more when the token is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from b24oauth.errors import AjaxError, ConfigurationError, RefreshTokenError
+from b24oauth.limits.rate import Admission
+from b24oauth.protocol.decoding import RawResponse, decode_clean
+from b24oauth.protocol.dialects import Dialect
+from b24oauth.rest.credentials import Grant
+from b24oauth.rest.failures import without_response
+from b24oauth.rest.reporting import CallReport
+from b24oauth.rest.request import PreparedRequest
+from b24oauth.rest.retry import RepeatRule, is_about_token, is_denial, is_without_answer
+from b24oauth.rest.services import Services
+from b24oauth.rest.stats import CallCounter
+from b24oauth.result import AjaxResult
+from b24oauth.wire import NoResponse
+
+__all__ = ["CallState", "Sender", "TimesOf"]
+
+# How often a call waits for execution time that others use up before it, lest it wait for ever on a clock that stands.
+_MOST_WINDOWS: Final = 20
+
+TimesOf = Callable[[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]
+
+
+@attrs.define(eq=False)
+class CallState:
+    """How one call stands.
+
+    Attributes:
+        request: What is sent.
+        report: Tells the observers about it.
+        methods: Whose execution time it uses.
+        rule: Whether it may be repeated.
+        times_of: Finds the execution times of a batch's methods in its answer.
+        renewed: True when a renewal was made for it.
+        moved: True when it followed a redirect.
+        may_have_run: True when it was sent without getting an answer.
+        sent: False when the portal cannot have seen it the last time.
+        attempts: How often it was begun to be sent.
+        timeouts: How often a response was waited for in vain.
+        admission: Its place in the portal's bucket the last time.
+        ends: When it must be done, seconds of the loop's clock; infinite without a timeout.
+        elapsed: Time from sending it the last time to its response, seconds.
+        secrets: What no message about it may repeat.
+    """
+
+    request: PreparedRequest
+    report: CallReport
+    methods: tuple[str, ...]
+    rule: RepeatRule
+    times_of: TimesOf | None = None
+    renewed: bool = False
+    moved: bool = False
+    may_have_run: bool = False
+    sent: bool = False
+    attempts: int = 0
+    timeouts: int = 0
+    admission: Admission | None = None
+    ends: float = math.inf
+    elapsed: float = 0.0
+    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+
+
+@attrs.frozen(eq=False, repr=False)
+class _PairFacts:
+    """What is known of the token pair in use.
+
+    Attributes:
+        pair: The pair; None before the first call.
+        base: The address that names of methods are appended to.
+        secrets: What no message may repeat.
+    """
+
+    pair: Grant | None
+    base: str
+    secrets: tuple[str, ...]
+
+
+class Sender:
+    """Makes attempts of calls of one API version.
+
+    Args:
+        dialect: The version.
+        services: What it shares with the other version.
+        counter: Knows how many attempts came through.
+    """
+
+    def __init__(self, dialect: Dialect, services: Services, counter: CallCounter) -> None:
+        self._dialect = dialect
+        self._services = services
+        self._counter = counter
+        self._succeeded_before_refusal = 0
+        self._known = _PairFacts(None, "", ())
+
+    def reset(self) -> None:
+        """Forgets how many attempts had come through before a token was refused last."""
+        self._succeeded_before_refusal = 0
+
+    async def send(self, call: CallState) -> AjaxResult[Any]:
+        """Sends the call, and once more when the token is refused or the portal has moved."""
+        services = self._services
+        if services.credentials.fresh() is None:
+            # A call that waits for a token holds no place in the bucket: those would all be sent in one burst.
+            await self._token(call)
+        if services.credentials.is_inside():
+            # A callback of the renewal must not wait behind those who wait for the renewal.
+            return await self._send_admitted(call)
+        for _ in range(_MOST_WINDOWS):
+            if not (services.wire.lifetime.is_open and services.gate.enters_at_once()):
+                await services.enter_gate()
+            try:
+                seconds = services.limits.time_to_reset(call.methods)
+                if seconds <= 0:
+                    return await self._send_admitted(call)
+            finally:
+                services.gate.leave()
+            # Others have used the time up while this call waited for its turn.
+            call.report.throttled("operating", seconds)
+            await services.pause(seconds)
+        await services.enter_gate()
+        try:
+            return await self._send_admitted(call)
+        finally:
+            services.gate.leave()
+
+    async def _token(self, call: CallState) -> Grant:
+        services, credentials = self._services, self._services.credentials
+        pair = credentials.ready()
+        if pair is None:
+            renewals = credentials.renewals
+            pair = await credentials.get()
+            services.wire.lifetime.check_waiting(within_renewal=credentials.is_inside())
+            call.renewed = call.renewed or credentials.renewals > renewals
+        return pair
+
+    async def _send_admitted(self, call: CallState) -> AjaxResult[Any]:
+        services = self._services
+        call.admission = await services.admit(call.report)
+        pair = await self._token(call)
+        answer = await self._send(call, pair)
+        if services.relocation.is_redirect(answer) and not call.moved:
+            call.moved, renewals = True, services.credentials.renewals
+            pair = await services.relocation.follow(answer, pair, call.request.query)
+            call.renewed = call.renewed or services.credentials.renewals > renewals
+            call.admission = await services.admit(call.report)
+            answer = await self._send(call, pair)
+        result = self._decode(answer, call)
+        if isinstance(result, AjaxResult):
+            return result
+        other = await self._other_pair(result, call, pair)
+        if other is None:
+            raise result
+        call.renewed = True
+        call.admission = await services.admit(call.report)
+        again = self._decode(await self._send(call, other), call)
+        if isinstance(again, AjaxError):
+            raise again
+        if is_denial(result):
+            services.credentials.denial_was_of_the_token()
+        return again
+
+    async def _other_pair(self, error: AjaxError, call: CallState, pair: Grant) -> Grant | None:
+        """A pair to repeat the call with, when it failed for its token."""
+        credentials = self._services.credentials
+        if is_denial(error):
+            try:
+                return await credentials.after_denial(pair.access_token)
+            except RefreshTokenError as failure:
+                if failure.needs_reauth:
+                    raise
+                return None
+        if not is_about_token(error) or (call.renewed and credentials.params is pair):
+            return None
+        accepted = self._counter.succeeded > self._succeeded_before_refusal
+        self._succeeded_before_refusal = self._counter.succeeded
+        return await credentials.after_refusal(pair.access_token, accepted=accepted)
+
+    async def _send(self, call: CallState, pair: Grant) -> RawResponse:
+        services, request = self._services, call.request
+        if self._known.pair is not pair:
+            credentials = services.credentials
+            self._known = _PairFacts(pair, credentials.base(pair, self._dialect), credentials.secrets(pair))
+        # Judged once for each pair: who may see it, and what no message may repeat.
+        token, facts = pair.access_token, self._known
+        url, call.secrets = request.url(facts.base), facts.secrets
+        if call.report.has_content:
+            call.report.sending(facts.secrets)
+        before, call.may_have_run, call.sent = call.may_have_run, True, True
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        try:
+            answer = await services.send("POST", url, request.body_with(token), request.headers_with(token))
+            call.elapsed = clock() - started
+        except NoResponse as failure:
+            call.may_have_run = before or failure.sent
+            call.sent = failure.sent
+            call.timeouts += failure.timed_out and failure.sent
+            if call.admission is not None and not failure.sent:
+                services.limits.rate.never_sent(call.admission)
+            error = without_response(failure, call.request.query, facts.secrets)
+        except ConfigurationError:
+            call.may_have_run, call.sent = before, False
+            if call.admission is not None:
+                services.limits.rate.never_sent(call.admission)
+            raise
+        else:
+            call.may_have_run = before
+            return answer
+        raise error
+
+    def _decode(self, answer: RawResponse, call: CallState) -> AjaxResult[Any] | AjaxError:
+        limits, query, secrets = self._services.limits, call.request.query, call.secrets
+        payload = decode_clean(answer, query, secrets)
+        if isinstance(payload, AjaxError):
+            call.may_have_run = call.may_have_run or is_without_answer(payload)
+            call.report.received_error(answer, secrets)
+            return payload
+        if call.report.has_content:
+            call.report.received(payload, secrets)
+        times = {query.method: payload.get("time")} if call.times_of is None else call.times_of(payload)
+        limits.observe(times, call.admission)
+        result: AjaxResult[Any] = AjaxResult(payload, query=query, status=answer.status)
+        result.elapsed = call.elapsed
+        return result

@@ -1,7 +1,7 @@
 """The asyncio client through which Python talks to Bitrix24 over OAuth 2.0.
 
 These are the names that most programs need. All errors are in `b24oauth.errors`, what the limits consist of is in
-`b24oauth.limits`, stores of token pairs are in `b24oauth.stores`. A name is loaded when it is first asked for, so that
+`b24oauth.limits`, stores of token pairs are in `b24oauth.stores`. A name is loaded when it is first used, so that
 importing the package costs nothing by itself.
 """
 

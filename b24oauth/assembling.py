@@ -101,7 +101,7 @@ def gate_for(
 
 
 def check_connections(wire: object, max_concurrency: int | None) -> None:
-    """Refuses a wire or a number of connections that is none.
+    """Refuses what is not a wire or not a number of connections.
 
     Raises:
         ConfigurationError: Names the argument.

@@ -92,7 +92,7 @@ class B24OAuth(Api):
             addresses listed here may be reached over plain http, as OAuth server and as portal.
         refresh_http_method: "GET" sends the client secret and the refresh token in the address, where proxies, servers
             and httpx's own log write them down: only for an OAuth server that does not read a posted form.
-        refresh_attempts: How often a renewal whose answer was lost is asked for, at most.
+        refresh_attempts: Maximum number of attempts for one renewal, when responses are lost.
         clock: Unix timestamp, seconds.
 
     Raises:
@@ -399,7 +399,7 @@ class B24OAuth(Api):
 
         Raises:
             TokenPersistenceError: A renewed pair still could not be saved; closing again tries again.
-            ClientStateError: Asked from inside of a renewal, which would wait for itself, or in another event loop
+            ClientStateError: Called from within a renewal, which is a deadlock, or in another event loop
                 than the client was used in; nothing is closed.
             ConfigurationError: `drain` is no time span; nothing is closed.
         """

@@ -171,7 +171,7 @@ class Downloader:
         return max(pause, asked) or backoff(attempt - 1, rule.params, jitter=jitter)
 
     async def _address(self, job: Job) -> tuple[str, str | None]:
-        """The address of the file, and the token that a drive's file was asked for with."""
+        """The address of the file, and the token of the request that gave the address of a file of the drive."""
         if isinstance(job.source, str) and not job.source.strip().isdecimal():
             return job.source, None
         answer = await self._http.call(_FILE_METHOD, {"id": int(job.source)}, request_id=job.query.request_id)
@@ -194,7 +194,7 @@ class Downloader:
     # --- one attempt -----------------------------------------------------------------------------------------------
 
     async def _fetch(self, job: Job, url: str, token: str | None) -> None:
-        """Asks for the file, or for the rest of it, and follows redirects."""
+        """Requests the file, or the rest of it, and follows redirects."""
         try:
             at_home = True
             for _ in range(_MOST_REDIRECTS + 1):

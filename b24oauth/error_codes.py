@@ -61,7 +61,7 @@ class Code:
         error: The class that is raised for it.
         retry: Whether the call is repeated; None: the status decides.
         delivery: Always raised, or always returned inside the result; None: raised.
-        status: The status it stands for, whatever the answer said.
+        status: The status that the code stands for, regardless of the response.
     """
 
     error: type[AjaxError]

@@ -22,11 +22,11 @@ SdkError                          anything raised by this library
     ├── RateLimitError            503: too many requests, not executed
     ├── OperatingLimitError       429: too much execution time, not executed
     ├── PortalBlockedError        the portal is blocked or deleted
-    ├── BadResponseError          the answer is not what Bitrix24 answers
+    ├── BadResponseError          the response is not what Bitrix24 answers
     ├── PortalMovedError          302 to an address that the OAuth server does not confirm
-    ├── NetworkError              no connection, or no answer
-    ├── RequestTimeoutError       no answer in time
-    └── AmbiguousResultError      sent, no answer: a write that may have been executed
+    ├── NetworkError              no connection, or no response
+    ├── RequestTimeoutError       no response in time
+    └── AmbiguousResultError      sent, no response: a write that may have been executed
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ __all__ = [
 
 @attrs.frozen(kw_only=True)
 class RequestInfo:
-    """What was asked for when a call failed.
+    """The request of a call that failed.
 
     Attributes:
         method: REST method.
@@ -92,8 +92,8 @@ class SdkError(Exception):
 
     Attributes:
         code: Machine-readable code: the portal's own, or one that starts with ``B24OAUTH_``.
-        status: HTTP status of the answer, 0 when there was none.
-        message: What happened, for people.
+        status: HTTP status of the response, 0 when there was none.
+        message: What happened, as text for a person.
         timestamp: When, in UTC.
     """
 
@@ -242,10 +242,10 @@ class BatchError(SdkError):
 
 
 class IncompleteBatchError(SdkError):
-    """The answer to a batch leaves a command out without saying why.
+    """The response to a batch leaves a command out without saying why.
 
     Attributes:
-        result: What the answer holds of the other commands; left out when the error is pickled.
+        result: What the response holds of the other commands; left out when the error is pickled.
     """
 
     def __init__(self, message: str, *, code: str, result: object = None) -> None:
@@ -283,7 +283,7 @@ class AjaxError(SdkError):
     """A REST call failed.
 
     Attributes:
-        request_info: What was asked for.
+        request_info: The request.
         validation: Rows of a v3 validation error, else None.
         retryable: True when the same call may succeed later.
         retry_after: Seconds that the portal asked to wait (`Retry-After`); None when it did not.
@@ -366,7 +366,7 @@ class PortalBlockedError(AjaxError):
 
 
 class BadResponseError(AjaxError):
-    """The answer is not JSON, or not what Bitrix24 answers.
+    """The response is not JSON, or not what Bitrix24 answers.
 
     Attributes:
         is_empty: True for a response of HTTP 2xx without a body.
@@ -380,7 +380,7 @@ class PortalMovedError(AjaxError):
 
 
 class NetworkError(AjaxError):
-    """No connection to the portal, or none until the answer."""
+    """No connection to the portal, or none until the response."""
 
     retryable = True
 
@@ -392,7 +392,7 @@ class RequestTimeoutError(AjaxError, TimeoutError):
 
 
 class AmbiguousResultError(AjaxError):
-    """A write was sent and no answer came: it may have been executed.
+    """A write was sent and no response came: it may have been executed.
 
     Look before you repeat it, or mark calls that may run twice with ``idempotent=True``.
     """

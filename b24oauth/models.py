@@ -1,4 +1,4 @@
-"""The values people hand to the client and get from it: token data, application secret, application status."""
+"""The values that applications give to a client and get from it: token data, application secret, application status."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Job:
 
     @property
     def info(self) -> RequestInfo:
-        """What was asked for, for errors."""
+        """The request, for errors."""
         return RequestInfo(method=self.query.method, request_id=self.query.request_id)
 
 
@@ -102,7 +102,7 @@ async def receive(job: Job, hop: Hop, answer: StreamedResponse, token: str | Non
         job: The download.
         hop: The request.
         answer: The response, its body not read yet.
-        token: What the address was found or asked for with; None without one.
+        token: The token that the address contains or was requested with; None without one.
 
     Raises:
         Failed: The response is no file, or not all of it came.

@@ -99,7 +99,7 @@ def redact(value: Any) -> Any:
     under a sensitive key is masked whole, and strings are searched for `key=value` pairs and JSON text.
 
     Args:
-        value: Anything: parameters, a batch command, an answer.
+        value: Anything: parameters, a batch command, a response.
 
     Returns:
         The masked copy. A container inside itself becomes "<circular>".

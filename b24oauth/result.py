@@ -1,4 +1,4 @@
-"""What a call gives back: data or errors by key. What an answer means is decided elsewhere."""
+"""What a call gives back: data or errors by key. What a response means is decided elsewhere."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PayloadTime(TypedDict, total=False):
 
 @attrs.frozen
 class SuccessPayload(Generic[T_co]):
-    """The part of an answer that callers read.
+    """The part of a response that callers read.
 
     Attributes:
         result: What the method answered.
@@ -54,7 +54,7 @@ class SuccessPayload(Generic[T_co]):
 
 @attrs.frozen(kw_only=True)
 class AjaxQuery:
-    """What was asked for, without the token.
+    """The request, without the token.
 
     Attributes:
         method: REST method.
@@ -132,11 +132,11 @@ class _Outcome:
         return key in self._errors
 
     def get_error_messages(self) -> list[str]:
-        """What happened, for people, in the order it happened."""
+        """The messages of the errors, in the order they happened."""
         return [_message(error) for error in self._errors.values()]
 
     def get_error_messages_by_key(self) -> dict[str, str]:
-        """What happened, for people, by key."""
+        """The messages of the errors, by key."""
         return {key: _message(error) for key, error in self._errors.items()}
 
     def raise_for_error(self) -> Self:
@@ -189,7 +189,7 @@ class Result(_Outcome, Generic[T]):
         """The data.
 
         Raises:
-            SdkError: What went wrong, if anything did.
+            SdkError: The error, if there is one.
         """
         self.raise_for_error()
         return self._data  # type: ignore[return-value]  # a success without data is a Result[None]
@@ -215,10 +215,10 @@ class AjaxResult(_Outcome, Generic[T_co]):
     """The outcome of one REST call.
 
     Args:
-        payload: The decoded body of the answer.
-        query: What was asked for.
-        status: HTTP status of the answer.
-        error: What went wrong, if anything did.
+        payload: The decoded body of the response.
+        query: The request.
+        status: HTTP status of the response.
+        error: The error, if there is one.
 
     Attributes:
         elapsed: Time from sending the request to its response, seconds; None for a result that did not come over the
@@ -241,11 +241,11 @@ class AjaxResult(_Outcome, Generic[T_co]):
 
     @property
     def status(self) -> int:
-        """HTTP status of the answer."""
+        """HTTP status of the response."""
         return self._status
 
     def get_status(self) -> int:
-        """HTTP status of the answer."""
+        """HTTP status of the response."""
         return self._status
 
     @property
@@ -258,7 +258,7 @@ class AjaxResult(_Outcome, Generic[T_co]):
         """What the method answered.
 
         Raises:
-            SdkError: What went wrong, if anything did.
+            SdkError: The error, if there is one.
         """
         self.raise_for_error()
         if self._built is not None:
@@ -282,18 +282,18 @@ class AjaxResult(_Outcome, Generic[T_co]):
         return other
 
     def is_more(self) -> bool:
-        """True when the answer names a next page."""
+        """True when the response names a next page."""
         following = self._payload.get("next")
         return self.is_success and isinstance(following, (int, float)) and not isinstance(following, bool)
 
     has_more = is_more
 
     def get_total(self) -> int:
-        """How many rows there are in all, 0 when the answer does not say."""
+        """How many rows there are in all, 0 when the response does not say."""
         return _whole(self._payload.get("total")) if self.is_success else 0
 
     def get_query(self) -> AjaxQuery:
-        """What was asked for, without the token."""
+        """The request, without the token."""
         return self._query
 
     async def get_next(self, http: RestCaller) -> AjaxResult[T_co] | None:

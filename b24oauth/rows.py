@@ -90,7 +90,7 @@ def structure_rows(
     for position, row in enumerate(rows, first or 0):
         try:
             built.append(read(row, row_type))
-        except Exception as error:  # noqa: BLE001 - whatever is raised may repeat a value, see `_describe`
+        except Exception as error:  # noqa: BLE001 - the error may repeat a value, see `_describe`
             found = problems_of(error, _describe)
             problems += found if first is None else [f"row {position}: {problem}" for problem in found]
             if len(problems) >= _MAX_PROBLEMS:
@@ -271,7 +271,7 @@ class _RowConverter(cattrs.Converter):
             given: dict[str, Any] = {}
             for key, item in php_map(value, expected).items():
                 name = find(key)
-                # Bitrix24 writes None, False or "" for an empty field, whatever its type.
+                # Bitrix24 writes None, False or "" for an empty field of any type.
                 if name is None or ((item is None or item is False or item == "") and not keeps(name, item)):
                     continue
                 if key == name or name not in given:

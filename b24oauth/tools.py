@@ -69,5 +69,5 @@ async def _answers(http: HttpClient, request_id: str | None) -> bool:
     try:
         return (await http.call("server.time", request_id=request_id)).is_success
     except SdkError:
-        # The answer to "is it there" is no; why, the log tells.
+        # A check gives False instead of an error; the log has the reason.
         return False

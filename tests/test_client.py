@@ -227,7 +227,7 @@ async def test_a_close_that_is_refused_closes_nothing() -> None:
     async with connected(portal, portal.issue(expired=True)) as b24:
 
         async def close(_: object) -> None:
-            with pytest.raises(ClientStateError, match="wait for itself"):
+            with pytest.raises(ClientStateError, match="a deadlock"):
                 await b24.aclose()
 
         b24.set_callback_refresh_auth(close)

@@ -111,7 +111,7 @@ async def test_l2_a_wait_that_is_cancelled_while_the_client_closes_is_cancelled(
     assert isinstance(calls[1].exception(), ClientStateError)
 
 
-async def test_l5_a_write_that_may_have_been_executed_says_so_when_the_client_closes_in_its_pause() -> None:
+async def test_l5_a_write_that_may_have_run_says_so_when_the_client_closes() -> None:
     portal = fake_portal(rows={"crm.deal": 1})
     params = RestrictionParams(rate_limit=UNLIMITED.rate_limit, retry_delay=100, retry_on_network_error=True)
     async with connected(portal, restriction_params=params) as b24:
@@ -182,7 +182,7 @@ async def test_a1_a_drain_ends_with_its_time_and_ends_what_is_left() -> None:
     assert [type(call.exception()) for call in calls] == [type(None), ClientStateError, ClientStateError]
 
 
-async def test_a1_a_drain_ends_at_once_when_nothing_is_under_way_or_closing_is_asked_for_again() -> None:
+async def test_a1_a_drain_ends_at_once_when_idle_or_closed_again() -> None:
     portal = fake_portal()
     async with connected(portal, restriction_params=SLOW) as b24:
         await b24.actions.v2.call.make("profile")

@@ -448,7 +448,7 @@ async def test_a_drive_that_gives_no_address_is_told(answer: Any) -> None:
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
-async def test_t5_a_token_that_expires_on_the_way_is_renewed_once_and_the_address_read_again() -> None:
+async def test_t5_a_token_that_expires_on_the_way_is_renewed_once() -> None:
     portal = with_file()
     portal.inject(faults.status(401, error="expired_token"), on="download")
     async with connected(portal) as b24:

@@ -283,7 +283,7 @@ async def test_t11_the_base_address_of_a_shared_client_changes_no_address() -> N
 # --- where secrets travel ---------------------------------------------------------------------------------------------
 
 
-async def test_t11_secrets_travel_in_bodies_and_in_the_header_of_v3_batches_never_in_an_address() -> None:
+async def test_t11_secrets_travel_in_bodies_or_headers_and_never_in_an_address() -> None:
     portal = fake_portal()
     async with watched(portal, portal.issue(expired=True)) as client:
         await calls_succeed(client)

@@ -248,7 +248,7 @@ async def test_t12_an_error_that_repeats_the_tokens_in_one_spelling(
         assert_error_is_clean(await failure_of(b24))
 
 
-async def test_t12_an_error_that_repeats_the_tokens_of_the_pair_before_or_of_the_application() -> None:
+async def test_t12_an_error_repeats_neither_previous_tokens_nor_the_application_token() -> None:
     told = f"{ACCESS} {REFRESH} {PARAMS.application_token}"
     pair = {"access_token": "new-access-token", "refresh_token": "new-refresh-token", "expires_in": 3600}
     rest = answering(400, {"error": "ERROR_CORE", "error_description": told})

@@ -1,4 +1,4 @@
-"""What people do with a portal: `b24.actions.v2` and `b24.actions.v3`. Never touches the wire."""
+"""Calls, lists and batches: `b24.actions.v2` and `b24.actions.v3`. Never touches the wire."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Aggregate:
             timeout: For everything, waiting, renewal and repeats included, seconds; None for no such limit.
 
         Returns:
-            Values by function and field, empty when there are none; a soft error is inside of the result.
+            Values by function and field, empty when there are none; the result contains a soft error.
 
         Raises:
             InvalidParamsError: `select` names an unknown function, its fields have another shape, or `filter` is

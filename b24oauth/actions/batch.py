@@ -97,7 +97,7 @@ class Batch:
         Raises:
             InvalidCallParamsError: No commands, more than 50, or one that cannot be sent: for a value, for a reference
                 that leads nowhere, or for text that looks like a reference. Nothing was sent.
-            IncompleteBatchError: The answer leaves a command out; what it holds is in the error's `result`.
+            IncompleteBatchError: The response leaves a command out; what it holds is in the error's `result`.
             AjaxError: The request as a whole failed; the class tells why.
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
@@ -163,7 +163,7 @@ class BatchByChunk:
 
         Raises:
             InvalidCallParamsError: A command that cannot be sent, as for `batch.make`; nothing was sent.
-            IncompleteBatchError: An answer leaves a command out; what came is in the error's `result`.
+            IncompleteBatchError: A response leaves a command out; what came is in the error's `result`.
             RefreshTokenError: The pair could not be renewed, and no request was made.
             TokenPersistenceError: The renewed pair could not be saved, and no request was made.
 
@@ -377,14 +377,14 @@ def _given(command: Command, row: Row | None, options: _Options) -> Any:
 def _check_complete(
     http: HttpClient, commands: Sequence[Command], rows: Sequence[Row | None], result: Result[Any], *, halt: bool
 ) -> None:
-    """Refuses an answer that leaves a command out without a reason."""
+    """Refuses a response that leaves a command out without a reason."""
     if halt and any(row is not None and row.error is not None for row in rows):
         return  # what came after the failure was not run
     for position, (command, row) in enumerate(zip(commands, rows, strict=True)):
         if row is None:
             version = http.api_version.upper()
             raise IncompleteBatchError(
-                f"The answer to the batch leaves out command {position}, {command.method}; see `result` for the others",
+                f"The response to the batch has no command {position}, {command.method}; see `result` for the others",
                 code=f"B24OAUTH_INTERACTION_BATCH_STRATEGY_{version}_EMPTY_COMMAND_RESPONSE",
                 result=result,
             )

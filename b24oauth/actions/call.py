@@ -46,7 +46,7 @@ class Call:
             options: `request_id`, `timeout`, `max_attempts`, `idempotent`, `idempotency_key`; see `CallOptions`.
 
         Returns:
-            The result; an error is inside of it when the portal answered it with HTTP 200 or its code is soft.
+            The result; it contains an error when the portal sent one with HTTP 200 or its code is soft.
 
         Raises:
             AjaxError: The call failed; the class tells why.

@@ -1,4 +1,4 @@
-"""The names under which actions are found; each is made when it is first asked for."""
+"""The names under which actions are found; each is made when it is first used."""
 
 from __future__ import annotations
 

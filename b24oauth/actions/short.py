@@ -32,7 +32,7 @@ NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Api(ABC):
-    """What one portal can be asked for in REST v2; `v3` is the same for REST v3."""
+    """The short API of REST v2; `v3` is the same for REST v3."""
 
     _defaults: Mapping[str, Any] = NO_OPTIONS
 
@@ -171,7 +171,7 @@ class Api(ABC):
 
 
 class ApiV3:
-    """What one portal can be asked for in REST v3.
+    """The short API of REST v3.
 
     Args:
         actions: Calls of v3.

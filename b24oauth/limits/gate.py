@@ -39,7 +39,7 @@ class Gate:
         return True
 
     async def enter(self, owner: object) -> None:
-        """Waits for a place, which `leave` gives back. Who is cancelled while waiting takes none.
+        """Waits for a place, which `leave` gives back. A cancelled waiter takes none.
 
         Args:
             owner: For whom, see `end`.

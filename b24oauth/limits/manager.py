@@ -38,7 +38,7 @@ class RestrictionManagerStats:
         adaptive_delays: Pauses after slow calls.
         total_adaptive_delay: Length of all these pauses, seconds.
         adaptive_delay_avg: Length of a pause on average, seconds.
-        heavy_request_count: Answers of methods that had used up much of their budget.
+        heavy_request_count: Responses of methods that had used up much of their budget.
         operating_stats: Execution time used by each method, seconds.
     """
 
@@ -145,11 +145,11 @@ class RestrictionManager:
         return max(self.operating.time_to_free(method, guess=0.0) for method in methods)
 
     def max_new_requests(self, requests: int, under_way: int, seconds: float) -> int:
-        """How many of a caller's requests can be of use now: others would only stand in the line before other callers.
+        """How many of a caller's requests can be of use now: more would only queue ahead of other callers.
 
         Args:
-            requests: How many he could begin.
-            under_way: How many of his are under way.
+            requests: How many requests the caller could begin.
+            under_way: How many of the caller's requests are under way.
             seconds: How long one of them takes.
         """
         room = self.rate.room(requests)
@@ -163,7 +163,7 @@ class RestrictionManager:
         await asyncio.sleep(seconds)
 
     async def admit(self) -> Admission:
-        """Waits for a place in the portal's bucket, first come, first served."""
+        """Waits for an admission to the portal's bucket, first come, first served."""
         return await self.rate.acquire_at_once() or await self.admit_in_line()
 
     async def admit_in_line(self) -> Admission:
@@ -175,7 +175,7 @@ class RestrictionManager:
         """Notes a success and what it says about execution times.
 
         Args:
-            times: The answer's `time` by method; for a batch, by inner method.
+            times: The response's `time` by method; for a batch, by inner method.
             admission: The call's admission.
         """
         now = asyncio.get_running_loop().time()

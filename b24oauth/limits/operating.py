@@ -135,7 +135,7 @@ class OperatingLimiter:
             retry_after: How long the portal asked to wait, seconds.
 
         Returns:
-            Seconds until it may be tried again, for whoever calls it.
+            Seconds until the method may be called again.
         """
         now, known = self._now(), self.use_of(method)
         until = self._until_after_reset(known) if known else 0.0
@@ -148,11 +148,11 @@ class OperatingLimiter:
     def observe(
         self, method: str, time: Mapping[str, Any] | None, *, sent_ago: float = 0.0, now: float | None = None
     ) -> None:
-        """Notes what an answer says about a method's execution time.
+        """Notes what a response says about a method's execution time.
 
         Args:
             method: The method, for a batch the inner one.
-            time: The answer's `time`; it and its parts may be absent.
+            time: The response's `time`; it and its parts may be absent.
             sent_ago: How long ago the call was sent, seconds.
             now: Seconds of the clock, if the caller has looked at it.
         """
@@ -167,7 +167,7 @@ class OperatingLimiter:
             use = self._uses[method] = OperatingUse()
         now = self._now() if now is None else now
         reset_at = _number(time.get("operating_reset_at"))
-        # The use only grows until its reset: a smaller one is told by an answer that was overtaken by others.
+        # The use only grows until its reset: a smaller one is told by a response that was overtaken by others.
         overtaken = (
             operating < use.operating
             and now < use.resets
@@ -179,7 +179,7 @@ class OperatingLimiter:
             if reset_at is not None:
                 left = max(0.0, reset_at - self._wall_clock())
                 use.reset_at, use.resets_as_told = reset_at, now + left
-                # No budget takes longer than the window, whatever the wall clock says.
+                # No budget takes longer than the window, even if the wall clock says so.
                 use.resets = now + min(left, self.config.window)
         if now - sent_ago >= use.refused:
             use.blocked_until = None
@@ -204,6 +204,6 @@ def _running_loop_time() -> float:
 
 def _number(value: object) -> float | None:
     if type(value) is float or type(value) is int:
-        # Neither NaN nor infinity, which would make calls wait for ever.
+        # Neither NaN nor infinity, which would make calls wait forever.
         return float(value) if -_LARGEST_NUMBER < value < _LARGEST_NUMBER else None
     return None

@@ -119,10 +119,10 @@ class RestrictionParams:
         adaptive_config: Pauses after slow calls.
         max_retries: How often a call is sent, at most; 0 sends nothing.
         retry_delay: First pause before a call is repeated, seconds; doubles each time.
-        retry_on_network_error: None repeats a call without an answer when that cannot run a write twice; True always
+        retry_on_network_error: None repeats a call without a response when that cannot run a write twice; True always
             repeats it, as the reference does; False never does.
         hard_error_codes: Further codes that are raised at once and never repeated.
-        soft_error_codes: Further codes that come back inside of the result.
+        soft_error_codes: Further error codes that are returned inside the result.
     """
 
     rate_limit: RateLimitConfig = attrs.field(factory=RateLimitConfig, validator=_is_a(RateLimitConfig))
@@ -165,7 +165,7 @@ class ParamsFactory:
 
     @staticmethod
     def get_realtime() -> RestrictionParams:
-        """For people who wait: fails instead of waiting."""
+        """For interactive programs: fails instead of waiting."""
         return RestrictionParams(
             adaptive_config=AdaptiveConfig(enabled=False, threshold_percent=100.0, coefficient=0.001, max_delay=480.0),
             max_retries=1,

@@ -111,7 +111,7 @@ class RateLimiter:
         return (await self._take_places())[0]
 
     async def acquire(self) -> Admission:
-        """Waits for a place in the bucket. Who is cancelled while waiting takes none.
+        """Waits for a place in the bucket. A cancelled waiter takes none.
 
         Returns:
             The place, to be named when the portal refuses the call or never sees it.
@@ -276,7 +276,7 @@ class _Arrivals:
         return max(0.0, self._latest - self._fastest)
 
     def answered(self, sent: float, now: float, drain_rate: float) -> None:
-        """Notes an answer to a call."""
+        """Notes a response to a call."""
         if sent < self._started:
             return
         self._fastest = min(self._fastest, now - sent)

@@ -43,7 +43,7 @@ class Estimates:
 
     @property
     def affordable(self) -> int:
-        """Commands that may be in vain; below zero, what is known of densities is not trusted any more."""
+        """Wasted commands still allowed; below zero, known densities are not trusted any more."""
         return math.floor(_FREE_WASTE + _MOST_WASTE * self.useful - self.wasted)
 
     def is_even(self, segment: Segment) -> bool:

@@ -186,7 +186,7 @@ class OffsetPager:
 
     @property
     def _documented_size(self) -> int:
-        """Rows of a full page; 0 when it is not documented, or the caller asked for another size."""
+        """Rows of a full page; 0 when it is not documented, or the caller requested another size."""
         limited = "limit" in self.parameters.own or "limit" in map(str.lower, self._container)
         return 0 if limited else self.facts.page_size or 0
 

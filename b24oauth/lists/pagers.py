@@ -110,7 +110,7 @@ class NavPager:
         missing = self.total is not None and self._count < self.total
         if not new and missing and not self.allow_changes:
             raise list_changed(self.method)
-        # Some portals give smaller pages than they are asked for.
+        # Some portals return smaller pages than requested.
         self.done = not new or (len(rows) < PAGE_SIZE and not missing)
         self.page += 1
         self._last = rows
@@ -124,7 +124,7 @@ class LastIdPager:
     Attributes:
         id_key: Field of a row that identifies it.
         least: The least identifier of a page is the one to continue after, wherever its row is.
-        page_size: Rows of a full page; None: the caller asked for another size.
+        page_size: Rows of a full page; None: the caller requested another size.
         value: Identifier after which the next page starts; None: the first page.
         bound: The caller's `FIRST_ID`, which all rows come after; None: no such bound.
     """

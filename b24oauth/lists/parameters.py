@@ -82,7 +82,7 @@ class ListParameters:
         return value
 
     def order(self, ids: tuple[str | None, ...], *, pair: bool) -> Order:
-        """Which order the caller asked for.
+        """The caller's order.
 
         Args:
             ids: Names of the identifier.

@@ -44,7 +44,7 @@ class RequestSizing:
         """Notes how long a request took.
 
         Args:
-            pages: How many pages it asked for.
+            pages: How many pages it requested.
             seconds: Its duration.
         """
         self.seconds = seconds
@@ -58,7 +58,7 @@ class RequestSizing:
         """Halves the next requests; False when the walk must not try again.
 
         Args:
-            pages: How many pages the request asked for.
+            pages: How many pages it requested.
         """
         # Larger requests were sent before the last timeout was noticed.
         if pages <= self._cap:

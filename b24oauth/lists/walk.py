@@ -311,7 +311,7 @@ class _Fetcher:
         part = _Part(ask)
         for row in rows:
             if row is None or row.error is not None:
-                # What is asked for behind the last page needs no answer.
+                # A page requested behind the last one needs no response.
                 ended = any(len(page) < PAGE_SIZE for page in part.pages)
                 part.error = None if row is None or ended else row.error
                 break

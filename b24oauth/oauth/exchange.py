@@ -1,4 +1,4 @@
-"""What is said to the OAuth server and what its answer means: pure steps, without sending."""
+"""Requests to the OAuth server and what its responses mean. Pure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Refusal:
 
     Attributes:
         code: Code of the OAuth server, or one of ours.
-        status: HTTP status, 0 when there was no answer.
+        status: HTTP status, 0 when there was no response.
         message: What happened.
         final: True when the same pair will never be renewed.
         answered: True when it was the server that refused, so that the same request will be refused again.
@@ -94,7 +94,7 @@ def read_renewal(answer: RawResponse, current: B24OAuthParams, *, now: float) ->
 
     Args:
         answer: What came back.
-        current: The pair that was renewed; what the answer leaves out stays.
+        current: The pair that was renewed; what the response leaves out stays.
         now: Wall clock, Unix timestamp in seconds.
     """
     body = parse_json(answer.body)
@@ -169,7 +169,7 @@ def read_pair(body: Mapping[str, Any] | None, current: B24OAuthParams, *, now: f
 def lost_answer(
     *, sent: bool, timed_out: bool, reason: str, repeatable: bool = True, cause: BaseException | None = None
 ) -> Refusal:
-    """Why a renewal that brought no answer failed.
+    """Why a renewal that brought no response failed.
 
     Args:
         sent: False when the server cannot have seen the request.
@@ -210,7 +210,7 @@ def _seconds(value: object) -> int:
 def _no_data(*, lost: bool) -> Refusal:
     return Refusal(
         code="B24OAUTH_OAUTH_TOKEN_REFRESH_NO_DATA",
-        message="Unable to obtain authorization update data: the answer is no token pair",
+        message="Unable to obtain authorization update data: the response contains no token pair",
         answered=not lost,
         lost=lost,
         repeatable=lost,
@@ -218,7 +218,7 @@ def _no_data(*, lost: bool) -> Refusal:
 
 
 def _failed(answer: RawResponse) -> str:
-    # Whoever set up the redirect must learn that it is the reason.
+    # The redirect is named, because it is the reason of the failure.
     host = host_of(answer.headers.get("location", ""))
     elsewhere = f": it redirects to {host}, which is not followed" if host and 300 <= answer.status < 400 else ""
     return f"Request failed with status code {answer.status}{elsewhere}"

@@ -1,4 +1,4 @@
-"""Holds the token pair and renews it once, whoever asks and however many; how a pair is renewed, others know.
+"""Holds the token pair and renews it once, no matter how many callers ask. How a pair is renewed is in `settling`.
 
 The renewal is a task that the keeper owns: waiters watch it and may be cancelled, it goes on. It returns an outcome
 instead of raising, so that each waiter raises an error of its own. A renewed pair becomes visible only after the store
@@ -61,7 +61,7 @@ class TokenKeeper:
         params: The pair to start with.
         renewer: Obtains a new pair.
         store: Where pairs outlive the process.
-        log: Told about data that are not used.
+        log: Is told about data that are not used.
     """
 
     def __init__(self, params: B24OAuthParams, renewer: Renewer, *, store: TokenStore | None, log: Log) -> None:
@@ -93,7 +93,7 @@ class TokenKeeper:
 
     @property
     def renewals(self) -> int:
-        """How many pairs were obtained, whoever asked."""
+        """How many new pairs were obtained."""
         return self._settler.renewals
 
     def set_params(self, params: B24OAuthParams) -> None:
@@ -137,11 +137,11 @@ class TokenKeeper:
         Raises:
             RefreshTokenError: The pair could not be renewed.
             TokenPersistenceError: The renewed pair could not be saved.
-            ClientStateError: Asked from inside of the renewal, which would wait for itself, or of a closed client.
+            ClientStateError: Called from within the renewal itself, which is a deadlock; or the client is closed.
         """
         if self.is_inside():
             return self._pair_inside()
-        # Whoever waited for the limits while the client was closed must not begin a renewal.
+        # A call that waited for the limits while the client was closed must not begin a renewal.
         self._renewer.wire.enter_loop()
         await self._checked()
         return self.ready() or await self._settled()
@@ -159,7 +159,7 @@ class TokenKeeper:
         Raises:
             RefreshTokenError: The pair could not be renewed.
             TokenPersistenceError: The renewed pair could not be saved.
-            ClientStateError: Asked from inside of the renewal, which would wait for itself, or of a closed client.
+            ClientStateError: Called from within the renewal itself, which is a deadlock; or the client is closed.
         """
         if self.is_inside():
             return self._pair_inside(refused)
@@ -212,7 +212,7 @@ class TokenKeeper:
         Raises:
             RefreshTokenError: The pair could not be renewed.
             TokenPersistenceError: The renewed pair could not be saved.
-            ClientStateError: Asked from inside of the renewal, which would wait for itself, or of a closed client.
+            ClientStateError: Called from within the renewal itself, which is a deadlock; or the client is closed.
         """
         self.check_outside()
         self._renewer.wire.enter_loop()
@@ -226,10 +226,10 @@ class TokenKeeper:
         return held.was_found and pair is held.params and self._renewer.wall_clock() >= pair.expires
 
     def check_outside(self) -> None:
-        """Refuses what would wait for the renewal from inside of it.
+        """Refuses a wait for the renewal from within the renewal.
 
         Raises:
-            ClientStateError: Asked from inside of the renewal, which would wait for itself.
+            ClientStateError: Called from within the renewal itself, which is a deadlock.
         """
         unsettled = self._task is not None or self._settler.unsaved is not None
         if self.is_inside() or (unsettled and self._is_locked_out()):
@@ -245,7 +245,7 @@ class TokenKeeper:
 
         Raises:
             TokenPersistenceError: The renewed pair could not be saved, or was not in time; closing again tries again.
-            ClientStateError: Asked from inside of the renewal, which would wait for itself.
+            ClientStateError: Called from within the renewal itself, which is a deadlock.
         """
         self.check_outside()
         settler = self._settler
@@ -371,7 +371,7 @@ class TokenKeeper:
                 async with self._store.lock(settler.key):
                     work.locked = self._store, settler.key
                     return await settler.settle(ours, renews=work.renews)
-            except BaseException as error:  # whatever a store raises reaches every waiter
+            except BaseException as error:  # every waiter gets what the store raises
                 if is_own_cancellation(error, task):
                     raise
                 failure = settler.failed("The token store failed", error, ours.params)
@@ -379,14 +379,14 @@ class TokenKeeper:
                     raise
                 return failure
 
-    # --- called from inside of the renewal -------------------------------------------------------------------------
+    # --- called from within the renewal -------------------------------------------------------------------------
 
     def is_inside(self) -> bool:
-        """True for a callback of the renewal under way, and for whatever it calls."""
+        """True for a callback of the renewal under way, and for everything it calls."""
         return self._work is not None and _work_of_this_context.get(None) is self._work
 
     def _is_locked_out(self) -> bool:
-        """True inside of another client's renewal that holds the lock which one of ours would wait for."""
+        """True within another client's renewal that holds the lock our renewal would wait for."""
         work = _work_of_this_context.get(None)
         if work is None or work.locked is None:
             return False
@@ -404,7 +404,7 @@ class TokenKeeper:
 
 def _would_wait_for_itself() -> ClientStateError:
     return ClientStateError(
-        "A callback of the renewal needs a renewed token, which would wait for itself for ever: "
+        "A callback of the renewal waits for the renewal, which waits for the callback (a deadlock): "
         "call the API after the callback, or with a token of your own",
         code="B24OAUTH_RENEWAL_DEADLOCK",
     )

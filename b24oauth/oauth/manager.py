@@ -1,4 +1,4 @@
-"""The part of a client that people call `b24.auth`: token data, renewal and its hooks, administrator rights."""
+"""`b24.auth`: token data, renewal and its hooks, administrator rights."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class HeldPair:
 
     @property
     def was_given(self) -> bool:
-        """True for a pair that people gave to us."""
+        """True for a pair that the application gave."""
         return self.fresh_until is None
 
     def is_fresh(self, *, wall_clock: Callable[[], float], loop_time: Callable[[], float | None]) -> bool:

@@ -61,7 +61,7 @@ def judge_stored(
     Args:
         stored: The pair; None when there is none.
         held: The pair in use.
-        member_id: The portal that the store was asked for.
+        member_id: The portal whose pair was loaded.
         is_refused: True for a refresh token that was refused for good.
     """
     if stored is None:

@@ -1,4 +1,4 @@
-"""How a new pair is obtained: from the OAuth server, again when an answer is lost, or from a custom refresh."""
+"""How a new pair is obtained: from the OAuth server, again when a response is lost, or from a custom refresh."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ QUERY_HEADERS: Final = {"Accept": "application/json"}
 FORM_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _PAUSE: Final = 0.5
 _LONGEST_CODE: Final = 200
-# Whatever callers are content with: a renewal that is given up loses the pair when the server has made a new one.
+# Not shortened by any timeout of a caller: giving up a renewal loses the pair if the server has made a new one.
 _LONGEST_ATTEMPT: Final = 30.0
 _LONGEST_RENEWAL: Final = 60.0
 # People's texts name tokens in the midst of a sentence, and as Python writes arguments.
@@ -53,7 +53,7 @@ class Renewer:
         secret: Identifies the application.
         trusted_hosts: OAuth hosts that may see it.
         http_method: "POST", or "GET" for a server that only reads the query.
-        attempts: How often a renewal whose answer was lost is asked for, at most.
+        attempts: Maximum number of attempts for one renewal, when responses are lost.
         wall_clock: Unix timestamp, seconds.
         custom: Replaces the request when set.
     """
@@ -129,7 +129,7 @@ class Renewer:
                 code=error.code, status=error.status, message=error.message, final=error.needs_reauth, cause=cause
             )
             return self._clean(refusal, current)
-        except BaseException as error:  # whatever people's code raises reaches every waiter
+        except BaseException as error:  # every waiter gets what the application's code raises
             if is_own_cancellation(error, task) or ends_the_program(error):
                 raise
             secrets = self.secrets_of(current)
@@ -167,20 +167,20 @@ def is_own_cancellation(error: BaseException, task: asyncio.Task[Any] | None) ->
         return True
     if isinstance(error, asyncio.CancelledError):
         return task.cancelling() > 0
-    # Thrown into a coroutine that is discarded, in whatever task runs by then.
+    # Thrown into a coroutine that is discarded, in any task that runs at that time.
     return isinstance(error, GeneratorExit) and asyncio.current_task(task.get_loop()) is not task
 
 
 def ends_the_program(error: BaseException) -> bool:
-    """True for what has to reach the event loop, whatever it also means here."""
+    """True for what has to reach the event loop."""
     return isinstance(error, (KeyboardInterrupt, SystemExit))
 
 
 def what_happened(error: BaseException, secrets: Iterable[str]) -> str:
-    """The kind and text of people's own error, without the secrets it may repeat."""
+    """Type and text of an error of the application, without the secrets it may repeat."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - people's __str__ may raise anything
+    except Exception:  # noqa: BLE001 - __str__ of the application may raise anything
         text = "its text cannot be read"
     return f"{type(error).__name__}: {_masked(scrub_start(text, tuple(secrets)), ())}"
 
@@ -190,7 +190,7 @@ def safe_cause(error: BaseException, secrets: Iterable[str]) -> BaseException | 
     try:
         printed = "".join(traceback.format_exception(error))
         said = "\n".join(text for part in _chained(error) for text in _texts(part))
-    except Exception:  # noqa: BLE001 - people's __str__ and __repr__ may raise anything
+    except Exception:  # noqa: BLE001 - __str__ and __repr__ of the application may raise anything
         return None
     # Masked by known values only: the traceback's lines of code name tokens without showing any.
     return error if scrub(printed, secrets) == printed and _masked(said, secrets) == said else None

@@ -1,4 +1,4 @@
-"""When the OAuth server is not asked for a new token pair although a call wants one: decisions on given times."""
+"""When no new token pair is requested although a call needs one. Pure: times are given."""
 
 from __future__ import annotations
 

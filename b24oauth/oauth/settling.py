@@ -60,10 +60,10 @@ class Settler:
     """The token pair in use, and the steps that bring a new one. It has slots: `vars` must not show tokens.
 
     Args:
-        params: The pair to start with; its `member_id` is the pair's key in the store for ever.
+        params: The pair to start with; its `member_id` is the pair's key in the store and never changes.
         renewer: Obtains a new pair.
         store: Where pairs outlive the process.
-        log: Told about data that are not used.
+        log: Is told about data that are not used.
 
     Attributes:
         callback: Called with each renewed pair.
@@ -300,7 +300,7 @@ class Settler:
                 params = unsaved.held.params
                 await maybe_await(self.callback(RefreshedAuth(auth_data=auth_data_of(params), b24_oauth_params=params)))
                 unsaved.told = True
-        except BaseException as error:  # whatever the application's code raises reaches every waiter
+        except BaseException as error:  # every waiter gets what the application's code raises
             if is_own_cancellation(error, task):
                 raise
             what = "The renewed token pair could not be saved; it is kept and saved again before the next call"

@@ -1,4 +1,4 @@
-"""How commands become a batch and an answer becomes rows, for v2 and v3: pure, without sending."""
+"""How commands become a batch and a response becomes rows, for v2 and v3: pure, without sending."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ class Row:
     """What became of one command.
 
     Attributes:
-        payload: What an answer to a plain call would hold: `result`, and where known `time`, `total`, `next`;
+        payload: What a response to a plain call would hold: `result`, and where known `time`, `total`, `next`;
             None when the command was not run.
-        error: What went wrong, if anything did.
+        error: The error, if there is one.
         soft: True when the error is a soft one of the whole request.
         built: The result as the caller's own type, alone in a tuple; None when he names none.
     """
@@ -145,10 +145,10 @@ def batch_params(commands: Sequence[Command], version: ApiVersion, *, halt: bool
 def read_rows(
     payload: Mapping[str, Any], commands: Sequence[Command], version: ApiVersion, *, request_id: str = ""
 ) -> list[Row | None]:
-    """What became of each command, in their order; None where the answer says nothing.
+    """What became of each command, in their order; None where the response says nothing.
 
     Args:
-        payload: The decoded body of the answer.
+        payload: The decoded body of the response.
         commands: What was sent.
         version: The API version that was spoken.
         request_id: Identifier of the request, for the errors.
@@ -297,5 +297,5 @@ def _row_error(failure: object, result: object, query: AjaxQuery) -> AjaxError |
 
 
 def query_of(command: Command, request_id: str) -> AjaxQuery:
-    """What a command asked for, as a plain call would say it."""
+    """The request of a command, as of a plain call."""
     return AjaxQuery(method=command.method, params=command.params, request_id=request_id)

@@ -1,4 +1,4 @@
-"""What an answer of the portal means: from status, headers and bytes to a payload or an error, whatever the bytes."""
+"""What a response of the portal means: status, headers and any bytes become a payload or an error."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class ErrorText(NamedTuple):
 
 
 def decode(answer: RawResponse, query: AjaxQuery) -> Mapping[str, Any] | AjaxError:
-    """Understands the answer to a REST call.
+    """Decodes the response to a REST call.
 
     Args:
         answer: What came back.
-        query: What was asked for.
+        query: The request.
 
     Returns:
-        The decoded body of a success, or the error. An error inside of an HTTP 200 is an error with status 200.
+        The decoded body of a success, or the error. An error inside an HTTP 200 is an error with status 200.
     """
     return decode_clean(answer, query, ())
 
@@ -78,7 +78,7 @@ def decode_clean(answer: RawResponse, query: AjaxQuery, secrets: Collection[str]
 
     Args:
         answer: What came back.
-        query: What was asked for.
+        query: The request.
         secrets: What no error may repeat. The data of a success stay as they are.
     """
     parsed = parse_json(answer.body)
@@ -123,7 +123,7 @@ def error_in(
     Args:
         body: The decoded body.
         status: HTTP status of the response.
-        query: What was asked for.
+        query: The request.
         fallback_code: The code of an error that has none of its own.
         secrets: What the error may not repeat.
     """
@@ -182,7 +182,7 @@ def _error_of_v3(error: Mapping[str, Any], fallback_code: str, text: str) -> Err
 
 
 def _code(value: object) -> str:
-    """A code, which may be a number; empty when there is none, for which "0" stands too."""
+    """The error code, which may be a number; empty without one. "0" stands for no code too."""
     code = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
     return "" if code == "0" else code
 
@@ -202,11 +202,11 @@ def _shown(row: Mapping[str, Any]) -> str:
 
 
 def ajax_result(answer: Mapping[str, Any], *, query: AjaxQuery, status: int = 200) -> AjaxResult[Any]:
-    """The result object of a body that is decoded already.
+    """The result object of a decoded body.
 
     Args:
         answer: The decoded body, of a success or of an error in either shape.
-        query: What was asked for.
+        query: The request.
         status: HTTP status it came with.
     """
     error = error_in(answer, status, query)
@@ -245,7 +245,7 @@ def _fast_reader() -> _FastReader | None:
 def _with_clean_failures(
     payload: Mapping[str, Any], result: Mapping[str, Any], secrets: Collection[str]
 ) -> Mapping[str, Any]:
-    """A batch of v2 tells the errors of its commands inside of a success."""
+    """A batch of v2 contains the errors of its commands in a success."""
     if not result["result_error"]:
         return payload
     return {**payload, "result": {**result, "result_error": scrub_value(result["result_error"], secrets)}}

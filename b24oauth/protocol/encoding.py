@@ -29,7 +29,7 @@ _Container: TypeAlias = Mapping[object, object] | list[object] | tuple[object, .
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 _LEAVES: Final = frozenset({str, int, bool, type(None)})
 _MINUTE: Final = timedelta(minutes=1)
-# Names that PHP cuts, changes or drops: the first of a bracketed name, and those inside of its brackets.
+# Names that PHP cuts, changes or drops: the first of a bracketed name, and those inside its brackets.
 # Source: https://www.php.net/manual/en/language.variables.external.php
 _MISREAD_NAME: Final = re.compile(r"\0|\A(?:[ \[]|\Z)|\[[^\]]*\Z")
 _LEFT_OUT_WHEN_EMPTY: Final = frozenset({"filter", "select", "order"})

@@ -23,7 +23,7 @@ __all__ = [
 # Source: https://apidocs.bitrix24.com/settings/oauth/index.html
 DEFAULT_OAUTH_HOSTS: Final = frozenset({"oauth.bitrix.info", "oauth.bitrix24.info", "oauth.bitrix24.tech"})
 
-# Whatever else stands in a URL is read differently by different parsers.
+# Different parsers read any other character of a URL differently.
 _PLAIN_URL: Final = re.compile(
     r"https?://([A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[A-Za-z0-9._~\-/%]*)?", re.ASCII
 )

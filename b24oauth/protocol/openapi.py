@@ -46,7 +46,7 @@ def read_methods(document: Mapping[str, Any]) -> dict[str, V3Method]:
     """The methods in an OpenAPI document, by name; what is not understood is left out.
 
     Args:
-        document: The answer of `rest.documentation.openapi`.
+        document: The response of `rest.documentation.openapi`.
 
     Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
     """

@@ -25,7 +25,7 @@ from b24oauth.wire import NoResponse
 
 __all__ = ["CallState", "Sender", "TimesOf"]
 
-# How often a call waits for execution time that others use up before it, lest it wait for ever on a clock that stands.
+# How often a call waits for execution time that others use up before it. Bounded: the clock may stand still.
 _MOST_WINDOWS: Final = 20
 
 TimesOf = Callable[[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]
@@ -40,13 +40,13 @@ class CallState:
         report: Tells the observers about it.
         methods: Whose execution time it uses.
         rule: Whether it may be repeated.
-        times_of: Finds the execution times of a batch's methods in its answer.
+        times_of: Finds the execution times of a batch's methods in its response.
         renewed: True when a renewal was made for it.
         moved: True when it followed a redirect.
-        may_have_run: True when it was sent without getting an answer.
+        may_have_run: True when it was sent without getting a response.
         sent: False when the portal cannot have seen it the last time.
         attempts: How often it was begun to be sent.
-        timeouts: How often a response was waited for in vain.
+        timeouts: How many responses timed out.
         admission: Its place in the portal's bucket the last time.
         ends: When it must be done, seconds of the loop's clock; infinite without a timeout.
         elapsed: Time from sending it the last time to its response, seconds.

@@ -66,11 +66,11 @@ class Credentials(Protocol):
         ...
 
     async def after_refusal(self, refused: str, *, accepted: bool) -> Grant | None:
-        """Another grant than one whose token the portal does not accept; None when there is none."""
+        """A grant to use instead of one whose token the portal does not accept; None without one."""
         ...
 
     async def after_denial(self, denied: str, /) -> Grant | None:
-        """Another grant than one whose token v3 denied access for; None when there is none."""
+        """A grant to use instead of one whose token v3 denied access for; None without one."""
         ...
 
     def denial_was_of_the_token(self) -> None:

@@ -18,7 +18,7 @@ def without_response(failure: NoResponse, query: AjaxQuery, secrets: Iterable[st
 
     Args:
         failure: What the wire says.
-        query: What was asked for.
+        query: The request.
         secrets: What the error may not repeat: a server may put them into the name of a host.
     """
     method, secrets = query.method, tuple(secrets)

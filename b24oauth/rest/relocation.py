@@ -15,7 +15,7 @@ from b24oauth.scrubbing import scrub
 __all__ = ["Relocation"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-# Whoever names ever new hosts must not get a renewal for each.
+# A server that names new hosts again and again must not get a renewal for each.
 _MOST_UNCONFIRMED: Final = 8
 _NONE: Final = frozenset[str]()
 
@@ -34,7 +34,7 @@ class Relocation:
 
     @staticmethod
     def is_redirect(answer: RawResponse, /) -> bool:
-        """True when the answer only names another address."""
+        """True when the response only names another address."""
         return answer.status in _REDIRECTS
 
     async def follow(self, answer: RawResponse, sent_with: B24OAuthParams, query: AjaxQuery, /) -> B24OAuthParams:
@@ -43,7 +43,7 @@ class Relocation:
         Args:
             answer: The redirect.
             sent_with: The pair that the request was sent with.
-            query: What was asked for.
+            query: The request.
 
         Raises:
             PortalMovedError: The OAuth server does not name the host of the redirect as the portal's.

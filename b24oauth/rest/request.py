@@ -38,7 +38,7 @@ class PreparedRequest:
     """A call, ready to be sent with any token.
 
     Attributes:
-        query: What was asked for.
+        query: The request.
         dialect: The version of the API it speaks.
         body: The encoded parameters.
         telemetry: Query string of the address, with its question mark, or nothing.
@@ -84,7 +84,7 @@ def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None =
     """Encodes a call.
 
     Args:
-        query: What is asked for; a sequence as parameters is a positional call, or the commands of a v3 batch.
+        query: The request; a sequence as parameters is a positional call, or the commands of a v3 batch.
         dialect: The version of the API to speak.
         idempotency_key: 1 to 255 printable ASCII characters; v3 only.
 
@@ -125,7 +125,7 @@ def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None =
 
 
 def _printable(text: object) -> str:
-    # Whoever prints the error must not stumble over what it is about.
+    # The error must be printable even if the identifier is not.
     return str(text).encode(errors="backslashreplace").decode()
 
 

@@ -75,12 +75,12 @@ class RepeatRule:
 
     @property
     def may_run_twice(self) -> bool:
-        """True when sending it again does no harm, whatever became of the first."""
+        """True when sending it again does no harm, even if the first request was executed."""
         return self.harmless or self.keyed or self.params.retry_on_network_error is True
 
 
 def is_about_token(error: AjaxError) -> bool:
-    """True when the portal refuses the access token itself, whether as a 401 or inside of a 200."""
+    """True when the portal refuses the access token itself, whether as a 401 or inside a 200."""
     return error.status in (200, 401) and meaning_of(error.code, error.status).retry is Retry.AFTER_RENEWAL
 
 
@@ -104,7 +104,7 @@ def next_step(error: AjaxError, rule: RepeatRule, *, sent: bool, timeouts: int =
         error: What went wrong.
         rule: What is allowed for the call.
         sent: False when the portal cannot have seen the request.
-        timeouts: How often the call has waited for a response in vain, this time included.
+        timeouts: How many responses of the call timed out, this one included.
     """
     known = meaning_of(error.code, error.status)
     if error.code in rule.params.hard_error_codes or known.delivery is Delivery.RAISED:
@@ -151,7 +151,7 @@ def rate_backoff_factor(attempt: int) -> float:
 
 
 def is_returned(error: AjaxError, params: RestrictionParams) -> bool:
-    """True when an error comes back inside of the result instead of being raised.
+    """True when an error comes back inside the result instead of being raised.
 
     Args:
         error: What went wrong.
@@ -171,7 +171,7 @@ def final_error(error: AjaxError, rule: RepeatRule, *, may_have_run: bool) -> Aj
     Args:
         error: What went wrong at last.
         rule: What was allowed for the call.
-        may_have_run: True when the call was sent at least once without an answer.
+        may_have_run: True when the call was sent at least once without a response.
     """
     if rule.harmless or not may_have_run or not (is_without_answer(error) or _tells_of_one_attempt(error)):
         return error
@@ -188,7 +188,7 @@ def final_error(error: AjaxError, rule: RepeatRule, *, may_have_run: bool) -> Aj
 
 
 def is_without_answer(error: AjaxError) -> bool:
-    """True when nothing tells what became of the request: no answer, a gateway's, or one that cannot be read."""
+    """True when nothing tells what became of the request: no response, a gateway's, or one that cannot be read."""
     # A gateway's 5xx page stands between us and the portal's answer just as a cut connection does.
     # Only its 503 says that nothing was executed.
     unreadable = error.code == "ERR_BAD_RESPONSE" and not isinstance(error, RateLimitError)

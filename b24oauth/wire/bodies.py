@@ -1,4 +1,4 @@
-"""Bodies of responses, unpacked in bounded steps whatever the other side sends: pure."""
+"""Bodies of responses, unpacked in bounded steps, for any input. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which library requests are sent with: the one that is asked for, or the best that is installed."""
+"""Which library requests are sent with: the one that the caller names, or the best that is installed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def chosen_transport(name: TransportName) -> Package:
     httpx2 where it is installed, otherwise httpx.
 
     Args:
-        name: What is asked for.
+        name: What the caller names.
 
     Raises:
         ConfigurationError: It is not installed, or there is none of this name.

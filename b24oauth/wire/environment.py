@@ -172,7 +172,7 @@ def _first(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
 
 
 def _upper_http_proxy(environ: Mapping[str, str]) -> tuple[str, ...]:
-    # In a CGI process HTTP_PROXY is the header `Proxy` of whoever sends the request (CVE-2016-5385).
+    # In a CGI process HTTP_PROXY is the header `Proxy` of the request's sender (CVE-2016-5385).
     return () if "REQUEST_METHOD" in environ else ("HTTP_PROXY",)
 
 

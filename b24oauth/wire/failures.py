@@ -142,7 +142,7 @@ def no_response(error: BaseException, place: Place, *, sent: bool) -> NoResponse
 
 def badly_packed(place: Place) -> NoResponse:
     """A body that is not packed as its headers say, or in a way that was not offered."""
-    return NoResponse(f"the response of {place.host} is packed badly, or as it was not asked for", sent=True)
+    return NoResponse(f"the response of {place.host} is packed badly, or in a form that was not requested", sent=True)
 
 
 def proxy_refusal(status: int, place: Place) -> NoResponse:

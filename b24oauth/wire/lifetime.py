@@ -39,7 +39,7 @@ class Lifetime:
         self.under_way = 0
         self.idle: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        # The loop while nothing else must be looked at: asked for with every request.
+        # The loop while nothing else must be looked at: used by every request.
         self._usable: asyncio.AbstractEventLoop | None = None
         self._parent = parent
         self._closed = False

@@ -59,7 +59,7 @@ class OwnSession:
         if body is None:
             timeout = _timeout(exchange.limits.connect, inf)
         else:
-            # The body is asked for when the connection stands, so that the exchange can keep the time.
+            # aiohttp takes the body when the connection is made, so that the exchange can keep the time.
             exchange.connecting()
             timeout = _timeout(inf, inf)
         if headers is not self._given_headers:

@@ -172,7 +172,7 @@ class GivenClient:
         )
         if body is not None and len(body) > PART:
             request.stream = self._new_body(body, exchange)
-        # A redirect would carry the token to whoever it names; `auth=None` keeps .netrc out.
+        # A redirect would carry the token to the host that it names; `auth=None` keeps .netrc out.
         try:
             response = await client.send(request, auth=None, follow_redirects=False, stream=True)
         except BaseException as error:

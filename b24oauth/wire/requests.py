@@ -107,7 +107,7 @@ class Transport(Protocol):
             NoResponse: The address is not valid, or the proxy refuses it.
             ConfigurationError: The proxy or the certificates for this address cannot be used.
             ClientStateError: The caller's own client is closed.
-            Exception: Whatever the library raises; `failures` knows what it means.
+            Exception: Any error of the library; `failures` knows what it means.
         """
         ...
 

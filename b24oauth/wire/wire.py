@@ -63,7 +63,7 @@ class Wire:
             the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` …).
         ssl_context: For TLS; None for certifi's certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
         wire: Another wire to share the connections of; it stays open when this one is closed.
-        log: Told about entries of `NO_PROXY` that are skipped.
+        log: Is told about entries of `NO_PROXY` that are skipped.
 
     Attributes:
         lifetime: Which event loop it lives in, and whether it is closed.
@@ -218,9 +218,9 @@ class Wire:
 
     @asynccontextmanager
     async def stream(self, url: str, headers: Mapping[str, str]) -> AsyncGenerator[StreamedResponse]:
-        """Asks with GET for a body of any size; follows no redirect, adds no authentication, and logs no address.
+        """Requests a body of any size with GET; follows no redirect, adds no authentication, and logs no address.
 
-        Closing the client ends what goes on within the context, whatever it waits for.
+        Closing the client ends the body of the context, wherever it waits.
 
         Args:
             url: Address, with its query.
@@ -247,7 +247,7 @@ class Wire:
                     exchanges.remove(exchange)
         except TimeoutError:
             if not exchange.scope.expired():
-                raise  # of whoever reads
+                raise  # a timeout of the reader's own
         else:
             return
         raise _given_up(exchange, exchange.place or _place_of(url))

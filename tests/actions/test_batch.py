@@ -101,9 +101,7 @@ async def test_b3_a_halt_really_stops_later_requests(named: bool) -> None:
 
 @pytest.mark.parametrize("halt", [True, False])
 @pytest.mark.parametrize("named", [True, False])
-async def test_b3_a_request_that_fails_whole_counts_for_each_of_its_commands_and_hides_no_other(
-    halt: bool, named: bool
-) -> None:
+async def test_b3_a_request_that_fails_as_a_whole_hides_no_other_result(halt: bool, named: bool) -> None:
     portal = fake_portal(rows={"crm.deal": 200})
     portal.inject(faults.status(403, error="insufficient_scope"), on="batch", after=1)
     calls = {f"deal {n}": ("crm.deal.get", {"id": n + 1}) for n in range(120)}
@@ -201,7 +199,7 @@ async def test_what_cannot_be_sent_is_refused_before_anything_is_sent(calls: Any
     assert not portal.requests
 
 
-async def test_l5_a_batch_of_reads_is_repeated_after_a_lost_answer_and_one_with_a_write_is_not() -> None:
+async def test_l5_after_a_lost_response_a_batch_is_repeated_only_when_it_just_reads() -> None:
     portal = fake_portal(rows={"crm.deal": 9})
     portal.inject(faults.drop_after(), on="batch")
     async with connected(portal) as b24:
@@ -313,7 +311,7 @@ async def test_a_pair_that_cannot_be_renewed_is_raised_when_all_commands_wait_fo
 
 
 @pytest.mark.parametrize("halt", [True, False])
-async def test_l5_a_batch_whose_repeat_is_lost_is_ambiguous_as_a_whole_when_nothing_else_is_known(halt: bool) -> None:
+async def test_l5_a_batch_whose_repeat_is_lost_is_ambiguous_as_a_whole(halt: bool) -> None:
     portal = fake_portal()
     adding(portal, {name: ["QUERY_LIMIT_EXCEEDED"] for name in ADDS})
     portal.inject(faults.drop_after(), on="batch", after=1, times=None)

@@ -145,7 +145,7 @@ async def test_b1_a_page_that_comes_again_is_an_error_when_more_is_announced() -
         await rows(portal, "my.list")
 
 
-async def test_b1_a_full_page_that_comes_again_without_a_total_is_not_taken_for_the_whole_list() -> None:
+async def test_b1_a_repeated_full_page_without_a_total_is_not_the_whole_list() -> None:
     portal = fake_portal()
     shape = ListShape(paging="page", parameter="page", total=None, following=False)
     portal.list_method("my.list", shape, [{"ID": n} for n in range(130)])
@@ -264,7 +264,7 @@ async def test_b1_the_newest_come_first_by_identifier(count: int, asked: dict[st
     assert all(request.params.get("start", -1) == -1 for request in portal.requests)
 
 
-async def test_b1_a_descending_walk_continues_after_an_identifier_and_keeps_the_callers_bounds() -> None:
+async def test_b1_a_descending_walk_continues_and_keeps_the_callers_bounds() -> None:
     portal = fake_portal(rows={"crm.deal": 1000})
     found = await rows(portal, "crm.deal.list", {"filter": {">ID": 300}}, descending=True, start_after="900")
     assert ids(found) == list(range(899, 300, -1))

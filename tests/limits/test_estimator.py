@@ -43,7 +43,7 @@ def test_what_drained_during_a_slow_burst_is_no_part_of_it() -> None:
     assert rate.burst_limit == pytest.approx(49, rel=0.01)
 
 
-def test_calls_that_were_under_way_at_the_first_refusal_are_one_event_whatever_the_order_of_their_answers() -> None:
+def test_calls_under_way_at_the_first_refusal_are_one_event_in_any_order() -> None:
     rate = found()
     places = sent(rate, [0.0] * 60, empty=True)
     for place in reversed(places[50:]):
@@ -101,7 +101,7 @@ def test_a_guess_is_raised_by_a_tenth_and_then_by_more() -> None:
     assert rates == [2.2, 2.64, 3.7, 4]
 
 
-def test_a_measured_rate_is_probed_when_the_next_measurement_will_be_four_times_as_precise() -> None:
+def test_a_measured_rate_is_probed_when_it_can_be_measured_four_times_better() -> None:
     rate = found()
     wall_met(rate)
     places = sent(rate, [n / 2 for n in range(1, 27)])
@@ -131,7 +131,7 @@ def test_successes_of_calls_sent_before_the_refusal_say_nothing() -> None:
     assert (rate.drain_rate, rate.successes) == (2, 0)
 
 
-def test_a_raise_that_never_met_the_portals_rate_is_taken_back_when_the_bucket_was_empty() -> None:
+def test_an_unproven_raise_is_taken_back_when_the_bucket_was_empty() -> None:
     rate = found()
     wall_met(rate)
     for n in range(1, 30):

@@ -161,7 +161,7 @@ async def test_a_blocked_portal_is_asked_once() -> None:
     assert sum(request.method == "profile" for request in portal.requests) == 1
 
 
-async def test_parameters_of_a_running_client_can_be_changed_without_touching_what_was_passed() -> None:
+async def test_changing_the_params_of_a_running_client_leaves_the_given_ones_alone() -> None:
     portal = fake_portal()
     given = rate(1, 1)
     async with connected(portal, restriction_params=given) as b24:

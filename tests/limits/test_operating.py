@@ -129,7 +129,7 @@ def test_a_refused_method_waits_until_its_reset() -> None:
     assert limits.refused(METHOD) == 101.0
 
 
-def test_a_refused_method_waits_until_its_reset_however_little_it_seemed_to_have_used() -> None:
+def test_a_refused_method_waits_until_its_reset_even_if_it_used_little() -> None:
     # Calls under way use what their answers have not told yet.
     limits = limiter()
     limits.observe(METHOD, spent(420, 200))

@@ -43,7 +43,7 @@ async def test_a_burst_goes_at_once_and_each_further_call_waits_its_turn() -> No
     assert await admitted(limiter(2, 2), 5) == near([0, 0, 0.5, 1.0, 1.5])
 
 
-async def test_l2_calls_are_admitted_in_the_order_of_their_arrival_and_newcomers_do_not_overtake() -> None:
+async def test_l2_calls_are_admitted_in_the_order_of_their_arrival() -> None:
     rate, order = limiter(1, 2), list[int]()
 
     async def call(number: int, delay: float) -> None:
@@ -86,7 +86,7 @@ async def test_l2_a_cancelled_waiter_in_the_queue_leaves_it() -> None:
         pytest.param(10, 20, 2, {0: 0.05, 1: 0.15, 3: 0.15, 4: 0.2}, id="told-its-place"),
     ],
 )
-async def test_l2_who_is_cancelled_in_the_moment_of_its_turn_holds_up_nobody_and_takes_no_place(
+async def test_l2_a_waiter_cancelled_at_its_turn_takes_no_place_and_blocks_nobody(
     burst: float, drain: float, cancelled: int, times: dict[int, float]
 ) -> None:
     rate = limiter(burst, drain)
@@ -162,7 +162,7 @@ async def test_those_who_wait_for_an_old_bucket_wait_for_the_new_one_after_a_ref
     assert await waiting == near([1.9])
 
 
-async def test_five_refusals_in_a_minute_lower_the_rate_by_a_fifth_and_twenty_successes_raise_it_by_a_tenth() -> None:
+async def test_five_refusals_in_a_minute_slow_down_and_twenty_successes_speed_up() -> None:
     rate = limiter(50, 2)
     for _ in range(5):
         await rate.refused()
@@ -181,7 +181,7 @@ async def test_refusals_spread_over_more_than_a_minute_do_not_lower_the_rate() -
     assert rate.drain_rate == 2
 
 
-async def test_the_rate_never_exceeds_what_is_configured_and_never_falls_below_half_a_call_a_second() -> None:
+async def test_the_rate_stays_between_half_a_call_a_second_and_the_configured_rate() -> None:
     rate = limiter(50, 2)
     for _ in range(100):
         await rate.refused()
@@ -222,7 +222,7 @@ async def test_reset_empties_the_bucket_and_restores_the_rate() -> None:
     assert await admitted(rate, 3) == near([0, 0, 0.5])
 
 
-async def test_at_a_high_rate_those_who_wait_are_admitted_a_few_at_a_time_and_none_too_early() -> None:
+async def test_at_a_high_rate_waiters_are_admitted_in_groups_and_none_too_early() -> None:
     rate = limiter(50, 200)
     times = await admitted(rate, 450)
     assert len(set(times)) < 100

@@ -55,9 +55,7 @@ def test_a_page_that_is_lost_or_shows_nothing_in_its_segment_is_not_even(page: l
         (51, (26, 1)),
     ],
 )
-def test_a_list_is_cut_so_that_each_segment_with_what_shows_its_end_fits_into_a_request(
-    pages: int | None, expected: tuple[int, int]
-) -> None:
+def test_each_segment_of_a_list_fits_into_a_request_with_its_end(pages: int | None, expected: tuple[int, int]) -> None:
     assert spread(pages, most=50, concurrency=10, at_once=30) == expected
 
 

@@ -99,7 +99,7 @@ async def test_l3_a_long_list_comes_as_fast_as_the_portal_gives_it_without_a_ref
 
 
 @pytest.mark.parametrize("turns", [4, 7])
-async def test_what_is_left_is_spread_over_all_requests_that_ended_in_the_same_turn_of_the_loop(turns: int) -> None:
+async def test_the_rest_is_spread_over_all_requests_that_ended_in_one_turn(turns: int) -> None:
     portal = fake_portal(latency=0.05, command_latency=0.02)
     portal.rows("crm.deal", ids=sorted(random.Random(24).sample(range(1, 100_000), 20_000)))
 

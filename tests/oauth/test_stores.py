@@ -91,7 +91,7 @@ async def test_t6_set_params_wins_over_what_is_in_the_store() -> None:
     assert renewed.refresh_token != set_pair.refresh_token
 
 
-async def test_t6_set_params_helps_after_a_final_refusal_although_the_store_holds_the_dead_pair() -> None:
+async def test_t6_set_params_helps_after_a_final_refusal_of_the_stored_pair() -> None:
     portal = fake_portal()
     dead = revoked(portal, expired=True)
     async with connected(portal, dead, token_store=await holding(dead)) as b24:
@@ -309,7 +309,7 @@ async def test_t9_a_save_that_is_repeated_holds_the_lock_too() -> None:
 
 
 @pytest.mark.parametrize("another_in_store", [True, False])
-async def test_t9_a_save_that_is_repeated_replaces_what_was_there_when_the_pair_was_renewed(
+async def test_t9_a_repeated_save_replaces_the_pair_that_was_renewed(
     another_in_store: bool,
 ) -> None:
     portal, store = fake_portal(), WatchedStore(failures=1)
@@ -338,7 +338,7 @@ async def test_t9_a_save_that_is_repeated_does_not_overwrite_a_pair_stored_since
     assert len(portal.token_requests) == 1
 
 
-async def test_t9_a_pair_that_was_not_saved_is_fallen_back_on_when_the_one_stored_since_is_dead() -> None:
+async def test_t9_an_unsaved_pair_is_the_fallback_when_the_stored_one_is_refused() -> None:
     portal, store = fake_portal(), WatchedStore(failures=1)
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
         await unsaved(b24)
@@ -412,7 +412,7 @@ async def test_t10_a_cancellation_inside_of_the_store_is_its_failure(where: str)
     [lambda b24: b24.actions.v2.call.make("profile"), lambda b24: b24.auth.refresh_auth(), lambda b24: b24.aclose()],
     ids=["call", "refresh_auth", "aclose"],
 )
-async def test_t10_a_callback_that_waits_for_its_own_lock_through_another_client_gets_an_error(
+async def test_t10_a_callback_that_waits_for_its_own_lock_gets_an_error(
     deed: Callable[[B24OAuth], Awaitable[Any]],
 ) -> None:
     portal = fake_portal()
@@ -423,7 +423,7 @@ async def test_t10_a_callback_that_waits_for_its_own_lock_through_another_client
             # Somebody else's call, which may wait for the lock.
             waiting.append(asyncio.create_task(call(second), context=contextvars.Context()))
             await asyncio.sleep(0.1)
-            with pytest.raises(ClientStateError, match="wait for itself"):
+            with pytest.raises(ClientStateError, match="a deadlock"):
                 await deed(second)
 
         first.set_callback_refresh_auth(callback)
@@ -432,7 +432,7 @@ async def test_t10_a_callback_that_waits_for_its_own_lock_through_another_client
     assert len(portal.token_requests) == 1
 
 
-async def test_t10_a_callback_may_use_another_client_whose_pair_is_valid_or_of_another_store() -> None:
+async def test_t10_a_callback_may_use_a_client_with_a_valid_pair_or_another_store() -> None:
     portal = fake_portal()
     done: list[str] = []
     store = MemoryStore()
@@ -496,7 +496,7 @@ async def test_what_people_set_while_the_store_is_read_after_a_refusal_is_used()
         assert b24.auth.get_params() is given
 
 
-async def test_t7_a_lost_answer_that_somebody_stored_is_found_although_set_params_was_called() -> None:
+async def test_t7_a_lost_response_that_was_stored_is_found_after_set_params() -> None:
     portal = fake_portal()
     portal.inject(faults.drop_after(), on="oauth/token")
     found = portal.issue()

@@ -336,7 +336,7 @@ def shown(error: Any) -> str:
     return f"{error} {error!r} {vars(error)} {error.to_dict()}"
 
 
-def test_t12_a_secret_of_digits_repeated_as_a_number_takes_no_code_and_no_message_with_it() -> None:
+def test_t12_a_numeric_secret_is_masked_without_hiding_code_or_message() -> None:
     error = cleaned({"error": "ERROR_CORE", "error_description": "why it failed", "id": 12345678}, 400)
     assert (error.code, error.message) == ("ERROR_CORE", "why it failed")
     rows = [{"field": "id", "value": 12345678}, {"field": "x", DIGITS: [1, 12345678]}]
@@ -350,7 +350,7 @@ def test_t12_a_code_that_is_a_secret_of_digits_is_masked() -> None:
     assert (DIGITS in shown(error), error.message) == (False, "why")
 
 
-def test_t12_a_failed_command_that_repeats_a_secret_of_digits_keeps_its_code_and_message() -> None:
+def test_t12_a_failed_command_that_repeats_a_numeric_secret_keeps_its_code() -> None:
     failures = [{"error": "NO", "error_description": "x", "id": 12345678}, 12345678, {DIGITS: "12345678"}]
     payload = cleaned({"result": {"result": [], "result_error": failures}})
     assert payload["result"]["result_error"][0] == {"error": "NO", "error_description": "x", "id": REDACTED}

@@ -151,7 +151,7 @@ async def test_l5_a_write_that_may_have_run_stays_ambiguous_when_its_repeats_are
     assert portal.executed["crm.deal.add"] == 1
 
 
-async def test_l5_a_write_that_may_have_run_says_so_when_its_repeat_needs_a_pair_that_is_dead() -> None:
+async def test_l5_a_write_that_may_have_run_says_so_when_its_repeat_gets_no_token() -> None:
     portal = fake_portal()
     portal.inject(faults.drop_after(), on="crm.deal.add")
     portal.inject(faults.status(401, error="expired_token"), on="crm.deal.add", times=None)
@@ -165,7 +165,7 @@ async def test_l5_a_write_that_may_have_run_says_so_when_its_repeat_needs_a_pair
     assert not hasattr(caught.value, "__notes__")
 
 
-async def test_l4_calls_that_wait_for_their_turn_are_not_sent_when_others_have_used_the_time_up() -> None:
+async def test_l4_waiting_calls_are_not_sent_when_others_have_used_up_the_budget() -> None:
     # 80 calls of six seconds fit into ten minutes.
     portal = fake_portal(operating={"crm.deal.get": 6.0}, rows={"crm.deal": 5}, latency=0.05)
     async with connected(portal) as b24:

@@ -264,7 +264,7 @@ async def test_a_response_is_waited_for_65_seconds_and_twice_at_most(call: Any, 
 
 
 @pytest.mark.parametrize("fault", [faults.empty(), faults.status(204), faults.status(200), faults.status(202)])
-async def test_l5_a_write_with_an_empty_response_is_sent_once_though_network_errors_are_repeated(fault: Any) -> None:
+async def test_l5_a_write_with_an_empty_response_is_sent_once(fault: Any) -> None:
     portal = fake_portal()
     portal.inject(fault, on="crm.deal.add", times=None)
     async with connected(portal, restriction_params=attrs.evolve(UNLIMITED, retry_on_network_error=True)) as b24:

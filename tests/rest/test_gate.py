@@ -57,9 +57,7 @@ async def test_no_more_requests_than_allowed_are_under_way_v2_and_v3_together(
 
 
 @pytest.mark.parametrize(("drain", "most"), [(2, 10), (16, 16), (1e6, 20)])
-async def test_connections_of_its_own_carry_as_many_as_the_limits_let_through_within_bounds(
-    drain: float, most: int
-) -> None:
+async def test_own_connections_carry_as_many_requests_as_the_limits_admit(drain: float, most: int) -> None:
     portal = FakePortal(rows={"crm.deal": 50})
     async with portal.serve():
         crowd = Crowd(portal)
@@ -187,7 +185,7 @@ async def test_clients_over_one_httpx_client_share_one_gate() -> None:
     assert most == 10
 
 
-async def test_l2_a_client_that_closes_ends_its_own_waits_at_a_shared_gate_and_gives_its_places_back() -> None:
+async def test_l2_a_closing_client_ends_its_own_waits_at_a_shared_gate() -> None:
     portal = fake_portal(rows={"crm.deal": 50})
     manager = RestrictionManager(UNLIMITED)
     async with (

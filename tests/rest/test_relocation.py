@@ -107,7 +107,7 @@ async def test_a_call_that_meets_the_redirect_after_another_followed_it_renews_n
     assert len(portal.token_requests) == 1
 
 
-async def test_an_expired_pair_of_a_renamed_portal_is_renewed_once_and_goes_to_the_new_address_at_once() -> None:
+async def test_an_expired_pair_of_a_renamed_portal_is_renewed_once() -> None:
     portal = fake_portal()
     async with watched(portal, portal.issue(expired=True)) as client:
         portal.rename(NEW)

@@ -66,7 +66,6 @@ class TokenKeeper:
 
     def __init__(self, params: B24OAuthParams, renewer: Renewer, *, store: TokenStore | None, log: Log) -> None:
         self._renewer = renewer
-        self._store = store
         self._log = log
         self._settler = Settler(params, renewer, store=store, log=log)
         self._lock = asyncio.Lock()
@@ -302,7 +301,7 @@ class TokenKeeper:
         return await self._watch(self._task or self._start(renews=renews))
 
     async def _other_than(self, token: str, *, renews: bool) -> B24OAuthParams | None:
-        if not renews and self._store is None:
+        if not renews and self._settler.store is None:
             return None
         pair = await self._settled(renews=renews)
         return None if pair.access_token == token else pair
@@ -362,14 +361,14 @@ class TokenKeeper:
         _work_of_this_context.set(work)
         async with self._lock:
             unsaved = settler.unsaved
-            if unsaved is not None and (self._store is None or unsaved.stored):
+            if unsaved is not None and (settler.store is None or unsaved.store_done):
                 return await settler.save(unsaved)
-            if self._store is None:
+            if settler.store is None:
                 return await settler.settle(ours, renews=work.renews)
             task = asyncio.current_task()
             try:
-                async with self._store.lock(settler.key):
-                    work.locked = self._store, settler.key
+                async with settler.store.lock(settler.key):
+                    work.locked = settler.store, settler.key
                     return await settler.settle(ours, renews=work.renews)
             except BaseException as error:  # every waiter gets what the store raises
                 if is_own_cancellation(error, task):
@@ -391,7 +390,7 @@ class TokenKeeper:
         if work is None or work.locked is None:
             return False
         store, key = work.locked
-        return store is self._store and key == self._settler.key
+        return store is self._settler.store and key == self._settler.key
 
     def _pair_inside(self, refused: str | None = None) -> B24OAuthParams:
         """The pair for a callback that calls the API itself: the one it is to save."""

@@ -75,16 +75,16 @@ class UnsavedPair:
     Attributes:
         held: The pair.
         replaces: Refresh token of the pair that was in the store when this one was renewed.
-        stored: True once the store has it.
-        told: True once the callback has seen it.
+        store_done: True once the store has it.
+        callback_done: True once the callback has seen it.
         asked_at: When the renewal began, seconds of the loop's clock.
     """
 
     held: HeldPair
     asked_at: float
     replaces: str | None = attrs.field(default=None, repr=False)
-    stored: bool = False
-    told: bool = False
+    store_done: bool = False
+    callback_done: bool = False
 
     def may_replace(self, stored: B24OAuthParams) -> bool:
         """False for a pair that somebody else has stored since this one was renewed."""

@@ -130,7 +130,7 @@ class Settler:
         portal = f"portal {params.member_id or 'without a member_id'} ({host_of(params.client_endpoint)})"
         if self.unsaved is None:
             what, lost = "renewing", "the OAuth server may have made a new pair, which is lost, and ended the old one"
-        elif self.unsaved.stored:
+        elif self.unsaved.store_done:
             what, lost = "saving", "the token store has the renewed pair; the callback has not finished with it"
         else:
             what, lost = "saving", "the renewed pair is lost with this process, unless saving it ends well after all"
@@ -293,13 +293,13 @@ class Settler:
         """Shows a renewed pair to the store and the callback, each once, and uses it from then on."""
         task, self.is_saving = asyncio.current_task(), True
         try:
-            if self.store is not None and not unsaved.stored:
+            if self.store is not None and not unsaved.store_done:
                 await self.store.save(unsaved.held.params)
-                unsaved.stored = True
-            if self.callback is not None and not unsaved.told:
+                unsaved.store_done = True
+            if self.callback is not None and not unsaved.callback_done:
                 params = unsaved.held.params
                 await maybe_await(self.callback(RefreshedAuth(auth_data=auth_data_of(params), b24_oauth_params=params)))
-                unsaved.told = True
+                unsaved.callback_done = True
         except BaseException as error:  # every waiter gets what the application's code raises
             if is_own_cancellation(error, task):
                 raise

@@ -56,7 +56,7 @@ def test_t9_a_renewed_pair_may_replace_itself_and_what_was_there_when_it_was_ren
 
 def test_t3_a_new_pair_is_neither_stored_nor_told() -> None:
     unsaved = UnsavedPair(HeldPair(params()), asked_at=0.0)
-    assert (unsaved.stored, unsaved.told) == (False, False)
+    assert (unsaved.store_done, unsaved.callback_done) == (False, False)
 
 
 def test_t12_a_held_pair_hides_its_tokens() -> None:

@@ -11,7 +11,6 @@ import attrs
 
 from b24oauth.actions.options import BatchOptions, ChunkOptions, checked, http_for
 from b24oauth.errors import AjaxError, IncompleteBatchError, InvalidDataError, SdkError
-from b24oauth.models import ApiVersion
 from b24oauth.protocol.batch import (
     Call,
     Calls,
@@ -25,6 +24,7 @@ from b24oauth.protocol.batch import (
     times_by_method,
 )
 from b24oauth.protocol.batch_requests import Requests, make_requests
+from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.rest.client import HttpClient
 from b24oauth.rest.retry import is_refused_command
 from b24oauth.result import AjaxResult, Result
@@ -180,7 +180,7 @@ class BatchByChunk:
             parsed,
             version,
             allow_text_references=rules.allow_text_references,
-            may_leave=not rules.halt and version is ApiVersion.V2,
+            may_leave=not rules.halt and DIALECTS[version].text_references,
         )
         with self._http.operation():
             if rules.halt:

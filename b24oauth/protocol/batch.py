@@ -11,6 +11,7 @@ import attrs
 from b24oauth.errors import AjaxError, InvalidCallParamsError, RequestInfo, SdkError
 from b24oauth.models import ApiVersion
 from b24oauth.protocol.decoding import error_in
+from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.protocol.methods import checked_method
 from b24oauth.result import AjaxQuery
 from b24oauth.shapes import is_items, is_list, is_mapping, is_sequence
@@ -133,7 +134,7 @@ def batch_params(commands: Sequence[Command], version: ApiVersion, *, halt: bool
         version: The API version to speak.
         halt: Stop at the first command that fails.
     """
-    if version is ApiVersion.V3:
+    if DIALECTS[version].batch_as_list:
         return [_v3_command(command, halt=halt) for command in commands]
     lines = [f"{command.method}?{command.query or ''}" for command in commands]
     if commands[0].alias is None:
@@ -154,7 +155,7 @@ def read_rows(
         request_id: Identifier of the request, for the errors.
     """
     answer = payload.get("result")
-    if version is ApiVersion.V3:
+    if DIALECTS[version].batch_as_list:
         return _v3_rows(answer, commands, payload.get("time"))
     parts: Mapping[str, Any] = answer if is_mapping(answer) else {}
     beside = [(part, entries) for part in ("time", "total", "next") if (entries := parts.get(f"result_{part}"))]
@@ -233,7 +234,7 @@ def _checked_method(key: str | int, method: object) -> str:
 
 
 def _check_aliases(aliases: Sequence[str | None], version: ApiVersion) -> None:
-    if version is ApiVersion.V3:
+    if DIALECTS[version].batch_as_list:
         return  # which answers in the order of the commands
     if any(alias is None for alias in aliases) and any(alias is not None for alias in aliases):
         raise refused("Give `as` to all commands of the list or to none: the others would have no name to be found by")

@@ -16,6 +16,7 @@ from b24oauth.models import ApiVersion
 from b24oauth.protocol.batch import MAX_COMMANDS, Command, refused
 from b24oauth.protocol.batch_ref_v2 import BatchRefV2, looks_like_reference
 from b24oauth.protocol.batch_ref_v3 import BatchRefV3, is_marker
+from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.protocol.encoding import References, places_in, to_json, write_query
 
 __all__ = ["Requests", "has_text_reference", "make_requests"]
@@ -90,7 +91,7 @@ def make_requests(
         known = _known_names(commands)
         for positions in batched:
             _link(drafts, positions, known, left, final)
-    if version is ApiVersion.V3:
+    if DIALECTS[version].batch_as_list:
         for positions in batched:
             _check_numbers([commands[position] for position in positions])
     return Requests(commands=tuple(final), batched=tuple(batched), apart=tuple(apart))
@@ -111,9 +112,9 @@ def _draft(command: Command, version: ApiVersion) -> _Draft:
     except InvalidParamsError as error:
         plain, problem = None, error
     for place, reference in references:
-        if isinstance(reference, BatchRefV2) is not (version is ApiVersion.V2):
+        if not isinstance(reference, DIALECTS[version].reference):
             raise _refused(command, f"{place}: a {type(reference).__name__} does not work in a batch of {version}")
-    if version is ApiVersion.V3:
+    if not DIALECTS[version].text_references:
         encoded, text_at = plain, next(places_in(plain, is_marker, keys_only=True), None)
     elif problem is None:
         try:
@@ -191,7 +192,7 @@ def _check_numbers(commands: Sequence[Command]) -> None:
 
 
 def _text_refused(draft: _Draft, version: ApiVersion) -> InvalidCallParamsError:
-    if version is ApiVersion.V3:
+    if not DIALECTS[version].text_references:
         return _refused(
             draft.command,
             f"{draft.text_at} looks like a reference, which the portal would replace by another command's response: "

@@ -10,6 +10,8 @@ from urllib.parse import quote
 import attrs
 
 from b24oauth.models import ApiVersion
+from b24oauth.protocol.batch_ref_v2 import BatchRefV2
+from b24oauth.protocol.batch_ref_v3 import BatchRefV3
 
 __all__ = ["DIALECTS", "Dialect", "is_plain_read", "sends_telemetry", "url_of"]
 
@@ -23,18 +25,42 @@ class Dialect:
         path: What stands between the REST root and the method.
         batch_auth: Where the token of a `batch` travels.
         idempotency_key: True when the portal honours the header `Idempotency-Key`.
+        batch_as_list: True when a batch is a list of commands, and its response a list in the same order; else both
+            are maps by name.
+        text_references: True when a reference inside a batch is text, so that the portal fills in any text that looks
+            like one; else it is a map with a key of its own.
+        reference: The type of references inside a batch.
     """
 
     version: ApiVersion
     path: str
     batch_auth: Literal["body", "bearer"]
     idempotency_key: bool
+    batch_as_list: bool
+    text_references: bool
+    reference: type[BatchRefV2 | BatchRefV3]
 
 
 # Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
 DIALECTS: Final[Mapping[ApiVersion, Dialect]] = {
-    ApiVersion.V2: Dialect(version=ApiVersion.V2, path="", batch_auth="body", idempotency_key=False),
-    ApiVersion.V3: Dialect(version=ApiVersion.V3, path="api/", batch_auth="bearer", idempotency_key=True),
+    ApiVersion.V2: Dialect(
+        version=ApiVersion.V2,
+        path="",
+        batch_auth="body",
+        idempotency_key=False,
+        batch_as_list=False,
+        text_references=True,
+        reference=BatchRefV2,
+    ),
+    ApiVersion.V3: Dialect(
+        version=ApiVersion.V3,
+        path="api/",
+        batch_auth="bearer",
+        idempotency_key=True,
+        batch_as_list=True,
+        text_references=False,
+        reference=BatchRefV3,
+    ),
 }
 
 # Last parts of names that only read. Tried on the 1,657 methods of the documentation: of 727 that read they find 625;

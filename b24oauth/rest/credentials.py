@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from b24oauth.errors import PortalMovedError
-from b24oauth.models import ApiVersion
 from b24oauth.protocol.decoding import RawResponse
 from b24oauth.protocol.dialects import Dialect
 from b24oauth.protocol.endpoints import host_of
@@ -145,7 +144,7 @@ class WebhookCredentials:
 
     def base(self, pair: HookGrant, dialect: Dialect, /) -> str:
         """The address that names of methods are appended to."""
-        return pair.base_v3 if dialect.version is ApiVersion.V3 else pair.client_endpoint
+        return pair.base_v3 if dialect.path else pair.client_endpoint
 
     def secrets(self, pair: HookGrant, /) -> tuple[str, ...]:
         """The secret part of the address."""

@@ -1,4 +1,4 @@
-"""Masks credentials in parameters, texts, URLs, headers and validation rows, by the names in front of them.
+"""Masks credentials in parameters, texts and validation rows, by the names in front of them.
 
 `code` and `state` are credentials beside the names of an authorization only: elsewhere they are errors and regions.
 """
@@ -17,9 +17,7 @@ __all__ = [
     "SENSITIVE_KEYS",
     "TOO_DEEP",
     "redact",
-    "redact_headers",
     "redact_text",
-    "redact_url",
     "redact_validation",
 ]
 
@@ -42,7 +40,6 @@ REDACTED: Final = "***REDACTED***"
 
 _CIRCULAR: Final = "<circular>"
 TOO_DEEP: Final = "<too deep>"
-_SENSITIVE_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 # What a validation row says about a refused field without repeating its content.
 _ROW_WORDS: Final = frozenset({"field", "message", "code"})
 
@@ -87,7 +84,6 @@ _END_OF_STRING: Final = re.compile(r'(?<!\\)"')
 _END_OF_VALUE: Final = re.compile(r"[&#;\s\"]")
 _HEADER_LINE: Final = re.compile(r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[:=]\s*)[^\r\n]+", re.IGNORECASE)
 _BEARER: Final = re.compile(r"\bbearer\s+[^\s\"',;]+", re.IGNORECASE)
-_USERINFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
 
 _Memo: TypeAlias = dict[int, tuple[object, object]]
 
@@ -125,33 +121,6 @@ def redact_text(text: str) -> str:
     if "bearer" in lowered:
         text = _BEARER.sub(f"Bearer {REDACTED}", text)
     return _redact_string(text)
-
-
-def redact_url(url: str) -> str:
-    """Mask the credentials in a URL: query, fragment and the user information before the host.
-
-    Args:
-        url: Absolute or relative URL.
-
-    Returns:
-        The masked URL.
-    """
-    return _redact_string(_USERINFO.sub(f"{REDACTED}@", url))
-
-
-def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Copy HTTP headers with authorization and cookies masked, and the credentials inside the other values.
-
-    Args:
-        headers: Headers by name, in any case.
-
-    Returns:
-        The masked headers, names as given.
-    """
-    return {
-        name: REDACTED if name.lower() in _SENSITIVE_HEADERS or _is_sensitive(name) else redact_text(value)
-        for name, value in headers.items()
-    }
 
 
 def redact_validation(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

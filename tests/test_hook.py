@@ -33,6 +33,11 @@ pytestmark = pytest.mark.anyio
 TRANSPORTS = ["httpx", "httpx2", "aiohttp"]
 
 
+@pytest.fixture(autouse=True)
+def transport() -> None:
+    """All libraries are here: a test says which one it is about."""
+
+
 @asynccontextmanager
 async def hooked(portal: FakePortal, **options: Any) -> AsyncIterator[B24Hook]:
     options.setdefault("restriction_params", UNLIMITED)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any, Final
 
-from b24oauth.checks import check_function
+from b24oauth.checks import at_least, check_function
 from b24oauth.errors import ConfigurationError
 from b24oauth.limits.gate import Gate, Gates, gate_of
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.params import RestrictionParams
 from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
-from b24oauth.observing import Observer
+from b24oauth.oauth.pairs import is_of_user
+from b24oauth.observing import Log, Observer
+from b24oauth.storing import TokenKey
 from b24oauth.wire import Wire
 from b24oauth.wire.choosing import library_of
 
@@ -21,11 +24,14 @@ __all__ = [
     "check_identity",
     "check_limits",
     "check_logger",
+    "check_store",
     "checked_observers",
     "gate_for",
+    "warn_in_browsers",
 ]
 
 _OVER_HTTPX_CLIENT: Final = 10
+_OF_A_STORE: Final = ("load", "save", "delete", "keys", "lease")
 
 
 def check_limits(params: object, manager: object) -> None:
@@ -127,3 +133,39 @@ def check_identity(auth_options: object, oauth_secret: object, trusted_hosts: ob
         raise ConfigurationError("trusted_oauth_hosts must be a collection of hosts, not one string")
     if http_method not in ("POST", "GET"):
         raise ConfigurationError('refresh_http_method must be "POST" or "GET"')
+
+
+def check_store(store: object, auth_options: B24OAuthParams, user_id: int | None) -> None:
+    """Refuses what is no token store, and a pair that no store can find again.
+
+    Raises:
+        ConfigurationError: Names the argument, and says what it must be.
+    """
+    if user_id is not None:
+        at_least(1)(user_id, "user_id")
+    if not is_of_user(auth_options.user_id, TokenKey("", "", user_id)):
+        raise ConfigurationError(
+            f"user_id: the pair in auth_options is of user {auth_options.user_id}, and the client is for {user_id}"
+        )
+    if store is None:
+        return
+    missing = [name for name in _OF_A_STORE if not callable(getattr(store, name, None))]
+    if missing:
+        raise ConfigurationError(
+            f"token_store must be a b24oauth.stores.TokenStore; it has no {', '.join(missing)}. Stores made for 0.1.0 "
+            "find pairs by a key and by revision now: the changelog shows how to convert one"
+        )
+    if not auth_options.member_id:
+        raise ConfigurationError(
+            "member_id: a token_store keeps pairs by it, so auth_options must name it; every response of the "
+            "OAuth server and every event does"
+        )
+
+
+def warn_in_browsers(log: Log) -> None:
+    """Logs that a browser is no place for the client secret, where Python runs in one."""
+    if sys.platform == "emscripten":
+        log.warning(
+            "B24OAuth runs in a browser, where everybody can read the client secret: use it on a server",
+            code="B24OAUTH_CLIENT_SIDE_WARNING",
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import sys
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable
@@ -21,8 +20,10 @@ from b24oauth.assembling import (
     check_identity,
     check_limits,
     check_logger,
+    check_store,
     checked_observers,
     gate_for,
+    warn_in_browsers,
 )
 from b24oauth.checks import check_seconds
 from b24oauth.downloads import MAX_BYTES, Download, Downloader, Progress, Writable
@@ -47,9 +48,7 @@ from b24oauth.tools import ToolsManager
 from b24oauth.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, TransportName, Wire
 
 if TYPE_CHECKING:
-    import aiohttp
-    import httpx
-    import httpx2
+    from b24oauth.wire.foreign import ForeignClient
 
 __all__ = ["B24OAuth"]
 
@@ -72,16 +71,16 @@ class B24OAuth(Api):
         max_concurrency: Requests of this client under way at once, at most; further calls wait in the order they came.
             In any case, clients that share a `restriction_manager` have 10 requests under way together, and up to 20
             where the limits let that many through in a second; clients that share an httpx client have 10.
-        token_store: Where token pairs outlive the process.
+        token_store: Where token pairs outlive the process, one of `b24oauth.stores` or your own.
+        user_id: The user whose pair it is and stays; None for the pair that the application works with on the portal,
+            whoever's it is. The store keeps the pairs of users apart.
         logger: Anything like a `logging.Logger`; by default the one named "b24oauth".
         observers: Functions that are called with each event (`b24oauth.events`), for metrics and traces. They run in
             the task of the call and must not block.
-        timeout: Seconds to wait for a response; also for each 64 KiB of a long one, and for each part of a long
-            request to be taken. None for no limit. A portal may work on a request for 60 seconds. The `timeout` of a
-            call bounds the whole call instead.
+        timeout: Seconds to wait for a response, for each 64 KiB of a long one, and for each part of a long request to
+            be taken; None for no limit. A portal may work for 60 seconds. The `timeout` of a call bounds all of it.
         connect_timeout: Seconds for making a connection, proxy and TLS included; None for no limit.
-        max_response_size: Most bytes of an unpacked response, 64 MiB by default; a larger one is a `BadResponseError`.
-            Downloads have a limit of their own.
+        max_response_size: Most bytes of an unpacked response; a larger one is a `BadResponseError`. Not for downloads.
         proxy: Address of a proxy, such as ``http://user:password@host:port`` or ``socks5://host:port``; None for those
             of the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`).
         ssl_context: For TLS; None for certifi's certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
@@ -109,10 +108,11 @@ class B24OAuth(Api):
         *,
         restriction_params: RestrictionParams | None = None,
         restriction_manager: RestrictionManager | None = None,
-        http_client: httpx.AsyncClient | httpx2.AsyncClient | aiohttp.ClientSession | None = None,
+        http_client: ForeignClient | None = None,
         transport: TransportName = "auto",
         max_concurrency: int | None = None,
         token_store: TokenStore | None = None,
+        user_id: int | None = None,
         logger: LoggerLike | None = None,
         observers: Iterable[Observer] = (),
         timeout: float | None = RESPONSE_TIMEOUT,
@@ -130,11 +130,7 @@ class B24OAuth(Api):
         check_identity(auth_options, oauth_secret, trusted_oauth_hosts, refresh_http_method)
         check_limits(restriction_params, restriction_manager)
         check_connections(wire, max_concurrency)
-        if token_store is not None and not auth_options.member_id:
-            raise ConfigurationError(
-                "member_id: a token_store keeps pairs by it, so auth_options must name it; every response of the "
-                "OAuth server and every event does"
-            )
+        check_store(token_store, auth_options, user_id)
         trusted = frozenset(trusted_oauth_hosts)
         check_pair(auth_options, trusted)
         self._log = Log(logger, checked_observers(observers))
@@ -150,19 +146,13 @@ class B24OAuth(Api):
             log=self._log,
         )
         self._limits = restriction_manager or RestrictionManager(restriction_params, clock=clock)
-        renewer = Renewer(
-            wire=self._wire,
-            secret=oauth_secret,
-            trusted_hosts=trusted,
-            http_method=refresh_http_method,
-            attempts=refresh_attempts,
-            wall_clock=clock,
-        )
+        wire, attempts = self._wire, refresh_attempts
+        renewer = Renewer(wire, oauth_secret, trusted, refresh_http_method, attempts, clock, user_id=user_id)
         self._keeper = TokenKeeper(auth_options, renewer, store=token_store, log=self._log)
         self._services = services = Services(
-            wire=self._wire,
+            wire=wire,
             gate=gate_for(max_concurrency, restriction_manager, http_client, self._limits),
-            send=self._wire.send,
+            send=wire.send,
             credentials=self._keeper,
             limits=self._limits,
             relocation=Relocation(self._keeper),
@@ -176,11 +166,7 @@ class B24OAuth(Api):
         self._downloader = Downloader(self._http[ApiVersion.V2], services)
         self._close_timeout = close_timeout
         self._entered = False
-        if sys.platform == "emscripten":
-            self._log.warning(
-                "B24OAuth runs in a browser, where everybody can read the client secret: use it on a server",
-                code="B24OAUTH_CLIENT_SIDE_WARNING",
-            )
+        warn_in_browsers(self._log)
 
     @property
     def auth(self) -> AuthOAuthManager:
@@ -239,15 +225,14 @@ class B24OAuth(Api):
     ) -> Download:
         """Downloads a file part by part, and asks for the rest of it when the connection breaks.
 
-        The token goes to the portal only; a redirect to a storage elsewhere is followed without it. Addresses are not
-        logged. A request to the portal counts in its limits. After `max_retries` attempts in a row
-        that brought less than 64 KiB the error is raised.
+        The token goes to the portal only; a redirect to a storage elsewhere is followed without it. A request to the
+        portal counts in its limits. After `max_retries` attempts in a row below 64 KiB the error is raised.
 
         Args:
             source: Identifier of a file on the drive, or an address from a response, such as `urlMachine`.
             to: Path of a file, which appears when it is complete and replaces an older one; or an object whose `write`
                 takes bytes, such as `io.BytesIO` or an anyio file. A plain `write` is called in the event loop.
-            max_bytes: Size of the file at most, 1 GiB by default; None for no such limit.
+            max_bytes: Size of the file at most; None for no such limit.
             timeout: For everything, waiting, renewal and repeats included, seconds; None for no such limit.
             on_progress: Called, or awaited, with the bytes so far and, where known, of the whole file.
             request_id: Shown in the portal's log for the call of `disk.file.get`; generated by default.
@@ -265,12 +250,7 @@ class B24OAuth(Api):
         Source: https://apidocs.bitrix24.com/api-reference/files/how-to-upload-files.html
         """
         return await self._downloader.download(
-            source,
-            to,
-            max_bytes=max_bytes,
-            timeout=timeout,
-            on_progress=on_progress,
-            request_id=request_id,
+            source, to, max_bytes=max_bytes, timeout=timeout, on_progress=on_progress, request_id=request_id
         )
 
     def set_callback_refresh_auth(self, callback: CallbackRefreshAuth) -> None:
@@ -304,7 +284,7 @@ class B24OAuth(Api):
         self._auth.remove_custom_refresh_auth()
 
     def off_client_side_warning(self) -> None:
-        """Does nothing but keep the reference's name: the warning of browsers is given once, when a client is made."""
+        """Does nothing; the reference's name. The warning of browsers is given once, when a client is made."""
 
     def get_target_origin(self) -> str:
         """The portal's address, for example ``https://xxx.bitrix24.com``."""
@@ -358,10 +338,7 @@ class B24OAuth(Api):
         """Writes to another logger from now on, in every part of the client.
 
         Args:
-            logger: Anything like a `logging.Logger`.
-
-        Raises:
-            ConfigurationError: It has not the methods of one.
+            logger: Anything like a `logging.Logger`; a ConfigurationError names what it lacks.
         """
         check_logger(logger)
         self._log.logger = logger
@@ -390,8 +367,8 @@ class B24OAuth(Api):
     async def aclose(self, *, drain: float = 0.0) -> None:
         """Closes the client: waits for a renewal, saves what is not saved yet, and ends everything else.
 
-        Calls that begin afterwards raise `ClientStateError`, and so do those that wait for the limits. A request that
-        is cut off is a `NetworkError`, or an `AmbiguousResultError` for a write. May be called twice.
+        Later calls and those that wait for the limits raise `ClientStateError`. A request that is cut off is a
+        `NetworkError`, or an `AmbiguousResultError` for a write. May be called twice.
 
         Args:
             drain: Seconds that calls, eager lists, batches and downloads under way may take to end first. A list that
@@ -399,8 +376,7 @@ class B24OAuth(Api):
 
         Raises:
             TokenPersistenceError: A renewed pair still could not be saved; closing again tries again.
-            ClientStateError: Called from within a renewal, which is a deadlock, or in another event loop
-                than the client was used in; nothing is closed.
+            ClientStateError: Called from within a renewal, a deadlock, or in another event loop; nothing is closed.
             ConfigurationError: `drain` is no time span; nothing is closed.
         """
         if drain != 0:

@@ -8,6 +8,7 @@ SdkError                          anything raised by this library
 ├── ClientStateError              closed, entered twice, or used in a second event loop (also a RuntimeError)
 ├── RefreshTokenError             the token pair could not be renewed
 ├── TokenPersistenceError         the renewed pair could not be saved; it is kept and saved again
+├── StoreConflictError            a token store holds another pair than the one to be replaced
 ├── BatchError                    commands of a batch failed; holds all results and errors by key
 ├── IncompleteBatchError          a batch was answered without one of its commands; holds the results of the others
 ├── ListChangedError              rows were added or deleted while a list was read by position
@@ -34,7 +35,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -66,6 +67,7 @@ __all__ = [
     "RequestInfo",
     "RequestTimeoutError",
     "SdkError",
+    "StoreConflictError",
     "TokenPersistenceError",
     "UntrustedHostError",
     "ValidationError",
@@ -97,6 +99,9 @@ class SdkError(Exception):
         timestamp: When, in UTC.
     """
 
+    # Results are not pickled: they repeat the caller's parameters as they were sent, credentials included.
+    _when_pickled: ClassVar[Mapping[str, Any]] = {}
+
     def __init__(self, message: str = "Internal error", *, code: str, status: int = 0) -> None:
         super().__init__(message)
         self.message = message
@@ -113,9 +118,7 @@ class SdkError(Exception):
         """The error as plain values for a structured log; never holds a secret."""
         return {
             "name": type(self).__name__,
-            "code": self.code,
-            "message": self.message,
-            "status": self.status,
+            **{name: getattr(self, name) for name in ("code", "message", "status")},
             "timestamp": self.timestamp.isoformat(),
             "stack": traceback.format_tb(self.__traceback__),
         }
@@ -125,7 +128,7 @@ class SdkError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default would call the constructor without its keyword-only arguments.
-        return _restored, (type(self), self.args, self.__dict__)
+        return _restored, (type(self), self.args, {**self.__dict__, **self._when_pickled})
 
 
 def _restored(cls: type[SdkError], args: tuple[Any, ...], state: dict[str, Any]) -> SdkError:
@@ -208,11 +211,19 @@ class RefreshTokenError(SdkError):
 class TokenPersistenceError(SdkError):
     """A renewed pair could not be saved.
 
-    The pair is kept in memory, and saving it is tried again before the next call and at close.
-    The cause is the error of the store or callback.
+    The pair stays in memory and is saved before the next call or at close. The cause is what store or callback raised.
     """
 
     def __init__(self, message: str, *, code: str = "B24OAUTH_TOKEN_PERSISTENCE") -> None:
+        super().__init__(message, code=code)
+
+
+class StoreConflictError(SdkError):
+    """The pair in a token store is not the one to be replaced: somebody else has saved or removed one meanwhile."""
+
+    def __init__(
+        self, message: str = "The stored token pair has changed meanwhile", *, code: str = "B24OAUTH_STORE_CONFLICT"
+    ) -> None:
         super().__init__(message, code=code)
 
 
@@ -220,9 +231,11 @@ class BatchError(SdkError):
     """Commands of a batch failed.
 
     Attributes:
-        results: Results of the commands that succeeded, by name or position; left out when the error is pickled.
+        results: Results of the commands that succeeded, by name or position; not in a pickle.
         errors: Errors of the others, by name or position.
     """
+
+    _when_pickled: ClassVar = {"results": {}}
 
     def __init__(
         self,
@@ -233,29 +246,21 @@ class BatchError(SdkError):
         errors: Mapping[Any, Exception] | None = None,
     ) -> None:
         super().__init__(message, code=code)
-        self.results: Mapping[Any, Any] = results or {}
-        self.errors: Mapping[Any, Exception] = errors or {}
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        restore, (cls, args, state) = super().__reduce__()
-        return restore, (cls, args, state | {"results": {}})
+        self.results, self.errors = results or {}, errors or {}
 
 
 class IncompleteBatchError(SdkError):
     """The response to a batch leaves a command out without saying why.
 
     Attributes:
-        result: What the response holds of the other commands; left out when the error is pickled.
+        result: What the response holds of the other commands; not in a pickle.
     """
+
+    _when_pickled: ClassVar = {"result": None}
 
     def __init__(self, message: str, *, code: str, result: object = None) -> None:
         super().__init__(message, code=code, status=500)
         self.result = result
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # The results hold the caller's parameters as they were sent, credentials included.
-        restore, (cls, args, state) = super().__reduce__()
-        return restore, (cls, args, state | {"result": None})
 
 
 class ListChangedError(SdkError):
@@ -265,18 +270,15 @@ class ListChangedError(SdkError):
 
     Attributes:
         method: REST method of the list.
-        rows: The rows that `call_list` read before; empty for `fetch_list`, which has given them already. Left out when
-            the error is pickled.
+        rows: The rows that `call_list` read before; empty for `fetch_list`, and in a pickle.
     """
+
+    _when_pickled: ClassVar = {"rows": []}
 
     def __init__(self, message: str, *, method: str, code: str = "B24OAUTH_LIST_CHANGED") -> None:
         super().__init__(message, code=code)
         self.method = method
         self.rows: list[Any] = []
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        restore, (cls, args, state) = super().__reduce__()
-        return restore, (cls, args, state | {"rows": []})
 
 
 class AjaxError(SdkError):
@@ -310,8 +312,8 @@ class AjaxError(SdkError):
         """The error as plain values for a structured log; never holds a secret."""
         # Not recursive: an object among the parameters would show its hidden fields.
         info = None if self.request_info is None else attrs.asdict(self.request_info, recurse=False)
-        plain = super().to_dict() | {"request_info": info}
-        return plain if self.validation is None else plain | {"validation": [dict(row) for row in self.validation]}
+        rows = {} if self.validation is None else {"validation": [dict(row) for row in self.validation]}
+        return {**super().to_dict(), "request_info": info, **rows}
 
     def __str__(self) -> str:
         if self.request_info is None or not self.request_info.request_id:

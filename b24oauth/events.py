@@ -25,6 +25,7 @@ __all__ = [
     "Retrying",
     "Throttled",
     "TokenRefreshed",
+    "UserChanged",
 ]
 
 # Level of the contents of requests and responses: below all others, as few observers need them.
@@ -325,6 +326,26 @@ class PortalMoved:
 
 
 @attrs.frozen(kw_only=True)
+class UserChanged:
+    """A renewal brought a pair of another user: what the application may do can have changed.
+
+    Attributes:
+        level: As of `logging`.
+        member_id: The portal.
+        before: The user before.
+        after: The user now.
+    """
+
+    level: int = logging.WARNING
+    member_id: str
+    before: int
+    after: int
+
+    def __str__(self) -> str:
+        return f"The token pair of portal {self.member_id} is now of user {self.after}, no longer of {self.before}"
+
+
+@attrs.frozen(kw_only=True)
 class Notice:
     """Anything else that an operator or a developer should know.
 
@@ -355,6 +376,7 @@ Event = (
     | RefreshFailed
     | PairNotSaved
     | PortalMoved
+    | UserChanged
     | Notice
 )
 

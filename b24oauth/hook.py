@@ -37,9 +37,7 @@ from b24oauth.tools import ToolsManager
 from b24oauth.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, TransportName, Wire
 
 if TYPE_CHECKING:
-    import aiohttp
-    import httpx
-    import httpx2
+    from b24oauth.wire.foreign import ForeignClient
 
 __all__ = ["B24Hook"]
 
@@ -82,7 +80,7 @@ class B24Hook(Api):
         *,
         restriction_params: RestrictionParams | None = None,
         restriction_manager: RestrictionManager | None = None,
-        http_client: httpx.AsyncClient | httpx2.AsyncClient | aiohttp.ClientSession | None = None,
+        http_client: ForeignClient | None = None,
         transport: TransportName = "auto",
         max_concurrency: int | None = None,
         logger: LoggerLike | None = None,

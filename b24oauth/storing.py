@@ -2,29 +2,105 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+import attrs
+
 from b24oauth.models import B24OAuthParams
 
-__all__ = ["TokenStore"]
+__all__ = ["Lease", "StoredPair", "TokenKey", "TokenStore"]
+
+
+@attrs.frozen
+class TokenKey:
+    """What a token pair is found by; it never changes while a client lives.
+
+    Attributes:
+        client_id: The application.
+        member_id: The portal.
+        user_id: The user whose pair it is; None for the pair that the application works with.
+    """
+
+    client_id: str
+    member_id: str
+    user_id: int | None = None
+
+
+@attrs.frozen
+class StoredPair:
+    """A token pair as it was read.
+
+    Attributes:
+        params: The pair.
+        revision: Changes with each save; the store chooses what it looks like.
+    """
+
+    params: B24OAuthParams
+    revision: str
+
+
+class Lease(Protocol):
+    """The right to renew one pair, for some seconds."""
+
+    async def extend(self) -> bool:
+        """Makes it last as long again from now on.
+
+        Returns:
+            False when it has ended, and somebody else may hold it.
+        """
+        ...
 
 
 class TokenStore(Protocol):
-    """Keeps one token pair for each portal.
+    """Keeps token pairs of any number of applications, portals and users."""
 
-    Pairs are found by `member_id`, which never changes. The lock is held over read again, renew, save,
-    so that processes that share a store renew once.
-    """
-
-    def lock(self, member_id: str) -> AbstractAsyncContextManager[object]:
-        """Holds the portal's pair against every other process and task that uses this store."""
-        ...
-
-    async def load(self, member_id: str) -> B24OAuthParams | None:
+    async def load(self, key: TokenKey) -> StoredPair | None:
         """The stored pair, or None."""
         ...
 
-    async def save(self, params: B24OAuthParams) -> None:
-        """Stores a pair instead of the portal's old one."""
+    async def save(self, key: TokenKey, params: B24OAuthParams, *, expected: str | None) -> str:
+        """Stores a pair if nobody has stored another one meanwhile; comparing and storing are one step.
+
+        Args:
+            key: Whose pair it is.
+            params: The pair.
+            expected: Revision of the stored pair that it replaces; None when there is none.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            StoreConflictError: The stored pair has another revision, is there, or is gone.
+        """
+        ...
+
+    async def delete(self, key: TokenKey) -> bool:
+        """Removes a pair.
+
+        Returns:
+            False when there was none.
+        """
+        ...
+
+    def keys(self, client_id: str, member_id: str | None = None) -> AsyncIterator[TokenKey]:
+        """The keys of all pairs of an application.
+
+        Args:
+            client_id: The application.
+            member_id: Only those of this portal.
+        """
+        ...
+
+    def lease(self, key: TokenKey, *, seconds: float) -> AbstractAsyncContextManager[Lease]:
+        """Waits until nobody else holds the lease of a pair, and holds it.
+
+        It is held over read again, renew, save, so that processes that share a store renew once. The lease of a
+        process that was killed or stopped ends by itself.
+
+        Args:
+            key: Whose pair it is; there need not be one.
+            seconds: How long it is held unless it is extended.
+        """
         ...

@@ -23,6 +23,7 @@ from b24oauth.limits import AdaptiveConfig, OperatingLimitConfig
 from b24oauth.stores import MemoryStore
 from tests.support.builders import secret
 from tests.support.clients import connected, fake_portal
+from tests.support.stores import put
 
 pytestmark = pytest.mark.anyio
 
@@ -276,7 +277,7 @@ async def test_an_unusable_endpoint_of_a_response_or_a_stored_pair_keeps_the_old
         assert (await b24.actions.v2.call.make("profile")).is_success
         assert b24.auth.get_params().client_endpoint == portal.client_endpoint
         portal.expire_tokens()
-        await store.save(attrs.evolve(portal.issue(), client_endpoint=endpoint, expires=1_700_003_600_000))
+        await put(store, attrs.evolve(portal.issue(), client_endpoint=endpoint, expires=1_700_003_600_000))
         assert (await b24.actions.v2.call.make("profile")).is_success
         after = b24.auth.get_params()
         assert after.client_endpoint == portal.client_endpoint

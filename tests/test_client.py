@@ -30,6 +30,7 @@ from b24oauth.testing import FakePortal, VirtualClockLoop, faults
 from b24oauth.wire import Wire
 from tests.support.clients import UNLIMITED, connected, fake_portal
 from tests.support.spies import SpyStore, redirect, renewal_says, watched
+from tests.support.stores import stored_for
 
 pytestmark = pytest.mark.anyio
 
@@ -507,7 +508,7 @@ async def test_a_token_store_gets_each_renewed_pair_and_gives_it_to_the_next_cli
     async with connected(portal, old, token_store=store) as b24:
         assert (await b24.actions.v2.call.make("profile")).is_success
         renewed = b24.auth.get_params()
-    assert await store.load(old.member_id) == renewed
+    assert await stored_for(store, old) == renewed
     async with connected(portal, old, token_store=store) as b24:
         assert (await b24.actions.v2.call.make("profile")).is_success
         assert b24.auth.get_params() == renewed

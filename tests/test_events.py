@@ -12,7 +12,7 @@ import pytest
 
 from b24oauth import B24OAuth, ConfigurationError, RateLimitConfig, RestrictionParams, SdkError, events
 from b24oauth.models import RefreshedAuth
-from b24oauth.stores import MemoryStore
+from b24oauth.stores import MemoryStore, TokenKey
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import UNLIMITED, connected, fake_portal
 
@@ -38,7 +38,7 @@ class Seen:
 
 
 class BrokenStore(MemoryStore):
-    async def save(self, params: Any) -> None:
+    async def save(self, key: TokenKey, params: Any, *, expected: str | None) -> str:
         raise OSError("disk full")
 
 

@@ -13,6 +13,7 @@ from b24oauth import B24OAuth, RefreshTokenError, SdkError
 from b24oauth.errors import PortalMovedError, UntrustedHostError
 from tests.support.clients import fake_portal
 from tests.support.spies import RecordingTransport, SpyStore, Watched, redirect, renewal_says, watched
+from tests.support.stores import put
 
 pytestmark = pytest.mark.anyio
 
@@ -153,7 +154,7 @@ async def test_t11_a_stored_pair_with_a_forged_endpoint_is_used_at_the_old_addre
     portal = fake_portal()
     store = SpyStore()
     stored = attrs.evolve(portal.issue(), **{endpoint: address})
-    await store.save(stored)
+    await put(store, stored)
     async with watched(portal, portal.issue(expired=True), token_store=store) as client:
         await calls_succeed(client)
         assert client.b24.auth.get_params().access_token == stored.access_token

@@ -36,7 +36,7 @@ from b24oauth.protocol.decoding import RawResponse
 from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.rest.request import prepare
 from b24oauth.result import AjaxQuery
-from b24oauth.stores import MemoryStore
+from b24oauth.stores import MemoryStore, StoredPair, TokenKey
 from tests.support.clients import UNLIMITED
 from tests.support.spies import (
     PARAMS,
@@ -569,24 +569,24 @@ class FailingStore(MemoryStore):
     def __attrs_post_init__(self) -> None:
         super().__init__()
 
-    def lock(self, member_id: str) -> Any:
-        if self.where == "lock":
+    def lease(self, key: TokenKey, *, seconds: float) -> Any:
+        if self.where == "lease":
             raise self.excuse(*EVERYTHING)
-        return super().lock(member_id)
+        return super().lease(key, seconds=seconds)
 
-    async def load(self, member_id: str) -> B24OAuthParams | None:
+    async def load(self, key: TokenKey) -> StoredPair | None:
         if self.where == "load":
             raise self.excuse(*EVERYTHING)
-        return await super().load(member_id)
+        return await super().load(key)
 
-    async def save(self, params: B24OAuthParams) -> None:
+    async def save(self, key: TokenKey, params: B24OAuthParams, *, expected: str | None) -> str:
         if self.where == "save":
             raise self.excuse(*(str(value) for value in params.to_dict().values()), *EVERYTHING)
-        await super().save(params)
+        return await super().save(key, params, expected=expected)
 
 
 @excuses
-@pytest.mark.parametrize("where", ["lock", "load", "save"])
+@pytest.mark.parametrize("where", ["lease", "load", "save"])
 async def test_t12_a_store_that_fails(where: str, excuse: Callable[..., Exception]) -> None:
     store = FailingStore(where, excuse)
     async with client(expired=True, token_store=store) as b24:

@@ -89,13 +89,16 @@ def refresh_form(secret: B24OAuthSecret, refresh_token: str) -> str:
     )
 
 
-def read_renewal(answer: RawResponse, current: B24OAuthParams, *, now: float) -> B24OAuthParams | Refusal:
+def read_renewal(
+    answer: RawResponse, current: B24OAuthParams, *, now: float, user_id: int | None = None
+) -> B24OAuthParams | Refusal:
     """Understands the OAuth server's answer.
 
     Args:
         answer: What came back.
         current: The pair that was renewed; what the response leaves out stays.
         now: Wall clock, Unix timestamp in seconds.
+        user_id: The only user whose pair it may be; None for any.
     """
     body = parse_json(answer.body)
     ok = 200 <= answer.status < 300
@@ -118,7 +121,7 @@ def read_renewal(answer: RawResponse, current: B24OAuthParams, *, now: float) ->
                 repeatable=unclear,
             )
         if ok:
-            return read_pair(body, current, now=now)
+            return read_pair(body, current, now=now, user_id=user_id)
     if ok:
         # Something between us and the server answered: the pair may or may not have been renewed.
         return _no_data(lost=True)
@@ -132,13 +135,16 @@ def read_renewal(answer: RawResponse, current: B24OAuthParams, *, now: float) ->
     )
 
 
-def read_pair(body: Mapping[str, Any] | None, current: B24OAuthParams, *, now: float) -> B24OAuthParams | Refusal:
-    """The pair in a renewal's data, wherever it came from; never half a pair, or one of another portal.
+def read_pair(
+    body: Mapping[str, Any] | None, current: B24OAuthParams, *, now: float, user_id: int | None = None
+) -> B24OAuthParams | Refusal:
+    """The pair in a renewal's data, wherever it came from; never half a pair, or one of another portal or user.
 
     Args:
         body: What the OAuth server or a custom refresh gave.
         current: The pair that was renewed; what the data leaves out stays.
         now: Wall clock, Unix timestamp in seconds.
+        user_id: The only user whose pair it may be; None for any.
     """
     if not is_mapping(body) or not _is_token(body, "access_token") or not _is_token(body, "refresh_token"):
         return _no_data(lost=False)
@@ -150,13 +156,20 @@ def read_pair(body: Mapping[str, Any] | None, current: B24OAuthParams, *, now: f
             f"not {current.member_id!r}; it is not used, and nothing was sent with it",
             answered=True,
         )
+    user = _seconds(body.get("user_id"))
+    if user_id is not None and user not in (0, user_id):
+        return Refusal(
+            code="B24OAUTH_OAUTH_OTHER_USER",
+            message=f"The renewed pair is of user {user}, not {user_id}; it is not used, and nothing was sent with it",
+            answered=True,
+        )
     changes: dict[str, Any] = {name: body[name] for name in ("access_token", "refresh_token")}
     lifetime = _seconds(body.get("expires_in")) or DEFAULT_LIFETIME
     changes["expires_in"] = lifetime
     changes["expires"] = _timestamp(body.get("expires")) or int(now) + lifetime
     changes["status"] = str(body.get("status") or "")
     changes["member_id"] = current.member_id or named
-    changes["user_id"] = current.user_id or _seconds(body.get("user_id"))
+    changes["user_id"] = user or current.user_id
     for name in ("client_endpoint", "server_endpoint", "scope"):
         if isinstance(body.get(name), str) and body[name]:
             changes[name] = body[name]

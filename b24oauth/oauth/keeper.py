@@ -12,13 +12,14 @@ import contextvars
 from typing import Final
 
 import anyio
-import attrs
 
 from b24oauth.errors import ClientStateError, RefreshTokenError
 from b24oauth.models import B24OAuthParams
+from b24oauth.oauth.leasing import LEASE_SECONDS, extended
 from b24oauth.oauth.renewal import Renewer, ends_the_program, is_own_cancellation
 from b24oauth.oauth.restraint import Allowance
 from b24oauth.oauth.settling import CallbackRefreshAuth, NotSaved, Outcome, Settler
+from b24oauth.oauth.work import WORK_OF_THIS_CONTEXT, Work, would_wait_for_itself
 from b24oauth.observing import Log
 from b24oauth.protocol.dialects import Dialect
 from b24oauth.protocol.endpoints import rest_root
@@ -37,23 +38,6 @@ _GRACE: Final = 0.5
 _LAST_TURNS: Final = 3
 
 
-@attrs.define(eq=False)
-class _Work:
-    """One run of the task, as code that it calls can recognize it.
-
-    Attributes:
-        renews: False when it only looks into the store.
-        locked: The store that it holds, and for which key.
-    """
-
-    renews: bool
-    locked: tuple[TokenStore, str] | None = None
-
-
-# Which piece of work the current code runs in, to tell a callback that calls the API from everybody else.
-_work_of_this_context: Final[contextvars.ContextVar[_Work]] = contextvars.ContextVar("b24oauth_renewal")
-
-
 class TokenKeeper:
     """The token pair of one portal.
 
@@ -70,7 +54,7 @@ class TokenKeeper:
         self._settler = Settler(params, renewer, store=store, log=log)
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[Outcome] | None = None
-        self._work: _Work | None = None
+        self._work: Work | None = None
         self._allowance = Allowance()
         self._doubt = _FIRST_DOUBT
         self._waiters: set[asyncio.Future[Outcome]] = set()
@@ -232,7 +216,7 @@ class TokenKeeper:
         """
         unsettled = self._task is not None or self._settler.unsaved is not None
         if self.is_inside() or (unsettled and self._is_locked_out()):
-            raise _would_wait_for_itself()
+            raise would_wait_for_itself()
 
     async def aclose(self, *, timeout: float) -> None:
         """Waits for a pair that is being renewed or saved, and saves what is not saved yet.
@@ -292,12 +276,12 @@ class TokenKeeper:
         """Waits while the task only looks into the store: what callers need, it may not bring."""
         while self._task is not None and self._work is not None and not self._work.renews:
             if self._is_locked_out():
-                raise _would_wait_for_itself()
+                raise would_wait_for_itself()
             await asyncio.wait({self._task})
 
     async def _settled(self, *, renews: bool = True) -> B24OAuthParams:
         if self._is_locked_out():
-            raise _would_wait_for_itself()
+            raise would_wait_for_itself()
         return await self._watch(self._task or self._start(renews=renews))
 
     async def _other_than(self, token: str, *, renews: bool) -> B24OAuthParams | None:
@@ -307,7 +291,7 @@ class TokenKeeper:
         return None if pair.access_token == token else pair
 
     def _start(self, *, renews: bool) -> asyncio.Task[Outcome]:
-        self._work = work = _Work(renews)
+        self._work = work = Work(renews)
         # An empty context: the first caller's context variables must not reach everybody's save callback.
         task = asyncio.get_running_loop().create_task(
             self._settle(work), name="b24oauth renewal", context=contextvars.Context()
@@ -319,8 +303,8 @@ class TokenKeeper:
     def _forget(self, task: asyncio.Task[Outcome]) -> None:
         self._task = None
         if self._work is not None:
-            # Code that a callback started lives on and may wait for the lock.
-            self._work.locked = None
+            # Code that a callback started lives on and may wait for the lease.
+            self._work.leased = None
         self._work = None
         if not task.cancelled():
             # Marks an exception as seen; there is none but KeyboardInterrupt and the like, which the loop raises.
@@ -355,10 +339,10 @@ class TokenKeeper:
             return (task.cancelled() or self._ended_by_close) and here is not None and not here.cancelling()
         return task.done() and not task.cancelled() and task.exception() is error
 
-    async def _settle(self, work: _Work) -> Outcome:
+    async def _settle(self, work: Work) -> Outcome:
         """Saves what is not saved yet; else takes the store's pair, or renews and saves."""
         settler, ours = self._settler, self._settler.held
-        _work_of_this_context.set(work)
+        WORK_OF_THIS_CONTEXT.set(work)
         async with self._lock:
             unsaved = settler.unsaved
             if unsaved is not None and (settler.store is None or unsaved.store_done):
@@ -367,9 +351,10 @@ class TokenKeeper:
                 return await settler.settle(ours, renews=work.renews)
             task = asyncio.current_task()
             try:
-                async with settler.store.lock(settler.key):
-                    work.locked = settler.store, settler.key
-                    return await settler.settle(ours, renews=work.renews)
+                async with settler.store.lease(settler.key, seconds=LEASE_SECONDS) as lease:
+                    work.leased = settler.store, settler.key
+                    async with extended(lease, self._log):
+                        return await settler.settle(ours, renews=work.renews)
             except BaseException as error:  # every waiter gets what the store raises
                 if is_own_cancellation(error, task):
                     raise
@@ -382,14 +367,14 @@ class TokenKeeper:
 
     def is_inside(self) -> bool:
         """True for a callback of the renewal under way, and for everything it calls."""
-        return self._work is not None and _work_of_this_context.get(None) is self._work
+        return self._work is not None and WORK_OF_THIS_CONTEXT.get(None) is self._work
 
     def _is_locked_out(self) -> bool:
-        """True within another client's renewal that holds the lock our renewal would wait for."""
-        work = _work_of_this_context.get(None)
-        if work is None or work.locked is None:
+        """True within another client's renewal that holds the lease our renewal would wait for."""
+        work = WORK_OF_THIS_CONTEXT.get(None)
+        if work is None or work.leased is None:
             return False
-        store, key = work.locked
+        store, key = work.leased
         return store is self._settler.store and key == self._settler.key
 
     def _pair_inside(self, refused: str | None = None) -> B24OAuthParams:
@@ -397,13 +382,5 @@ class TokenKeeper:
         unsaved = self._settler.unsaved if self._settler.is_saving else None
         pair = self.fresh() if unsaved is None else unsaved.held.params
         if pair is None or pair.access_token == refused:
-            raise _would_wait_for_itself()
+            raise would_wait_for_itself()
         return pair
-
-
-def _would_wait_for_itself() -> ClientStateError:
-    return ClientStateError(
-        "A callback of the renewal waits for the renewal, which waits for the callback (a deadlock): "
-        "call the API after the callback, or with a token of your own",
-        code="B24OAUTH_RENEWAL_DEADLOCK",
-    )

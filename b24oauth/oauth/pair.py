@@ -77,6 +77,7 @@ class UnsavedPair:
         replaces: Refresh token of the pair that was in the store when this one was renewed.
         store_done: True once the store has it.
         callback_done: True once the callback has seen it.
+        conflicts: How often the stored pair had changed when it was saved.
         asked_at: When the renewal began, seconds of the loop's clock.
     """
 
@@ -85,6 +86,7 @@ class UnsavedPair:
     replaces: str | None = attrs.field(default=None, repr=False)
     store_done: bool = False
     callback_done: bool = False
+    conflicts: int = 0
 
     def may_replace(self, stored: B24OAuthParams) -> bool:
         """False for a pair that somebody else has stored since this one was renewed."""

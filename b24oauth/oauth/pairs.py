@@ -11,8 +11,9 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from b24oauth.models import B24OAuthParams
+from b24oauth.storing import TokenKey
 
-__all__ = ["Stored", "Use", "after_refusal", "decide", "judge_stored"]
+__all__ = ["Stored", "Use", "after_refusal", "decide", "is_of_user", "judge_stored"]
 
 
 class Use(Enum):
@@ -43,7 +44,7 @@ class Stored(Enum):
         OURS: The pair in use.
         OTHER: Another pair of our portal.
         REFUSED: A pair of our portal that was refused for good.
-        FOREIGN: A pair of another portal, which is never used.
+        FOREIGN: A pair of another portal, or not of our user, which is never used.
     """
 
     NOTHING = auto()
@@ -54,23 +55,33 @@ class Stored(Enum):
 
 
 def judge_stored(
-    stored: B24OAuthParams | None, held: B24OAuthParams, member_id: str, is_refused: Callable[[str], bool]
+    stored: B24OAuthParams | None, held: B24OAuthParams, key: TokenKey, is_refused: Callable[[str], bool]
 ) -> Stored:
     """What a pair from the store is to us.
 
     Args:
         stored: The pair; None when there is none.
         held: The pair in use.
-        member_id: The portal whose pair was loaded.
+        key: Whose pair was loaded.
         is_refused: True for a refresh token that was refused for good.
     """
     if stored is None:
         return Stored.NOTHING
-    if stored.member_id not in ("", member_id):
+    if stored.member_id not in ("", key.member_id) or not is_of_user(stored.user_id, key):
         return Stored.FOREIGN
     if stored.refresh_token == held.refresh_token:
         return Stored.OURS
     return Stored.REFUSED if is_refused(stored.refresh_token) else Stored.OTHER
+
+
+def is_of_user(user_id: int, key: TokenKey) -> bool:
+    """True for a pair that may be kept under a key: any user's is the portal's working pair.
+
+    Args:
+        user_id: The user of the pair; 0 when nothing names him.
+        key: What it is to be found by.
+    """
+    return key.user_id is None or user_id in (0, key.user_id)
 
 
 def decide(*, stored: bool, unsaved: bool, may_replace: bool, prefer_held: bool, renews: bool) -> Use:

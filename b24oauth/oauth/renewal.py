@@ -55,6 +55,7 @@ class Renewer:
         http_method: "POST", or "GET" for a server that only reads the query.
         attempts: Maximum number of attempts for one renewal, when responses are lost.
         wall_clock: Unix timestamp, seconds.
+        user_id: The only user whose pair it obtains; None for any.
         custom: Replaces the request when set.
     """
 
@@ -64,6 +65,7 @@ class Renewer:
     http_method: Literal["POST", "GET"]
     attempts: int
     wall_clock: Callable[[], float]
+    user_id: int | None = None
     custom: CustomRefreshAuth | None = None
 
     async def renew(self, current: B24OAuthParams) -> B24OAuthParams | Refusal:
@@ -113,7 +115,7 @@ class Renewer:
             return Refusal(code=error.code, message=error.message, is_configuration=True)
         except TimeoutError:
             return lost_answer(sent=True, timed_out=True, reason=f"no whole response within {seconds:g} seconds")
-        outcome = read_renewal(answer, current, now=self.wall_clock())
+        outcome = read_renewal(answer, current, now=self.wall_clock(), user_id=self.user_id)
         if isinstance(outcome, Refusal):
             return self._clean(outcome, current)
         return outcome
@@ -122,7 +124,7 @@ class Renewer:
         task = asyncio.current_task()
         try:
             data: Mapping[str, Any] | None = await maybe_await(custom())
-            return read_pair(data, current, now=self.wall_clock())
+            return read_pair(data, current, now=self.wall_clock(), user_id=self.user_id)
         except RefreshTokenError as error:
             cause = safe_cause(error, self.secrets_of(current))
             refusal = Refusal(

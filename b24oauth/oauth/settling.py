@@ -12,12 +12,12 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from b24oauth.errors import ConfigurationError, TokenPersistenceError, UntrustedHostError
-from b24oauth.events import PairNotSaved, PortalMoved, RefreshFailed, TokenRefreshed
+from b24oauth.errors import ConfigurationError, StoreConflictError, TokenPersistenceError, UntrustedHostError
+from b24oauth.events import PairNotSaved, PortalMoved, RefreshFailed, TokenRefreshed, UserChanged
 from b24oauth.models import B24OAuthParams, RefreshedAuth
 from b24oauth.oauth.exchange import Refusal
 from b24oauth.oauth.pair import HeldPair, UnsavedPair, auth_data_of, check_pair, is_timestamp
-from b24oauth.oauth.pairs import Stored, Use, after_refusal, decide, judge_stored
+from b24oauth.oauth.pairs import Stored, Use, after_refusal, decide, is_of_user, judge_stored
 from b24oauth.oauth.renewal import (
     Renewer,
     ends_the_program,
@@ -30,12 +30,14 @@ from b24oauth.oauth.restraint import RefusedTokens
 from b24oauth.observing import Log
 from b24oauth.protocol.endpoints import host_of, oauth_token_url, rest_root
 from b24oauth.scrubbing import scrub
-from b24oauth.storing import TokenStore
+from b24oauth.storing import TokenKey, TokenStore
 
 __all__ = ["CallbackRefreshAuth", "NotSaved", "Outcome", "Settler"]
 
 CallbackRefreshAuth = Callable[[RefreshedAuth], Awaitable[object] | object]
 
+# How often the stored pair may have changed while one pair is saved.
+_CONFLICTS: Final = 3
 _ENDPOINT_CHECKS: Final = (("server_endpoint", oauth_token_url), ("client_endpoint", rest_root))
 
 
@@ -60,7 +62,7 @@ class Settler:
     """The token pair in use, and the steps that bring a new one. It has slots: `vars` must not show tokens.
 
     Args:
-        params: The pair to start with; its `member_id` is the pair's key in the store and never changes.
+        params: The pair to start with.
         renewer: Obtains a new pair.
         store: Where pairs outlive the process.
         log: Is told about data that are not used.
@@ -74,6 +76,7 @@ class Settler:
         is_asking: True from the request for a new pair to its outcome.
         is_saving: True while the store or the callback gets a new pair.
         failure: Why the last save failed.
+        key: What the pair is found by in the store; never changes.
     """
 
     __slots__ = (
@@ -83,6 +86,7 @@ class Settler:
         "_prefer_held",
         "_refused",
         "_renewer",
+        "_revision",
         "callback",
         "failure",
         "held",
@@ -105,13 +109,15 @@ class Settler:
         self.is_saving = False
         self.failure: NotSaved | None = None
         self.store = store
-        self.key = params.member_id
+        self.key = TokenKey(renewer.secret.client_id, params.member_id, renewer.user_id)
         self._renewer = renewer
         self._log = log
         self._prefer_held = False
         self._fallback: HeldPair | None = None
         self._refused = RefusedTokens()
+        # Refresh token and revision of what the store held when it was read last.
         self._in_store: str | None = None
+        self._revision: str | None = None
 
     @property
     def has_something_to_lose(self) -> bool:
@@ -146,7 +152,7 @@ class Settler:
             since: Loop time, seconds.
 
         Raises:
-            ConfigurationError: It is of another portal.
+            ConfigurationError: It is of another portal, or not of the user that the client is for.
             UntrustedHostError: An endpoint of it must not see a secret.
         """
         check_pair(params, self._renewer.trusted_hosts)
@@ -155,6 +161,10 @@ class Settler:
             raise ConfigurationError(
                 f"member_id: the pair is of portal {params.member_id}, and this client is of {ours}: "
                 "make a client for each portal"
+            )
+        if not is_of_user(params.user_id, self.key):
+            raise ConfigurationError(
+                f"user_id: the pair is of user {params.user_id}, and this client is for {self.key.user_id}"
             )
         self._hold(HeldPair(params if params.member_id else attrs.evolve(params, member_id=ours), since=since))
         self._prefer_held = True
@@ -171,7 +181,7 @@ class Settler:
         return self._refused.standing(self.held.params.refresh_token, now=now) is not None
 
     async def settle(self, ours: HeldPair, *, renews: bool) -> Outcome:
-        """Saves what is not saved yet; else takes the store's pair, or renews and saves. Needs the store's lock.
+        """Saves what is not saved yet; else takes the store's pair, or renews and saves. Needs the store's lease.
 
         Args:
             ours: The pair in use when the run began.
@@ -201,19 +211,21 @@ class Settler:
         if self.store is None:
             return None
         ours = self.held.params
-        stored = await self.store.load(self.key)
+        found = await self.store.load(self.key)
+        stored = None if found is None else found.params
         self._in_store = None if stored is None else stored.refresh_token
+        self._revision = None if found is None else found.revision
         judged = judge_stored(stored, ours, self.key, self._refused.is_final)
         if stored is not None and judged is Stored.FOREIGN:
             self._log.error(
-                f"The token store holds a pair of another portal for {self.key}: it is not used",
-                member_id=self.key,
+                f"The token store holds a pair of another portal or user for {self._whose}: it is not used",
+                member_id=self.key.member_id,
                 found=stored.member_id,
             )
         if stored is None or judged is not Stored.OTHER:
             return None
         if not stored.member_id:
-            stored = attrs.evolve(stored, member_id=self.key)
+            stored = attrs.evolve(stored, member_id=self.key.member_id)
         if not is_timestamp(stored.expires):
             stored = attrs.evolve(stored, expires=int(self._renewer.wall_clock()) + stored.expires_in)
         return self._with_trusted_endpoints(stored, ours)
@@ -259,7 +271,7 @@ class Settler:
             self._log.emit(
                 RefreshFailed(
                     level=level,
-                    member_id=self.key,
+                    member_id=self.key.member_id,
                     status=refusal.status,
                     error_code=refusal.code,
                     error_text=refusal.message,
@@ -290,11 +302,15 @@ class Settler:
         return unsaved
 
     async def save(self, unsaved: UnsavedPair) -> Outcome:
-        """Shows a renewed pair to the store and the callback, each once, and uses it from then on."""
+        """Shows a renewed pair to the store and the callback, each once, and uses it from then on.
+
+        When somebody else has stored a pair meanwhile, since the lease ended while this process was stopped, that pair
+        is used: it was renewed later.
+        """
         task, self.is_saving = asyncio.current_task(), True
         try:
             if self.store is not None and not unsaved.store_done:
-                await self.store.save(unsaved.held.params)
+                self._revision = await self.store.save(self.key, unsaved.held.params, expected=self._revision)
                 unsaved.store_done = True
             if self.callback is not None and not unsaved.callback_done:
                 params = unsaved.held.params
@@ -303,6 +319,9 @@ class Settler:
         except BaseException as error:  # every waiter gets what the application's code raises
             if is_own_cancellation(error, task):
                 raise
+            if isinstance(error, StoreConflictError) and unsaved.conflicts < _CONFLICTS:
+                unsaved.conflicts += 1
+                return await self.settle(self.held, renews=False)
             what = "The renewed token pair could not be saved; it is kept and saved again before the next call"
             failure = self.failed(what, error, unsaved.held.params)
             if ends_the_program(error):
@@ -321,10 +340,14 @@ class Settler:
         if not self._log.is_enabled_for(logging.INFO):
             return
         seconds = asyncio.get_running_loop().time() - saved.asked_at
-        self._log.emit(TokenRefreshed(member_id=self.key, seconds=seconds))
+        member_id = self.key.member_id
+        self._log.emit(TokenRefreshed(member_id=member_id, seconds=seconds))
         before, after = (host_of(pair.client_endpoint) for pair in (self.previous, saved.held.params))
         if before != after:
-            self._log.emit(PortalMoved(member_id=self.key, before=before, after=after))
+            self._log.emit(PortalMoved(member_id=member_id, before=before, after=after))
+        user, now = self.previous.user_id, saved.held.params.user_id
+        if user and user != now:
+            self._log.emit(UserChanged(member_id=member_id, before=user, after=now))
 
     def failed(self, what: str, error: BaseException, pair: B24OAuthParams) -> NotSaved:
         """Remembers, free of secrets, that the application's code failed.
@@ -336,8 +359,13 @@ class Settler:
         """
         secrets = self._renewer.secrets_of(pair, self.held.params)
         self.failure = NotSaved(f"{what}: {what_happened(error, secrets)}", safe_cause(error, secrets))
-        self._log.emit(PairNotSaved(member_id=self.key, error_text=self.failure.message))
+        self._log.emit(PairNotSaved(member_id=self.key.member_id, error_text=self.failure.message))
         return self.failure
+
+    @property
+    def _whose(self) -> str:
+        user = "" if self.key.user_id is None else f", user {self.key.user_id}"
+        return f"portal {self.key.member_id}{user}"
 
     def _hold(self, held: HeldPair) -> None:
         self.previous, self.held = self.held.params, held
@@ -352,7 +380,7 @@ class Settler:
                 host = error.host if isinstance(error, UntrustedHostError) else host_of(getattr(received, name))
                 host = scrub(host, self._renewer.secrets_of(received, before))
                 self._log.warning(
-                    f"A pair of portal {self.key} names an untrusted {name}, the old one is kept: {host}",
+                    f"A pair of {self._whose} names an untrusted {name}, the old one is kept: {host}",
                     host=host,
                 )
                 received = attrs.evolve(received, **{name: getattr(before, name)})

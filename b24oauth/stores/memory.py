@@ -3,28 +3,132 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+import contextlib
+import itertools
+import math
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, AsyncIterator
 
+import attrs
+
+from b24oauth.errors import StoreConflictError
 from b24oauth.models import B24OAuthParams
+from b24oauth.storing import Lease, StoredPair, TokenKey
 
 __all__ = ["MemoryStore"]
 
 
+@attrs.define(eq=False)
+class _Lease:
+    """A place in the line for one key; the first in the line holds the lease.
+
+    Attributes:
+        seconds: How long it is held unless it is extended.
+        line: Everybody who holds or waits, in the order they came.
+        until: Loop time at which it ends, seconds; infinite while it waits.
+        moved: Set when the line has moved.
+    """
+
+    seconds: float
+    line: deque[_Lease]
+    until: float = math.inf
+    moved: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    async def extend(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        holds = bool(self.line) and self.line[0] is self and now < self.until
+        if holds:
+            self.until = now + self.seconds
+        return holds
+
+    async def take(self) -> None:
+        """Waits for the first place in the line; who holds it longer than his lease loses it."""
+        loop = asyncio.get_running_loop()
+        while self.line[0] is not self:
+            holder = self.line[0]
+            self.moved.clear()
+            # A task that was woken and has not run yet has no end so far; it wakes the others when it takes its lease.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(None if math.isinf(holder.until) else holder.until):
+                    await self.moved.wait()
+            if loop.time() >= holder.until:
+                holder.leave()
+        self.until = loop.time() + self.seconds
+        self.wake_others()
+
+    def leave(self) -> None:
+        if self in self.line:
+            self.line.remove(self)
+            self.wake_others()
+
+    def wake_others(self) -> None:
+        for other in self.line:
+            other.moved.set()
+
+
 class MemoryStore:
-    """A store for tests and for clients of one process; it forgets everything at exit."""
+    """A store for tests and for clients of one event loop; it forgets everything at exit."""
 
     def __init__(self) -> None:
-        self._pairs: dict[str, B24OAuthParams] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._pairs: dict[TokenKey, StoredPair] = {}
+        self._lines: defaultdict[TokenKey, deque[_Lease]] = defaultdict(deque)
+        self._revisions = itertools.count(1)
 
-    def lock(self, member_id: str) -> AbstractAsyncContextManager[object]:
-        """Holds the portal's pair against every other task."""
-        return self._locks.setdefault(member_id, asyncio.Lock())
-
-    async def load(self, member_id: str) -> B24OAuthParams | None:
+    async def load(self, key: TokenKey) -> StoredPair | None:
         """The stored pair, or None."""
-        return self._pairs.get(member_id)
+        return self._pairs.get(key)
 
-    async def save(self, params: B24OAuthParams) -> None:
-        """Stores a pair instead of the portal's old one."""
-        self._pairs[params.member_id] = params
+    async def save(self, key: TokenKey, params: B24OAuthParams, *, expected: str | None) -> str:
+        """Stores a pair if nobody has stored another one meanwhile.
+
+        Args:
+            key: Whose pair it is.
+            params: The pair.
+            expected: Revision of the stored pair that it replaces; None when there is none.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            StoreConflictError: The stored pair has another revision, is there, or is gone.
+        """
+        stored = self._pairs.get(key)
+        if (None if stored is None else stored.revision) != expected:
+            raise StoreConflictError
+        revision = str(next(self._revisions))
+        self._pairs[key] = StoredPair(params, revision)
+        return revision
+
+    async def delete(self, key: TokenKey) -> bool:
+        """Removes a pair; False when there was none."""
+        return self._pairs.pop(key, None) is not None
+
+    async def keys(self, client_id: str, member_id: str | None = None) -> AsyncIterator[TokenKey]:
+        """The keys of all pairs of an application.
+
+        Args:
+            client_id: The application.
+            member_id: Only those of this portal.
+        """
+        for key in list(self._pairs):
+            if key.client_id == client_id and member_id in (None, key.member_id):
+                yield key
+
+    @contextlib.asynccontextmanager
+    async def lease(self, key: TokenKey, *, seconds: float) -> AsyncGenerator[Lease]:
+        """Waits until nobody else holds the lease of a pair, and holds it.
+
+        Args:
+            key: Whose pair it is; there need not be one.
+            seconds: How long it is held unless it is extended.
+        """
+        line = self._lines[key]
+        lease = _Lease(seconds, line)
+        line.append(lease)
+        try:
+            await lease.take()
+            yield lease
+        finally:
+            lease.leave()
+            if not line:
+                self._lines.pop(key, None)

@@ -11,9 +11,10 @@ import pytest
 
 from b24oauth import B24OAuth, B24OAuthParams, ClientStateError, RefreshTokenError, TokenPersistenceError
 from b24oauth.models import RefreshedAuth
-from b24oauth.stores import MemoryStore
+from b24oauth.stores import Lease, MemoryStore, StoredPair, TokenKey
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import connected, fake_portal
+from tests.support.stores import stored_for
 
 pytestmark = pytest.mark.anyio
 
@@ -40,27 +41,28 @@ class HangingStore(MemoryStore):
         self.operation = operation
 
     @asynccontextmanager
-    async def lock(self, member_id: str) -> AsyncGenerator[None]:  # type: ignore[override]
-        if self.operation == "lock":
+    async def lease(self, key: TokenKey, *, seconds: float) -> AsyncGenerator[Lease]:
+        if self.operation == "lease":
             await forever()
-        yield
-        if self.operation == "unlock":
+        async with super().lease(key, seconds=seconds) as lease:
+            yield lease
+        if self.operation == "release":
             await forever()
 
-    async def load(self, member_id: str) -> B24OAuthParams | None:
+    async def load(self, key: TokenKey) -> StoredPair | None:
         if self.operation == "load":
             await forever()
-        return await super().load(member_id)
+        return await super().load(key)
 
-    async def save(self, params: B24OAuthParams) -> None:
+    async def save(self, key: TokenKey, params: B24OAuthParams, *, expected: str | None) -> str:
         if self.operation == "save":
             await forever()
-        await super().save(params)
+        return await super().save(key, params, expected=expected)
 
 
 def hanging(what: str, portal: FakePortal) -> tuple[dict[str, Any], Callable[[B24OAuth], None]]:
     """Options of a client, and what is arranged before its first call, so that something never ends."""
-    if what in ("lock", "unlock", "load", "save"):
+    if what in ("lease", "release", "load", "save"):
         return {"token_store": HangingStore(what)}, lambda _: None
     if what == "oauth server":
         portal.inject(faults.hang(), times=None, on="oauth/token")
@@ -74,11 +76,11 @@ def hanging(what: str, portal: FakePortal) -> tuple[dict[str, Any], Callable[[B2
     return {}, lambda b24: b24.set_callback_refresh_auth(callback)
 
 
-KEEPS_NOTHING = ("lock", "load", "portal")
+KEEPS_NOTHING = ("lease", "load", "portal")
 LOSES = ("save", "oauth server", "custom refresh", "callback", "stubborn callback")
 
 
-@pytest.mark.parametrize("what", [*KEEPS_NOTHING, *LOSES, "unlock"])
+@pytest.mark.parametrize("what", [*KEEPS_NOTHING, *LOSES, "release"])
 async def test_a1_closing_ends_in_time_whatever_hangs(what: str, caplog: pytest.LogCaptureFixture) -> None:
     portal = fake_portal()
     options, arrange = hanging(what, portal)
@@ -139,7 +141,7 @@ async def test_a1_closing_waits_for_a_pair_that_comes_in_time() -> None:
         await b24.aclose()
         with pytest.raises(ClientStateError):
             await call
-    assert await store.load(portal.member_id) == b24.auth.get_params()
+    assert await stored_for(store, portal) == b24.auth.get_params()
 
 
 async def test_a1_a_cancelled_close_ends_in_time_too() -> None:
@@ -172,14 +174,14 @@ async def test_a1_a_pair_whose_save_hung_is_saved_when_closing_is_repeated() -> 
         await b24.aclose()
         with pytest.raises((ClientStateError, TokenPersistenceError)):
             await call
-    stored = await store.load(portal.member_id)
+    stored = await stored_for(store, portal)
     assert stored is not None
     assert len(portal.token_requests) == 1
 
 
 async def test_a1_waiters_of_a_renewal_that_closing_ended_are_told_so() -> None:
     portal = fake_portal()
-    async with connected(portal, portal.issue(expired=True), token_store=HangingStore("lock")) as b24:
+    async with connected(portal, portal.issue(expired=True), token_store=HangingStore("lease")) as b24:
         calls = [asyncio.create_task(b24.actions.v2.call.make("profile")) for _ in range(5)]
         await asyncio.sleep(1)
         await b24.aclose()

@@ -12,6 +12,7 @@ from b24oauth.errors import RequestTimeoutError
 from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import UNLIMITED, connected, fake_portal
+from tests.support.stores import stored_for
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +55,7 @@ async def test_t7_a_short_timeout_of_the_client_loses_no_pair() -> None:
     portal, store = FakePortal(refresh_latency=0.5), MemoryStore()
     async with portal.serve(), await served(portal, timeout=0.2, token_store=store, transport="httpx") as b24:
         assert (await b24.actions.v2.call.make("profile")).is_success
-        assert await store.load(portal.member_id) == b24.auth.get_params()
+        assert await stored_for(store, portal) == b24.auth.get_params()
     assert len(portal.token_requests) == 1
 
 

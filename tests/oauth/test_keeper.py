@@ -23,9 +23,10 @@ from b24oauth import (
 )
 from b24oauth.errors import ExpiredTokenError
 from b24oauth.models import RefreshedAuth
-from b24oauth.stores import MemoryStore
+from b24oauth.stores import MemoryStore, StoredPair, TokenKey
 from b24oauth.testing import faults
 from tests.support.clients import connected, fake_portal
+from tests.support.stores import put, stored_for
 
 pytestmark = pytest.mark.anyio
 
@@ -157,14 +158,15 @@ class StoppingStore(MemoryStore):
         super().__init__()
         self.stops = stops
 
-    async def load(self, member_id: str) -> B24OAuthParams | None:
+    async def load(self, key: TokenKey) -> StoredPair | None:
         await self.stops.here("load")
-        return await super().load(member_id)
+        return await super().load(key)
 
-    async def save(self, params: B24OAuthParams) -> None:
+    async def save(self, key: TokenKey, params: B24OAuthParams, *, expected: str | None) -> str:
         await self.stops.here("before save")
-        await super().save(params)
+        revision = await super().save(key, params, expected=expected)
         await self.stops.here("after save")
+        return revision
 
 
 AWAITS = ["start", "load", "send", "answer", "before save", "after save", "callback"]
@@ -208,7 +210,7 @@ async def test_t2_cancelled_waiter_never_cancels_the_renewal(at: str, cancel: An
         await cancel(first, cancelled_at_the_stop)
         stops.go_on.set()
         assert successes(await rest[0]) == CALLS - 1
-    stored = await MemoryStore.load(store, params.member_id)
+    stored = await stored_for(store, params)
     assert stored is not None
     assert stored.refresh_token != params.refresh_token
     assert len(portal.token_requests) == 1
@@ -271,7 +273,7 @@ async def test_t3_store_and_callback_have_finished_before_any_call_uses_the_new_
 
     async def callback(refreshed: RefreshedAuth) -> None:
         await asyncio.sleep(5)
-        stored = await store.load(refreshed.b24_oauth_params.member_id)
+        stored = await stored_for(store, refreshed.b24_oauth_params)
         assert stored == refreshed.b24_oauth_params
         events.append("saved")
 
@@ -319,9 +321,9 @@ async def test_t10_a_save_that_fails_twice_is_repeated_and_the_renewal_is_not(fa
         saved.append(params)
 
     class Store(MemoryStore):
-        async def save(self, params: B24OAuthParams) -> None:
+        async def save(self, key: TokenKey, params: B24OAuthParams, *, expected: str | None) -> str:
             save(params)
-            await super().save(params)
+            return await super().save(key, params, expected=expected)
 
     store = Store() if failing == "store" else None
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
@@ -342,7 +344,7 @@ async def test_t10_a_store_that_saved_is_not_asked_again_when_only_the_callback_
     saves: list[B24OAuthParams] = []
 
     class Store(MemoryStore):
-        async def save(self, params: B24OAuthParams) -> None:
+        async def save(self, key: TokenKey, params: B24OAuthParams, *, expected: str | None) -> str:
             saves.append(params)
 
     fails = [True, False]
@@ -569,7 +571,7 @@ async def test_t6_a_final_refusal_is_over_when_the_store_has_new_tokens() -> Non
     async with connected(portal, params, token_store=store) as b24:
         with pytest.raises(RefreshTokenError):
             await b24.actions.v2.call.make("profile")
-        await store.save(portal.issue())
+        await put(store, portal.issue())
         assert (await b24.actions.v2.call.make("profile")).is_success
     assert len(portal.token_requests) == 1
 
@@ -603,10 +605,10 @@ async def test_t7_what_is_refused_after_a_lost_answer_is_looked_for_in_the_store
     class LateStore(MemoryStore):
         """Another process saves its pair while this one is asking."""
 
-        async def load(self, member_id: str) -> B24OAuthParams | None:
+        async def load(self, key: TokenKey) -> StoredPair | None:
             if len(portal.token_requests) == 2:
-                await self.save(portal.issue())
-            return await super().load(member_id)
+                await self.save(key, portal.issue(), expected=None)
+            return await super().load(key)
 
     store = LateStore()
     async with connected(portal, params, token_store=store) as b24:

@@ -13,6 +13,7 @@ from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, faults
 from tests.support.builders import params, secret
 from tests.support.clients import connected, fake_portal
+from tests.support.stores import key_of, put, stored_for
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +44,7 @@ async def test_t13_a_renewal_of_another_portal_is_refused_and_ours_is_kept() -> 
         assert caught.value.code == "B24OAUTH_OAUTH_OTHER_PORTAL"
         assert not caught.value.needs_reauth
         assert b24.auth.get_params() is before
-        assert await store.load(portal.member_id) is None
+        assert await stored_for(store, portal) is None
         assert not portal.calls
         assert (await b24.actions.v2.call.make("profile")).is_success
 
@@ -81,7 +82,7 @@ async def test_t13_a_long_foreign_identifier_is_shown_in_part() -> None:
 async def test_t13_a_stored_pair_of_another_portal_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
     portal, other = fake_portal(), fake_portal(member_id=OTHER, origin="https://other.example")
     store = MemoryStore()
-    store._pairs[portal.member_id] = other.issue()  # a store that mixes portals up
+    await put(store, other.issue(), key=key_of(portal))  # a store that mixes portals up
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
         assert (await b24.actions.v2.call.make("profile")).is_success
         assert b24.auth.get_params().member_id == portal.member_id
@@ -92,7 +93,7 @@ async def test_t13_a_stored_pair_of_another_portal_is_not_used(caplog: pytest.Lo
 
 async def test_t13_a_stored_pair_without_an_identifier_is_ours() -> None:
     portal, store = fake_portal(), MemoryStore()
-    store._pairs[portal.member_id] = attrs.evolve(portal.issue(), member_id="")
+    await put(store, attrs.evolve(portal.issue(), member_id=""), key=key_of(portal))
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
         assert (await b24.actions.v2.call.make("profile")).is_success
         assert b24.auth.get_params().member_id == portal.member_id

@@ -6,9 +6,11 @@ import attrs
 import pytest
 
 from b24oauth.oauth.pairs import Stored, Use, after_refusal, decide, judge_stored
+from b24oauth.stores import TokenKey
 from tests.support.builders import params
 
 HELD = params()
+KEY = TokenKey("app.1", HELD.member_id)
 OTHER = attrs.evolve(HELD, refresh_token="another refresh token")
 
 
@@ -27,7 +29,23 @@ OTHER = attrs.evolve(HELD, refresh_token="another refresh token")
     ],
 )
 def test_t13_a_stored_pair_is_judged_by_its_portal_first(stored: object, refused: set[str], expected: Stored) -> None:
-    assert judge_stored(stored, HELD, HELD.member_id, refused.__contains__) is expected  # type: ignore[arg-type]
+    assert judge_stored(stored, HELD, KEY, refused.__contains__) is expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("user_id", "stored_user", "expected"),
+    [
+        (None, 8, Stored.OTHER),
+        (7, 7, Stored.OTHER),
+        (7, 0, Stored.OTHER),
+        (7, 8, Stored.FOREIGN),
+    ],
+)
+def test_t13_the_stored_pair_of_another_user_is_not_used_for_a_user(
+    user_id: int | None, stored_user: int, expected: Stored
+) -> None:
+    stored = attrs.evolve(OTHER, user_id=stored_user)
+    assert judge_stored(stored, HELD, attrs.evolve(KEY, user_id=user_id), lambda _: False) is expected
 
 
 # stored, unsaved, may_replace, prefer_held, renews: what is used.

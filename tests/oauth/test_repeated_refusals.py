@@ -12,6 +12,7 @@ from b24oauth.errors import ExpiredTokenError
 from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import connected, fake_portal
+from tests.support.stores import put
 
 pytestmark = pytest.mark.anyio
 
@@ -95,7 +96,7 @@ async def test_t5_another_process_may_still_bring_a_token_that_is_accepted() -> 
         await failures(b24, 20)
         portal.clear_faults()
         portal.expire_tokens()
-        await store.save(portal.issue())
+        await put(store, portal.issue())
         assert not await failures(b24, 1)
 
 
@@ -234,7 +235,7 @@ async def test_t5_the_store_is_looked_into_before_a_denied_token_is_renewed() ->
     async with connected(portal, token_store=store) as b24:
         assert not await denied(b24)
         denying(portal)
-        await store.save(portal.issue())
+        await put(store, portal.issue())
         assert not await denied(b24)
     assert not portal.token_requests
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -13,9 +13,10 @@ import pytest
 
 from b24oauth import B24OAuth, B24OAuthParams, ClientStateError, RefreshTokenError, TokenPersistenceError
 from b24oauth.models import RefreshedAuth
-from b24oauth.stores import MemoryStore
+from b24oauth.stores import Lease, MemoryStore, StoredPair, TokenKey
 from b24oauth.testing import FakePortal, faults
 from tests.support.clients import connected, fake_portal
+from tests.support.stores import holding, key_of, put, stored_for
 
 pytestmark = pytest.mark.anyio
 
@@ -24,12 +25,6 @@ HOUR = 3600
 
 async def call(b24: B24OAuth) -> None:
     assert (await b24.actions.v2.call.make("profile")).is_success
-
-
-async def holding(pair: B24OAuthParams) -> MemoryStore:
-    store = MemoryStore()
-    await store.save(pair)
-    return store
 
 
 def revoked(portal: FakePortal, **options: Any) -> B24OAuthParams:
@@ -72,7 +67,7 @@ async def test_t6_a_dead_pair_in_the_store_yields_to_a_new_authorization(stored_
     fresh = portal.issue()
     async with connected(portal, from_event(fresh), token_store=store) as b24:
         await call(b24)
-        assert await store.load(fresh.member_id) == b24.auth.get_params()
+        assert await stored_for(store, fresh) == b24.auth.get_params()
         await call(b24)
     assert [request.status for request in portal.token_requests] == [400, 200]
     assert refused(portal) == 1
@@ -86,7 +81,7 @@ async def test_t6_set_params_wins_over_what_is_in_the_store() -> None:
         set_pair = b24.auth.get_params()
         await call(b24)
         renewed = b24.auth.get_params()
-        assert await store.load(set_pair.member_id) == renewed
+        assert await stored_for(store, set_pair) == renewed
     assert [request.status for request in portal.token_requests] == [200]
     assert renewed.refresh_token != set_pair.refresh_token
 
@@ -109,7 +104,7 @@ async def test_t6_set_params_of_a_used_pair_yields_to_what_is_in_the_store() -> 
     async with connected(portal, portal.issue(), token_store=store) as b24:
         b24.auth.set_params(used)
         await call(b24)
-        assert b24.auth.get_params() == await store.load(used.member_id)
+        assert b24.auth.get_params() == await stored_for(store, used)
     assert len(portal.token_requests) == 1
 
 
@@ -122,7 +117,7 @@ async def test_t6_both_pairs_refused_is_remembered_for_both() -> None:
                 await b24.actions.v2.call.make("profile")
             assert caught.value.needs_reauth
         assert len(portal.token_requests) == 2
-        await store.save(portal.issue())
+        await put(store, portal.issue())
         await call(b24)
     assert len(portal.token_requests) == 2
 
@@ -134,12 +129,12 @@ async def test_t6_a_refused_pair_that_comes_back_into_the_store_is_not_used_agai
     async with connected(portal, revoked(portal, expired=True), token_store=store) as b24:
         with pytest.raises(RefreshTokenError):
             await b24.actions.v2.call.make("profile")
-        await store.save(good)
+        await put(store, good)
         await call(b24)
-        await store.save(dead)
+        await put(store, dead)
         await asyncio.sleep(HOUR)
         await call(b24)
-        assert await store.load(good.member_id) == b24.auth.get_params()
+        assert await stored_for(store, good) == b24.auth.get_params()
 
 
 async def test_t6_a_pair_that_gave_way_to_one_that_was_renewed_is_not_asked_about_any_more() -> None:
@@ -186,7 +181,7 @@ async def test_t9_a_refused_client_takes_the_stored_pair_whose_expires_lies_earl
 
 async def test_t9_a_pair_that_is_valid_by_its_clock_is_used_without_asking_the_store() -> None:
     class Untouched(MemoryStore):
-        async def load(self, member_id: str) -> B24OAuthParams | None:
+        async def load(self, key: TokenKey) -> StoredPair | None:
             raise AssertionError
 
     portal = fake_portal()
@@ -278,19 +273,27 @@ async def test_t8_a_stored_pair_is_renewed_when_its_time_is_over_without_a_refus
 
 
 class WatchedStore(MemoryStore):
-    """Fails to save a number of times, and knows whether its lock is held."""
+    """Fails to save a number of times, and knows whether its lease is held."""
 
     def __init__(self, failures: int = 0) -> None:
         super().__init__()
         self.failures = failures
         self.saves: list[bool] = []
+        self.leased: set[TokenKey] = set()
 
-    async def save(self, params: B24OAuthParams) -> None:
-        self.saves.append(self._locks[params.member_id].locked())
+    @asynccontextmanager
+    async def lease(self, key: TokenKey, *, seconds: float) -> AsyncGenerator[Lease]:
+        async with super().lease(key, seconds=seconds) as lease:
+            self.leased.add(key)
+            yield lease
+            self.leased.discard(key)
+
+    async def save(self, key: TokenKey, params: B24OAuthParams, *, expected: str | None) -> str:
+        self.saves.append(key in self.leased)
         if self.failures:
             self.failures -= 1
             raise OSError("the disk is full")
-        await super().save(params)
+        return await super().save(key, params, expected=expected)
 
 
 async def unsaved(b24: B24OAuth) -> None:
@@ -298,13 +301,13 @@ async def unsaved(b24: B24OAuth) -> None:
         await b24.actions.v2.call.make("profile")
 
 
-async def test_t9_a_save_that_is_repeated_holds_the_lock_too() -> None:
+async def test_t9_a_save_that_is_repeated_holds_the_lease_too() -> None:
     portal, store = fake_portal(), WatchedStore(failures=2)
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
         await unsaved(b24)
         await unsaved(b24)
         await call(b24)
-        assert await store.load(portal.member_id) == b24.auth.get_params()
+        assert await stored_for(store, portal) == b24.auth.get_params()
     assert store.saves == [True] * 3
 
 
@@ -315,13 +318,13 @@ async def test_t9_a_repeated_save_replaces_the_pair_that_was_renewed(
     portal, store = fake_portal(), WatchedStore(failures=1)
     old = portal.issue(expired=True)
     before = portal.issue() if another_in_store else old
-    await MemoryStore.save(store, before)
+    await MemoryStore.save(store, key_of(before), before, expected=None)
     async with connected(portal, old, token_store=store) as b24:
         b24.auth.set_params(old)
         await unsaved(b24)
         await call(b24)
         assert b24.auth.get_params() not in (old, before)
-        assert await store.load(portal.member_id) == b24.auth.get_params()
+        assert await stored_for(store, portal) == b24.auth.get_params()
     assert len(portal.token_requests) == 1
 
 
@@ -330,11 +333,11 @@ async def test_t9_a_save_that_is_repeated_does_not_overwrite_a_pair_stored_since
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
         await unsaved(b24)
         newer = portal.issue()
-        async with store.lock(newer.member_id):
-            await store.save(newer)
+        async with store.lease(key_of(newer), seconds=1):
+            await put(store, newer)
         await call(b24)
         assert b24.auth.get_params() == newer
-    assert await store.load(newer.member_id) == newer
+    assert await stored_for(store, newer) == newer
     assert len(portal.token_requests) == 1
 
 
@@ -342,27 +345,27 @@ async def test_t9_an_unsaved_pair_is_the_fallback_when_the_stored_one_is_refused
     portal, store = fake_portal(), WatchedStore(failures=1)
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
         await unsaved(b24)
-        await MemoryStore.save(store, without_access(portal, revoked(portal)))
+        await put(store, without_access(portal, revoked(portal)))
         await call(b24)
-        assert await store.load(portal.member_id) == b24.auth.get_params()
+        assert await stored_for(store, portal) == b24.auth.get_params()
     assert [request.status for request in portal.token_requests] == [200, 400, 200]
 
 
 @pytest.mark.parametrize("closes", [True, False])
-async def test_t10_a_lock_that_fails_while_saving_again_keeps_the_pair(closes: bool) -> None:
+async def test_t10_a_lease_that_fails_while_saving_again_keeps_the_pair(closes: bool) -> None:
     portal, store = fake_portal(), WatchedStore(failures=1)
-    lock: Callable[[str], Any] = store.lock
+    lease: Callable[..., Any] = store.lease
 
-    def broken(member_id: str) -> Any:
-        raise OSError("no lock")
+    def broken(key: TokenKey, *, seconds: float) -> Any:
+        raise OSError("no lease")
 
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
         await unsaved(b24)
-        store.lock = broken  # type: ignore[method-assign]
-        with pytest.raises(TokenPersistenceError, match="no lock"):
+        store.lease = broken  # type: ignore[method-assign]
+        with pytest.raises(TokenPersistenceError, match="no lease"):
             await (b24.aclose() if closes else b24.actions.v2.call.make("profile"))
-        store.lock = lock  # type: ignore[method-assign]
-    assert await store.load(portal.member_id) == b24.auth.get_params()
+        store.lease = lease  # type: ignore[method-assign]
+    assert await stored_for(store, portal) == b24.auth.get_params()
     assert len(portal.token_requests) == 1
 
 
@@ -381,15 +384,15 @@ async def test_t10_a_cancellation_inside_of_the_store_is_its_failure(where: str)
     class Store(MemoryStore):
         broken = True
 
-        async def load(self, member_id: str) -> B24OAuthParams | None:
+        async def load(self, key: TokenKey) -> StoredPair | None:
             if self.broken and where == "load":
                 await cancelled_helper()
-            return await super().load(member_id)
+            return await super().load(key)
 
-        async def save(self, params: B24OAuthParams) -> None:
+        async def save(self, key: TokenKey, params: B24OAuthParams, *, expected: str | None) -> str:
             if self.broken and where == "save":
                 await cancelled_helper()
-            await super().save(params)
+            return await super().save(key, params, expected=expected)
 
     portal, store = fake_portal(), Store()
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
@@ -400,7 +403,7 @@ async def test_t10_a_cancellation_inside_of_the_store_is_its_failure(where: str)
             with pytest.raises(TokenPersistenceError):
                 await b24.aclose()
         store.broken = False
-    assert (await store.load(portal.member_id) is not None) is (where == "save")
+    assert (await stored_for(store, portal) is not None) is (where == "save")
     assert len(portal.token_requests) == (where == "save")
 
 
@@ -473,7 +476,7 @@ async def test_t10_a_task_that_the_callback_started_may_use_another_client_after
 async def test_what_people_set_while_the_lock_is_waited_for_is_used_and_not_renewed() -> None:
     portal, store = fake_portal(), MemoryStore()
     async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
-        async with store.lock(portal.member_id):
+        async with store.lease(key_of(portal), seconds=15):
             waiting = asyncio.create_task(call(b24))
             await asyncio.sleep(1)
             b24.auth.set_params(given := portal.issue())
@@ -484,10 +487,10 @@ async def test_what_people_set_while_the_lock_is_waited_for_is_used_and_not_rene
 
 async def test_what_people_set_while_the_store_is_read_after_a_refusal_is_used() -> None:
     class SlowStore(MemoryStore):
-        async def load(self, member_id: str) -> B24OAuthParams | None:
+        async def load(self, key: TokenKey) -> StoredPair | None:
             if portal.token_requests:
                 b24.auth.set_params(given)
-            return await super().load(member_id)
+            return await super().load(key)
 
     portal = fake_portal()
     given = portal.issue()
@@ -502,8 +505,8 @@ async def test_t7_a_lost_response_that_was_stored_is_found_after_set_params() ->
     found = portal.issue()
 
     class LateStore(MemoryStore):
-        async def load(self, member_id: str) -> B24OAuthParams | None:
-            return found if len(portal.token_requests) == 2 else None
+        async def load(self, key: TokenKey) -> StoredPair | None:
+            return StoredPair(found, "1") if len(portal.token_requests) == 2 else None
 
     async with connected(portal, portal.issue(expired=True), token_store=LateStore()) as b24:
         b24.auth.set_params(portal.issue(expired=True))

@@ -18,7 +18,7 @@ import attrs
 import httpx
 
 from b24oauth import B24OAuth, B24OAuthParams, B24OAuthSecret, SdkError
-from b24oauth.stores import MemoryStore
+from b24oauth.stores import MemoryStore, TokenKey
 from b24oauth.testing import FakePortal, faults
 from b24oauth.testing.messages import Answer
 from tests.support.clients import UNLIMITED
@@ -106,9 +106,9 @@ class SpyStore(MemoryStore):
         super().__init__()
         self.saved: list[B24OAuthParams] = []
 
-    async def save(self, params: B24OAuthParams) -> None:
+    async def save(self, key: TokenKey, params: B24OAuthParams, *, expected: str | None) -> str:
         self.saved.append(params)
-        await super().save(params)
+        return await super().save(key, params, expected=expected)
 
 
 def redirect(status: int, location: str | None) -> faults.Fault:

@@ -160,9 +160,9 @@ class Downloader:
         # The limits must know of a refusal even when this download gives up: other requests must slow down.
         pause, asked = 0.0, asked_pause(error, rule.params)
         if step is Next.WAIT_FOR_BUDGET:
-            pause = limits.operating.refused(_METHOD, retry_after=asked or 0.0)
+            pause = limits.budget_refused([_METHOD], retry_after=asked or 0.0)
         elif step is Next.WAIT_FOR_RATE:
-            pause = await limits.rate.refused(job.admission, retry_after=asked or 0.0) * rate_backoff_factor(
+            pause = await limits.rate_refused(job.admission, retry_after=asked or 0.0) * rate_backoff_factor(
                 attempt - 1
             )
         if step is Next.STOP or asked is None or attempt >= rule.params.max_retries:
@@ -254,7 +254,7 @@ class Downloader:
                 answer = await stack.enter_async_context(services.wire.stream(hop.url, headers))
             except (NoResponse, ConfigurationError) as failure:
                 if job.admission is not None and not (isinstance(failure, NoResponse) and failure.sent):
-                    services.limits.rate.never_sent(job.admission)
+                    services.limits.not_sent(job.admission)
                 raise
         finally:
             if outside:

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from b24oauth.errors import AjaxError, BadResponseError, NetworkError, RequestInfo
-from b24oauth.limits.rate import Admission
+from b24oauth.limits.base import Admission
 from b24oauth.protocol.decoding import RawResponse, decode_clean, parse_json
 from b24oauth.protocol.downloads import FileHead, file_head, last_segment, looks_like_page, told_error
 from b24oauth.protocol.endpoints import host_of

@@ -731,7 +731,7 @@ async def test_a_download_that_was_never_sent_does_not_count_as_accepted(monkeyp
     portal.inject(faults.refuse(), on="download")
     async with connected(portal) as b24:
         rate = b24._http[ApiVersion.V2]._services.limits.rate
-        monkeypatch.setattr(rate, "never_sent", places.append)
+        monkeypatch.setattr(rate, "not_sent", places.append)
         await b24.download(1, io.BytesIO())
     assert len(places) == 1
 

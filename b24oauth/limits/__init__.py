@@ -1,6 +1,7 @@
 """When a call may be sent: the portal's rate, the methods' execution time, and pauses after slow calls."""
 
 from b24oauth.limits.adaptive import AdaptiveDelayer
+from b24oauth.limits.base import Admission, Bucket
 from b24oauth.limits.manager import RestrictionManager, RestrictionManagerStats
 from b24oauth.limits.operating import OperatingLimiter
 from b24oauth.limits.params import (
@@ -15,6 +16,8 @@ from b24oauth.limits.rate import RateLimiter
 __all__ = [
     "AdaptiveConfig",
     "AdaptiveDelayer",
+    "Admission",
+    "Bucket",
     "OperatingLimitConfig",
     "OperatingLimiter",
     "ParamsFactory",

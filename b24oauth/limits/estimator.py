@@ -7,11 +7,14 @@ without an accepted call before it tells nothing of that kind: five of them with
 
 from __future__ import annotations
 
+from enum import Enum, auto
+
 import attrs
 
+from b24oauth.limits.base import Admission
 from b24oauth.limits.params import RateLimitConfig
 
-__all__ = ["Admission", "RateEstimator"]
+__all__ = ["RateEstimator", "State"]
 
 _ERRORS_TO_SLOW_DOWN = 5
 _ERROR_MEMORY = 60.0
@@ -45,22 +48,30 @@ _FIRST_STEP = 0.1
 _LARGEST_STEP = 1.0
 
 
-@attrs.frozen
-class Admission:
-    """A call's place in the bucket.
+class State(Enum):
+    """Where the rate in force comes from.
 
     Attributes:
-        at: When it was given, seconds of the loop's clock.
-        taken: How many calls the portal had taken then, this one included, as far as was known.
+        CONFIGURED: From the configuration; refusals have at most lowered it a little.
+        GUESSED: From the burst that the portal took before its first refusal.
+        MEASURED: From the calls that the portal took between two refusals.
+        CLIMBING: Raised since the last refusal, to see whether the portal takes more.
     """
 
-    at: float
-    taken: int
+    CONFIGURED = auto()
+    GUESSED = auto()
+    MEASURED = auto()
+    CLIMBING = auto()
 
 
 @attrs.define(eq=False)
 class RateEstimator:
     """The rate in force: as configured until the portal refuses calls, then as found from its refusals.
+
+    An example, for a portal of 50 at once and 2 a second, configured as 250 and 5. 58 calls are taken within four
+    seconds, then one is refused: the burst is guessed to be 53, the rate to be 1.1 a second (GUESSED). Successes raise
+    the rate step by step (CLIMBING) until the next refusal. Between the two refusals 90 calls were taken in 45 seconds:
+    the rate is 1.98 a second (MEASURED). The next raise is tried after 80 successes, later ones after up to 320.
 
     Attributes:
         config: The bucket as configured; nothing in force exceeds it.
@@ -88,8 +99,8 @@ class RateEstimator:
     _last: Admission = attrs.field(init=False, default=Admission(float("-inf"), 0))
     _level: float = attrs.field(init=False, default=0.0)
     _waited: bool = attrs.field(init=False, default=False)
-    _guessed: bool = attrs.field(init=False, default=False)
-    _measured: bool = attrs.field(init=False, default=False)
+    # How much is known of the portal's rate, apart from raises that are under way.
+    _known: State = attrs.field(init=False, default=State.CONFIGURED)
     _patience: int = attrs.field(init=False, default=_SUCCESSES_TO_RECOVER)
     # The rate before the raises since the last refusal, where these began, and how much the next one adds.
     _proven_rate: float = attrs.field(init=False)
@@ -97,11 +108,17 @@ class RateEstimator:
     _raised_at: float = attrs.field(init=False, default=float("-inf"))
     _step: float = attrs.field(init=False, default=_FIRST_STEP)
     _bursts_borne: int = attrs.field(init=False, default=0)
-    _bursts_needed: int = attrs.field(init=False, default=1)
+    # 0 until the burst was guessed.
+    _bursts_needed: int = attrs.field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
         self.burst_limit = self.config.burst_limit
         self.drain_rate = self._proven_rate = self.config.drain_rate
+
+    @property
+    def state(self) -> State:
+        """Where the rate in force comes from."""
+        return self._known if self._climbs_from is None else State.CLIMBING
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
@@ -129,13 +146,13 @@ class RateEstimator:
 
     def _begin_burst(self, now: float) -> None:
         self._full = None
-        if self._guessed or self._measured or self._level == 0:
+        if self._known is not State.CONFIGURED or self._level == 0:
             self._empty = Admission(now, self.taken)
-        if self._climbs_from is not None and (self._guessed or self._measured):
+        if self._climbs_from is not None and self._known is not State.CONFIGURED:
             # Nobody waited any more before the raised rate had met the portal's.
             self._change(self._proven_rate, self.burst_limit)
 
-    def never_sent(self, admission: Admission) -> None:
+    def not_sent(self, admission: Admission) -> None:
         """Notes that a call did not reach the portal."""
         self.taken -= 1
         if self._full is not None and admission.at <= self._full.at:
@@ -197,14 +214,19 @@ class RateEstimator:
             # Even if it was empty when the raises began, it took a burst at most beyond what it drained.
             drained = full.taken - self._climbs_from.taken - self.burst_limit - 1
             certain = max(certain, drained / (full.at - self._climbs_from.at))
-        self._measured = calls >= _CALLS_TO_MEASURE
+        if calls >= _CALLS_TO_MEASURE:
+            self._known = State.MEASURED
+        else:
+            self._known = State.GUESSED if self._bursts_needed else State.CONFIGURED
         self._patience = self._patience_after(calls, certain / self._proven_rate)
         rate = min(certain, self.drain_rate * _BELOW_REFUSED)
         # Too few calls for a measurement say no more than that the rate is too high.
-        self._change(rate if self._measured else max(rate, self.drain_rate * _LARGEST_CUT), self.burst_limit)
+        if self._known is not State.MEASURED:
+            rate = max(rate, self.drain_rate * _LARGEST_CUT)
+        self._change(rate, self.burst_limit)
 
     def _patience_after(self, calls: int, change: float) -> int:
-        if not self._measured or change < _AS_BEFORE:
+        if self._known is not State.MEASURED or change < _AS_BEFORE:
             return _SUCCESSES_TO_RECOVER
         # Far above what was in force it may be too low: the bucket may have been empty meanwhile.
         return min(_MOST_PATIENCE if change < 1 / _AS_BEFORE else _PATIENCE_IN_DOUBT, calls * _PATIENCE_GROWTH)
@@ -213,10 +235,11 @@ class RateEstimator:
         # The bucket drained meanwhile, at a rate that is out by as much as the burst is.
         burst = calls / (1 + self.drain_rate * seconds / self.burst_limit)
         guess = self.drain_rate * max(burst / self.burst_limit, _LARGEST_CUT_BY_GUESS)
-        lowest = self.drain_rate * _AS_BEFORE if self._measured else min(_LOWEST_GUESS, self.drain_rate / 2)
-        if self._guessed:
-            self._bursts_needed = min(_MOST_BURSTS_NEEDED, self._bursts_needed * _PATIENCE_GROWTH)
-        self._guessed, self._bursts_borne = True, 0
+        measured = self._known is State.MEASURED
+        lowest = self.drain_rate * _AS_BEFORE if measured else min(_LOWEST_GUESS, self.drain_rate / 2)
+        self._known = State.MEASURED if measured else State.GUESSED
+        self._bursts_needed = min(_MOST_BURSTS_NEEDED, self._bursts_needed * _PATIENCE_GROWTH) or 1
+        self._bursts_borne = 0
         self._change(min(self.drain_rate, max(lowest, guess)), min(self.burst_limit * _BELOW_REFUSED, burst - 1))
 
     def _count_error(self, now: float) -> None:
@@ -253,18 +276,16 @@ class RateEstimator:
         return True
 
     def _burst_may_grow(self) -> bool:
-        if self.burst_limit >= self.config.burst_limit:
-            return False
-        return not self._guessed or self._bursts_borne >= self._bursts_needed
+        return self.burst_limit < self.config.burst_limit and self._bursts_borne >= self._bursts_needed
 
     def _tells(self, admission: Admission | None) -> bool:
         """False for a success of a call sent at another rate, or at one that nobody has to wait for."""
         if admission is not None and admission.at <= max(self._stopped_at, self._raised_at):
             return False
-        return self._waited or not (self._guessed or self._measured)
+        return self._waited or self._known is State.CONFIGURED
 
     def _successes_needed(self) -> float:
-        if self._measured and self._climbs_from is None:
+        if self.state is State.MEASURED:
             return self._patience
         # What lies far below the configured rate is more likely to be too low.
         share = min(1.0, 2 * self.drain_rate / self.config.drain_rate)
@@ -281,7 +302,7 @@ class RateEstimator:
         self._raised_at = self._last.at
 
     def _change(self, drain_rate: float, burst_limit: float) -> None:
-        lowest = _LOWEST_MEASURED_RATE if self._measured else _LOWEST_DRAIN_RATE
+        lowest = _LOWEST_MEASURED_RATE if self._known is State.MEASURED else _LOWEST_DRAIN_RATE
         self.drain_rate = self._proven_rate = min(self.config.drain_rate, max(lowest, drain_rate))
         self.burst_limit = min(self.config.burst_limit, max(_LOWEST_BURST_LIMIT, burst_limit))
         self._climbs_from, self._step = None, _FIRST_STEP

@@ -12,10 +12,11 @@ import attrs
 
 from b24oauth.checks import check_type
 from b24oauth.limits.adaptive import AdaptiveDelayer
+from b24oauth.limits.base import Admission, Bucket
 from b24oauth.limits.gate import Gate
 from b24oauth.limits.operating import OperatingLimiter
 from b24oauth.limits.params import ParamsFactory, RestrictionParams
-from b24oauth.limits.rate import Admission, RateLimiter
+from b24oauth.limits.rate import RateLimiter
 
 __all__ = ["RestrictionManager", "RestrictionManagerStats"]
 
@@ -65,16 +66,23 @@ class RestrictionManager:
     Args:
         params: Limits and repeats; None for the usual ones.
         clock: Unix timestamp, seconds: the portal names the end of a method's block by it.
+        bucket: Gives the admissions, `RateLimiter` by default; one of your own keeps its own rate and burst.
 
     Source: https://apidocs.bitrix24.com/limits.html
     """
 
-    def __init__(self, params: RestrictionParams | None = None, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        params: RestrictionParams | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        bucket: Bucket | None = None,
+    ) -> None:
         if params is not None:
             check_type(params, RestrictionParams, "params")
         self._params = ParamsFactory.get_default() if params is None else params
         self._gate: Gate | None = None
-        self.rate = RateLimiter(self._params.rate_limit)
+        self.rate: Bucket = RateLimiter(self._params.rate_limit) if bucket is None else bucket
         self.operating = OperatingLimiter(self._params.operating_limit, wall_clock=clock)
         self.adaptive = AdaptiveDelayer(self._params.adaptive_config, self.operating)
         self._budget_floor = self._used_without_waiting()
@@ -162,12 +170,8 @@ class RestrictionManager:
         self._limit_hits += 1
         await asyncio.sleep(seconds)
 
-    async def admit(self) -> Admission:
-        """Waits for an admission to the portal's bucket, first come, first served."""
-        return await self.rate.acquire_at_once() or await self.admit_in_line()
-
     async def admit_in_line(self) -> Admission:
-        """Waits behind those who wait for a place in the portal's bucket, and counts it."""
+        """Waits behind those who wait for an admission already, and counts it."""
         self._limit_hits += 1
         return await self.rate.acquire_in_line()
 
@@ -183,6 +187,39 @@ class RestrictionManager:
         for method, spent in times.items():
             self.operating.observe(method, spent, sent_ago=sent_ago, now=now)
         self.rate.succeeded(admission, now=now)
+
+    def not_sent(self, admission: Admission | None) -> None:
+        """Notes that a request did not reach the portal.
+
+        Args:
+            admission: Of the request; None when it had none.
+        """
+        if admission is not None:
+            self.rate.not_sent(admission)
+
+    async def rate_refused(self, admission: Admission | None = None, *, retry_after: float = 0.0) -> float:
+        """Notes that the portal refused a request because of its rate: the others must slow down too.
+
+        Args:
+            admission: Of the request; None when it had none of its own, as a command of a batch.
+            retry_after: How long the portal asked to wait, seconds.
+
+        Returns:
+            Seconds after which the request may be tried again.
+        """
+        return await self.rate.refused(admission, retry_after=retry_after)
+
+    def budget_refused(self, methods: Collection[str], *, retry_after: float = 0.0) -> float:
+        """Notes that the portal refused methods because their execution time is used up.
+
+        Args:
+            methods: The method, or the inner methods of a batch.
+            retry_after: How long the portal asked to wait, seconds.
+
+        Returns:
+            Seconds after which they may be tried again.
+        """
+        return max(self.operating.refused(method, retry_after=retry_after) for method in methods)
 
     def succeeded(self, method: str) -> None:
         """Notes that a call came through."""

@@ -12,10 +12,11 @@ from collections import OrderedDict
 
 from aiolimiter import AsyncLimiter
 
-from b24oauth.limits.estimator import Admission, RateEstimator
+from b24oauth.limits.base import Admission
+from b24oauth.limits.estimator import RateEstimator
 from b24oauth.limits.params import RateLimitConfig
 
-__all__ = ["Admission", "RateLimiter"]
+__all__ = ["RateLimiter"]
 
 # Room left to the portal beyond a burst, calls, and the longest late start that is allowed for, seconds.
 _MARGIN = 0.08
@@ -36,7 +37,7 @@ class RateLimiter:
     """
 
     def __init__(self, config: RateLimitConfig) -> None:
-        # Those who wait, in the order of arrival: each learns its place, or by None that it is the first now.
+        # Those who wait, in the order of arrival: each gets its admission, or learns by None that it is the first now.
         self._line: OrderedDict[asyncio.Future[Admission | None], None] = OrderedDict()
         # The portal asked to wait until then, seconds of the loop's clock; None when it did not.
         self._held_until: float | None = None
@@ -104,22 +105,22 @@ class RateLimiter:
         return room
 
     async def acquire_at_once(self) -> Admission | None:
-        """A place in the bucket for a call that need not wait for it, else None. Never waits."""
+        """An admission for a call that need not wait for it, else None. Never waits."""
         in_burst = self._estimator.version == self._built_for and self._arrivals.calls < self._bucket.max_rate
         if not in_burst or self.must_wait():
             return None
         return (await self._take_places())[0]
 
     async def acquire(self) -> Admission:
-        """Waits for a place in the bucket. A cancelled waiter takes none.
+        """Waits for an admission. A cancelled waiter takes none.
 
         Returns:
-            The place, to be named when the portal refuses the call or never sees it.
+            What to name when the portal refuses the call or never sees it.
         """
         return await self.acquire_at_once() or await self.acquire_in_line()
 
     async def acquire_in_line(self) -> Admission:
-        """Waits behind those who wait for a place; otherwise as `acquire`."""
+        """Waits behind those who wait already; otherwise as `acquire`."""
         turn: asyncio.Future[Admission | None] = asyncio.get_running_loop().create_future()
         first = not self._line
         self._line[turn] = None
@@ -139,7 +140,7 @@ class RateLimiter:
         return admission
 
     def _let_in(self, places: int) -> None:
-        """Gives places to those who come next in the line; the one behind them is the first now."""
+        """Admits those who come next in the line; the one behind them is the first now."""
         while self._line:
             turn = next(iter(self._line))
             if turn.done():
@@ -155,18 +156,18 @@ class RateLimiter:
         self._given_back = 0
 
     def _leave(self, turn: asyncio.Future[Admission | None]) -> None:
-        """Somebody was cancelled before it learned its place, or just afterwards."""
+        """A waiter was cancelled before it got its admission, or just afterwards."""
         if turn.cancelled() or not turn.done():
             self._line.pop(turn, None)
         elif (admission := turn.result()) is None:
             del self._line[turn]
             self._let_in(0)
         else:
-            self._estimator.never_sent(admission)
+            self._estimator.not_sent(admission)
             self._given_back += bool(self._line)
 
     async def _take_places(self) -> tuple[Admission, int]:
-        """Waits at the bucket, as the first of the line; a place, and how many more were taken for others."""
+        """Waits at the bucket, as the first of the line; an admission, and how many more were taken for others."""
         while not self._given_back:
             while self._held_until is not None:
                 left = self._held_until - _now()
@@ -214,9 +215,9 @@ class RateLimiter:
             self._held_until = max(self._held_until or 0.0, _now() + retry_after)
         return 1 / self.drain_rate + 1.0
 
-    def never_sent(self, admission: Admission) -> None:
+    def not_sent(self, admission: Admission) -> None:
         """Notes that a call did not reach the portal."""
-        self._estimator.never_sent(admission)
+        self._estimator.not_sent(admission)
 
     def succeeded(self, admission: Admission | None = None, *, now: float | None = None) -> bool:
         """Notes a success; recovers some of the rate after enough of them.

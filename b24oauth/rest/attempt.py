@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 
 from b24oauth.errors import AjaxError, ConfigurationError, RefreshTokenError
-from b24oauth.limits.rate import Admission
+from b24oauth.limits.base import Admission
 from b24oauth.protocol.decoding import RawResponse, decode_clean
 from b24oauth.protocol.dialects import Dialect
 from b24oauth.rest.credentials import Grant
@@ -204,13 +204,12 @@ class Sender:
             call.may_have_run = before or failure.sent
             call.sent = failure.sent
             call.timeouts += failure.timed_out and failure.sent
-            if call.admission is not None and not failure.sent:
-                services.limits.rate.never_sent(call.admission)
+            if not failure.sent:
+                services.limits.not_sent(call.admission)
             error = without_response(failure, call.request.query, facts.secrets)
         except ConfigurationError:
             call.may_have_run, call.sent = before, False
-            if call.admission is not None:
-                services.limits.rate.never_sent(call.admission)
+            services.limits.not_sent(call.admission)
             raise
         else:
             call.may_have_run = before

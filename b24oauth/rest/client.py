@@ -297,9 +297,9 @@ class HttpClient:
         asked = asked_pause(error, params)
         if step is Next.WAIT_FOR_RATE:
             # Told even when this call is at its end: the others must slow down.
-            pause = await limits.rate.refused(call.admission, retry_after=asked or 0.0) * rate_backoff_factor(attempt)
+            pause = await limits.rate_refused(call.admission, retry_after=asked or 0.0) * rate_backoff_factor(attempt)
         elif step is Next.WAIT_FOR_BUDGET:
-            pause = max(limits.operating.refused(method, retry_after=asked or 0.0) for method in call.methods)
+            pause = limits.budget_refused(call.methods, retry_after=asked or 0.0)
         elif step is Next.BACK_OFF:
             jitter = random.uniform(-1, 1)  # noqa: S311 - no secret depends on this randomness
             pause = backoff(attempt, params, jitter=jitter)

@@ -71,6 +71,8 @@ class Refusals:
         limits, pauses = self._services.limits, [0.0]
         kinds = [(method, meaning_of(error.code, error.status).retry) for method, error in refused]
         if any(kind is Retry.RATE for _, kind in kinds):
-            pauses.append(await limits.rate.refused() * rate_backoff_factor(attempt))
-        pauses += [limits.operating.refused(method) for method, kind in kinds if kind is Retry.OPERATING]
+            pauses.append(await limits.rate_refused() * rate_backoff_factor(attempt))
+        used_up = [method for method, kind in kinds if kind is Retry.OPERATING]
+        if used_up:
+            pauses.append(limits.budget_refused(used_up))
         return max(pauses)

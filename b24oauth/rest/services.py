@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
+from b24oauth.limits.base import Admission
 from b24oauth.limits.gate import Gate, Gates
 from b24oauth.limits.manager import RestrictionManager
-from b24oauth.limits.rate import Admission
 from b24oauth.observing import Log
 from b24oauth.protocol.decoding import RawResponse
 from b24oauth.rest.credentials import Credentials, Moving

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from b24oauth import RateLimitConfig
-from b24oauth.limits.estimator import Admission, RateEstimator
+from b24oauth.limits import Admission
+from b24oauth.limits.estimator import RateEstimator, State
 
 
 def found(burst: float = 100, drain: float = 4, *, adaptive: bool = True) -> RateEstimator:
@@ -64,11 +65,11 @@ def test_a_second_refusal_measures_the_rate_whatever_the_burst_made_of_it() -> N
     assert rate.burst_limit == 49
 
 
-def test_a_call_that_was_never_sent_does_not_count_as_accepted() -> None:
+def test_a_call_that_was_not_sent_does_not_count_as_accepted() -> None:
     rate = found()
     places = sent(rate, [0.0] * 61, empty=True)
     for place in places[:10]:
-        rate.never_sent(place)
+        rate.not_sent(place)
     assert rate.taken == 51
     wall = sent(rate, [0.0])[0]
     assert wall.taken == 52
@@ -88,6 +89,28 @@ def test_too_few_calls_between_two_refusals_halve_the_rate_at_most() -> None:
     places = sent(rate, [1, 1.5])
     refuse(rate, places[-1], 1.5)
     assert rate.drain_rate == 1
+
+
+def test_the_worked_example_of_the_docstring_is_true() -> None:
+    rate = found(250, 5)
+    assert rate.state is State.CONFIGURED
+    times = [n / 14.5 for n in range(59)]
+    refuse(rate, sent(rate, times, empty=True)[-1], times[-1])
+    assert rate.state is State.GUESSED
+    assert (rate.burst_limit, rate.drain_rate) == (pytest.approx(52.7, rel=0.02), pytest.approx(1.1, rel=0.03))
+    now, taken = times[-1], rate.taken
+    while rate.taken < taken + 90:
+        now += 45 / 91
+        rate.succeeded(rate.admitted(now, empty=False, waited=True), now=now)
+    assert rate.state is State.CLIMBING
+    refuse(rate, sent(rate, [now + 45 / 91])[0], now + 1)
+    assert rate.state is State.MEASURED
+    assert rate.drain_rate == pytest.approx(1.98, abs=0.01)
+    needed = 0
+    while rate.state is State.MEASURED:
+        now, needed = now + 1, needed + 1
+        rate.succeeded(rate.admitted(now, empty=False, waited=True), now=now)
+    assert needed == pytest.approx(80, abs=2)
 
 
 def test_a_guess_is_raised_by_a_tenth_and_then_by_more() -> None:

@@ -122,7 +122,7 @@ class Downloader:
 
     async def _attempts(self, job: Job) -> None:
         limits = self._services.limits
-        rule = RepeatRule(params=limits.get_params(), harmless=True, keyed=False)
+        rule = RepeatRule(params=limits.params, harmless=True, keyed=False)
         if rule.params.max_retries < 1:
             raise nothing_sent(job.query)
         attempt, url, token = 0, "", None
@@ -260,7 +260,7 @@ class Downloader:
             if outside:
                 services.gate.leave()
         if job.admission is not None and answer.status < 400:
-            services.limits.observe({}, job.admission)
+            services.limits.succeeded(_METHOD, {}, job.admission)
         return answer
 
 

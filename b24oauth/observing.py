@@ -35,14 +35,19 @@ class Log:
     Args:
         logger: Anything like a `logging.Logger`; None for the one named "b24oauth".
         observers: What else is called with each event.
+
+    Attributes:
+        is_enabled_for: True for a level (as of `logging`, or `CONTENT`) whose events somebody observes now; others need
+            not be built.
     """
 
-    __slots__ = ("_failed", "_logging", "_others")
+    __slots__ = ("_failed", "_logging", "_others", "is_enabled_for")
 
     def __init__(self, logger: LoggerLike | None = None, observers: Iterable[Observer] = ()) -> None:
         self._logging = LoggingObserver(logger)
         self._others = tuple(observers)
         self._failed: set[int] = set()
+        self.is_enabled_for = self._any_enabled_for if self._others else self._logging.is_enabled_for
 
     @property
     def logger(self) -> LoggerLike:
@@ -53,20 +58,8 @@ class Log:
     def logger(self, logger: LoggerLike) -> None:
         self._logging.logger = logger
 
-    def is_enabled_for(self, level: int) -> bool:
-        """True when somebody observes events of a level now: others need not be built.
-
-        Args:
-            level: As of `logging`, or `CONTENT`.
-        """
-        try:
-            if self._logging.is_enabled_for(level):
-                return True
-        except Exception:  # noqa: BLE001, S110 - a logger that fails must not fail the call
-            pass
-        if not self._others:
-            return False
-        return any(level >= _level_of(observer) for observer in self._others)
+    def _any_enabled_for(self, level: int) -> bool:
+        return self._logging.is_enabled_for(level) or any(level >= _level_of(observer) for observer in self._others)
 
     def emit(self, event: Event) -> None:
         """Calls the observers.

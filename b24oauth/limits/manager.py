@@ -63,6 +63,9 @@ class RestrictionManagerStats:
 class RestrictionManager:
     """Limits of one portal; give the same object to all clients of it in one event loop.
 
+    Attributes:
+        params: Limits and repeats in force; replaced by `set_params`.
+
     Args:
         params: Limits and repeats; None for the usual ones.
         clock: Unix timestamp, seconds: the portal names the end of a method's block by it.
@@ -80,11 +83,11 @@ class RestrictionManager:
     ) -> None:
         if params is not None:
             check_type(params, RestrictionParams, "params")
-        self._params = ParamsFactory.get_default() if params is None else params
+        self.params = ParamsFactory.get_default() if params is None else params
         self._gate: Gate | None = None
-        self.rate: Bucket = RateLimiter(self._params.rate_limit) if bucket is None else bucket
-        self.operating = OperatingLimiter(self._params.operating_limit, wall_clock=clock)
-        self.adaptive = AdaptiveDelayer(self._params.adaptive_config, self.operating)
+        self.rate: Bucket = RateLimiter(self.params.rate_limit) if bucket is None else bucket
+        self.operating = OperatingLimiter(self.params.operating_limit, wall_clock=clock)
+        self.adaptive = AdaptiveDelayer(self.params.adaptive_config, self.operating)
         self._budget_floor = self._used_without_waiting()
         self._retries = self._consecutive_errors = self._limit_hits = 0
         self._error_counts: dict[str, int] = {}
@@ -99,11 +102,11 @@ class RestrictionManager:
     def usual_concurrency(self) -> int:
         """How many requests may be under way at once: as many as the rate lets through in a second, from 10 to 20."""
         # All requests under way are refused together when the portal's bucket proves smaller than it was taken to be.
-        return int(min(20, max(10, self._params.rate_limit.drain_rate)))
+        return int(min(20, max(10, self.params.rate_limit.drain_rate)))
 
     def get_params(self) -> RestrictionParams:
         """Limits and repeats in force."""
-        return self._params
+        return self.params
 
     async def set_params(self, params: RestrictionParams) -> None:
         """Replaces limits and repeats; what is known of the portal stays.
@@ -115,7 +118,7 @@ class RestrictionManager:
             ConfigurationError: They are no `RestrictionParams`; the old ones stay.
         """
         check_type(params, RestrictionParams, "params")
-        before, self._params = self._params, params
+        before, self.params = self.params, params
         if params.rate_limit != before.rate_limit:
             await self.rate.set_config(params.rate_limit)
         self.operating.config = params.operating_limit
@@ -175,18 +178,23 @@ class RestrictionManager:
         self._limit_hits += 1
         return await self.rate.acquire_in_line()
 
-    def observe(self, times: Mapping[str, Mapping[str, Any] | None], admission: Admission | None = None) -> None:
+    def succeeded(
+        self, method: str, times: Mapping[str, Mapping[str, Any] | None], admission: Admission | None = None
+    ) -> None:
         """Notes a success and what it says about execution times.
 
         Args:
+            method: REST method of the request.
             times: The response's `time` by method; for a batch, by inner method.
             admission: The call's admission.
         """
         now = asyncio.get_running_loop().time()
         sent_ago = 0.0 if admission is None else now - admission.at
-        for method, spent in times.items():
-            self.operating.observe(method, spent, sent_ago=sent_ago, now=now)
+        for inner, spent in times.items():
+            self.operating.observe(inner, spent, sent_ago=sent_ago, now=now)
         self.rate.succeeded(admission, now=now)
+        self._error_counts.pop(method, None)
+        self._consecutive_errors = 0
 
     def not_sent(self, admission: Admission | None) -> None:
         """Notes that a request did not reach the portal.
@@ -220,11 +228,6 @@ class RestrictionManager:
             Seconds after which they may be tried again.
         """
         return max(self.operating.refused(method, retry_after=retry_after) for method in methods)
-
-    def succeeded(self, method: str) -> None:
-        """Notes that a call came through."""
-        self._error_counts.pop(method, None)
-        self._consecutive_errors = 0
 
     def failed(self, method: str) -> None:
         """Notes that a call did not come through."""

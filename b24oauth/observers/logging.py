@@ -55,8 +55,11 @@ class LoggingObserver:
         Args:
             level: As of `logging`, or `CONTENT`.
         """
-        enabled: Callable[[int], bool] | None = getattr(self.logger, "isEnabledFor", None)
-        return enabled is None or enabled(logging.DEBUG if level == CONTENT else level)
+        try:
+            enabled: Callable[[int], bool] | None = getattr(self.logger, "isEnabledFor", None)
+            return enabled is None or enabled(logging.DEBUG if level == CONTENT else level)
+        except Exception:  # noqa: BLE001 - a logger that fails must not fail the call
+            return False
 
     def __call__(self, event: Event) -> None:
         """Writes an event.

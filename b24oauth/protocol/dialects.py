@@ -13,7 +13,7 @@ from b24oauth.models import ApiVersion
 from b24oauth.protocol.batch_ref_v2 import BatchRefV2
 from b24oauth.protocol.batch_ref_v3 import BatchRefV3
 
-__all__ = ["DIALECTS", "Dialect", "is_plain_read", "sends_telemetry", "url_of"]
+__all__ = ["DIALECTS", "Dialect", "is_plain_read", "path_of", "sends_telemetry"]
 
 
 @attrs.frozen(kw_only=True)
@@ -143,16 +143,17 @@ def is_plain_read(method: str) -> bool:
     return name.rpartition(".")[2] in _READ_WORDS or name in _READS
 
 
-def url_of(base: str, method: str) -> str:
-    """The address of a method.
+@lru_cache(maxsize=1024)
+def path_of(method: str) -> str:
+    """What a method adds to the address of a portal's REST API.
 
     Args:
-        base: What names of methods are appended to.
         method: REST method; what is not a name is percent-encoded.
     """
-    return base + quote(method, safe="")
+    return quote(method, safe="")
 
 
+@lru_cache(maxsize=1024)
 def sends_telemetry(method: str) -> bool:
     """False for the positional `task.*` methods: they read the query string by position and break.
 

@@ -25,6 +25,8 @@ from b24oauth.wire import NoResponse
 
 __all__ = ["CallState", "Sender", "TimesOf"]
 
+# Statuses of a response that only names another address.
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # How often a call waits for execution time that others use up before it. Bounded: the clock may stand still.
 _MOST_WINDOWS: Final = 20
 
@@ -107,18 +109,21 @@ class Sender:
 
     async def send(self, call: CallState) -> AjaxResult[Any]:
         """Sends the call, and once more when the token is refused or the portal has moved."""
-        services = self._services
-        if services.credentials.fresh() is None:
-            # A call that waits for a token holds no place in the bucket: those would all be sent in one burst.
-            await self._token(call)
-        if services.credentials.is_inside():
-            # A callback of the renewal must not wait behind those who wait for the renewal.
-            return await self._send_admitted(call)
+        services, waited = self._services, False
+        if services.credentials.ready() is None:
+            if services.credentials.fresh() is None:
+                # A call that waits for a token holds no admission: such calls would all be sent in one burst.
+                await self._token(call)
+                waited = True
+            if services.credentials.is_inside():
+                # A callback of the renewal must not wait behind those who wait for the renewal.
+                return await self._send_admitted(call)
         for _ in range(_MOST_WINDOWS):
             if not (services.wire.lifetime.is_open and services.gate.enters_at_once()):
                 await services.enter_gate()
+                waited = True
             try:
-                seconds = services.limits.time_to_reset(call.methods)
+                seconds = services.limits.time_to_reset(call.methods) if waited else 0.0
                 if seconds <= 0:
                     return await self._send_admitted(call)
             finally:
@@ -126,6 +131,7 @@ class Sender:
             # Others have used the time up while this call waited for its turn.
             call.report.throttled("operating", seconds)
             await services.pause(seconds)
+            waited = True
         await services.enter_gate()
         try:
             return await self._send_admitted(call)
@@ -147,7 +153,7 @@ class Sender:
         call.admission = await services.admit(call.report)
         pair = await self._token(call)
         answer = await self._send(call, pair)
-        if services.relocation.is_redirect(answer) and not call.moved:
+        if answer.status in _REDIRECTS and not call.moved:
             call.moved, renewals = True, services.credentials.renewals
             pair = await services.relocation.follow(answer, pair, call.request.query)
             call.renewed = call.renewed or services.credentials.renewals > renewals
@@ -190,15 +196,16 @@ class Sender:
             credentials = services.credentials
             self._known = _PairFacts(pair, credentials.base(pair, self._dialect), credentials.secrets(pair))
         # Judged once for each pair: who may see it, and what no message may repeat.
-        token, facts = pair.access_token, self._known
-        url, call.secrets = request.url(facts.base), facts.secrets
+        facts = self._known
+        call.secrets = facts.secrets
         if call.report.has_content:
             call.report.sending(facts.secrets)
         before, call.may_have_run, call.sent = call.may_have_run, True, True
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
-            answer = await services.send("POST", url, request.body_with(token), request.headers_with(token))
+            body, headers = request.content_with(pair.access_token)
+            answer = await services.send("POST", facts.base + request.path, body, headers)
             call.elapsed = clock() - started
         except NoResponse as failure:
             call.may_have_run = before or failure.sent
@@ -226,7 +233,7 @@ class Sender:
         if call.report.has_content:
             call.report.received(payload, secrets)
         times = {query.method: payload.get("time")} if call.times_of is None else call.times_of(payload)
-        limits.observe(times, call.admission)
+        limits.succeeded(query.method, times, call.admission)
         result: AjaxResult[Any] = AjaxResult(payload, query=query, status=answer.status)
         result.elapsed = call.elapsed
         return result

@@ -73,7 +73,7 @@ class HttpClient:
     @property
     def max_attempts(self) -> int:
         """How often a call is sent, at most."""
-        return self._services.limits.get_params().max_retries if self._max_attempts is None else self._max_attempts
+        return self._services.limits.params.max_retries if self._max_attempts is None else self._max_attempts
 
     def with_max_attempts(self, most: int) -> HttpClient:
         """A view of this client whose calls are sent so often at most; everything else is shared.
@@ -221,7 +221,7 @@ class HttpClient:
             key = str(uuid.uuid4())
             request = attrs.evolve(request, idempotency_key=key)
         harmless = reads if idempotent is None else idempotent
-        params = self._services.limits.get_params()
+        params = self._services.limits.params
         if self._max_attempts is not None:
             params = attrs.evolve(params, max_retries=self._max_attempts)
         rule = RepeatRule(
@@ -257,7 +257,6 @@ class HttpClient:
             else:
                 duration = loop.time() - started
                 self._counter.count(method, duration)
-                limits.succeeded(method)
                 if report.is_detailed or attempt:
                     report.attempt_finished(call.attempts, most, duration, result.status, None)
                     report.succeeded(call.attempts, duration, result.status)

@@ -80,10 +80,6 @@ class Credentials(Protocol):
 class Moving(Protocol):
     """What to do when a portal responds with a redirect."""
 
-    def is_redirect(self, answer: RawResponse, /) -> bool:
-        """True when the response only names another address."""
-        ...
-
     async def follow(self, answer: RawResponse, sent_with: Any, query: AjaxQuery, /) -> Grant:
         """A grant with the portal's new address."""
         ...
@@ -165,10 +161,6 @@ class WebhookCredentials:
         """Does nothing: there is no token."""
 
     # --- redirects -------------------------------------------------------------------------------------------------
-
-    def is_redirect(self, answer: RawResponse, /) -> bool:
-        """True when the response only names another address."""
-        return answer.status in (301, 302, 303, 307, 308)
 
     async def follow(self, answer: RawResponse, sent_with: HookGrant, query: AjaxQuery, /) -> HookGrant:
         """Refuses to send the secret anywhere else.

@@ -14,7 +14,6 @@ from b24oauth.scrubbing import scrub
 
 __all__ = ["Relocation"]
 
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # A server that names new hosts again and again must not get a renewal for each.
 _MOST_UNCONFIRMED: Final = 8
 _NONE: Final = frozenset[str]()
@@ -31,11 +30,6 @@ class Relocation:
         self._keeper = keeper
         # Hosts that the OAuth server did not confirm, so that each further redirect does not cost a renewal.
         self._unconfirmed = _NONE
-
-    @staticmethod
-    def is_redirect(answer: RawResponse, /) -> bool:
-        """True when the response only names another address."""
-        return answer.status in _REDIRECTS
 
     async def follow(self, answer: RawResponse, sent_with: B24OAuthParams, query: AjaxQuery, /) -> B24OAuthParams:
         """The token pair with the portal's new address.

@@ -13,7 +13,7 @@ import attrs
 from b24oauth._version import __version__
 from b24oauth.checks import check_request_id
 from b24oauth.errors import ConfigurationError, InvalidCallParamsError, InvalidParamsError, RequestInfo
-from b24oauth.protocol.dialects import Dialect, sends_telemetry, url_of
+from b24oauth.protocol.dialects import Dialect, path_of, sends_telemetry
 from b24oauth.protocol.encoding import encode_json
 from b24oauth.protocol.methods import checked_method, known_method
 from b24oauth.result import AjaxQuery
@@ -41,7 +41,7 @@ class PreparedRequest:
         query: The request.
         dialect: The version of the API it speaks.
         body: The encoded parameters.
-        telemetry: Query string of the address, with its question mark, or nothing.
+        path: What follows the base of the address: the method, and the telemetry as its query string.
         idempotency_key: Value of the header, or None.
         bearer: True when the token travels in a header.
     """
@@ -49,35 +49,21 @@ class PreparedRequest:
     query: AjaxQuery
     dialect: Dialect
     body: bytes = attrs.field(repr=False)
-    telemetry: str
+    path: str
     idempotency_key: str | None
     bearer: bool
 
-    def url(self, base: str) -> str:
-        """The address at a portal.
-
-        Args:
-            base: What names of methods are appended to.
-        """
-        return url_of(base, self.query.method) + self.telemetry
-
-    def headers_with(self, token: str) -> Mapping[str, str]:
-        """The headers for a token; an empty one is left out."""
-        if self.idempotency_key is None and not (self.bearer and token):
-            return HEADERS
-        headers = dict(HEADERS)
+    def content_with(self, token: str) -> tuple[bytes, Mapping[str, str]]:
+        """Body and headers for a token; an empty one is left out."""
+        body, headers = self.body, HEADERS
         if self.idempotency_key is not None:
-            headers["Idempotency-Key"] = self.idempotency_key
-        if self.bearer and token:
-            headers["Authorization"] = f"Bearer {token}"
-        return headers
-
-    def body_with(self, token: str) -> bytes:
-        """The body for a token; an empty one is left out."""
-        if self.bearer or not token:
-            return self.body
+            headers = {**headers, "Idempotency-Key": self.idempotency_key}
+        if not token:
+            return body, headers
+        if self.bearer:
+            return body, {**headers, "Authorization": f"Bearer {token}"}
         auth = b'"auth":' + json.dumps(token).encode()
-        return b"{" + auth + b"}" if self.body == b"{}" else self.body[:-1] + b"," + auth + b"}"
+        return (b"{" + auth + b"}" if body == b"{}" else body[:-1] + b"," + auth + b"}"), headers
 
 
 def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None = None) -> PreparedRequest:
@@ -117,7 +103,9 @@ def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None =
             query=query,
             dialect=dialect,
             body=body,
-            telemetry=f"?bx24_request_id={quote_plus(query.request_id)}{_SDK}" if sends_telemetry(method) else "",
+            path=f"{path_of(method)}?bx24_request_id={quote_plus(query.request_id)}{_SDK}"
+            if sends_telemetry(method)
+            else path_of(method),
             idempotency_key=idempotency_key,
             bearer=bearer,
         )

@@ -7,8 +7,7 @@ from functools import cached_property
 from b24oauth.actions.aggregate import Aggregate
 from b24oauth.actions.batch import Batch, BatchByChunk
 from b24oauth.actions.call import Call
-from b24oauth.actions.lists import CallList, FetchList
-from b24oauth.actions.lists_v3 import CallListV3, CallTail, FetchListV3, FetchTail
+from b24oauth.actions.lists import CallList, CallListV3, CallTail, FetchList, FetchListV3, FetchTail
 from b24oauth.rest.client import HttpClient
 
 __all__ = ["ActionsManager", "ActionsV2", "ActionsV3"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeAlias, TypeVar
 
@@ -12,6 +12,7 @@ import attrs
 
 from b24oauth.errors import AjaxError, ListChangedError, RequestInfo, RequestTimeoutError, SdkError
 from b24oauth.lists.choosing import ByIdentifier
+from b24oauth.lists.options import chosen
 from b24oauth.lists.page_requests import SoftError
 from b24oauth.lists.paging import Pager
 from b24oauth.lists.walk import WalkOptions, walk
@@ -50,29 +51,34 @@ class Reading:
         """REST method of the list."""
         return self.way.pager.method if isinstance(self.way, ByIdentifier) else self.way.method
 
-    async def pages(self) -> Pages[Any]:
-        """The pages, with their rows built."""
-        method, request_id, count = self.method, self.options.request_id, 0
-        try:
-            async with aclosing(walk(self.http, self.way, self.options)) as pages:
-                async for page in pages:
-                    if self.row_type is None:
-                        yield page
-                    else:
-                        yield structure_rows(page, self.row_type, method=method, request_id=request_id, first=count)
-                        count += len(page)
-        except AjaxError as error:
-            # Pagers and rows of batches know the method only.
-            if error.request_info is not None and not error.request_info.request_id:
-                error.request_info = attrs.evolve(error.request_info, request_id=self.options.request_id)
-            raise
+    def pages(self) -> aclosing[Pages[Any]]:
+        """The pages as they came; leaving the context ends the requests under way."""
+        return aclosing(walk(self.http, self.way, self.options))
+
+    def built(self, page: list[Any], first: int) -> list[Any]:
+        """The rows of a page, built.
+
+        Args:
+            page: The rows as they came.
+            first: How many rows came before.
+
+        Raises:
+            InvalidDataError: A row does not fit; names row and field.
+        """
+        if self.row_type is None:
+            return page
+        return structure_rows(page, self.row_type, method=self.method, request_id=self.options.request_id, first=first)
+
+    def name_request(self, error: AjaxError) -> None:
+        """Completes an error: pagers and rows of batches know the method only."""
+        if error.request_info is not None and not error.request_info.request_id:
+            error.request_info = attrs.evolve(error.request_info, request_id=self.options.request_id)
 
 
 def walk_options(options: Mapping[str, Any], *, eager: bool = False) -> WalkOptions:
     """The rules of a walk; an eager one is timed as a whole."""
-    names = ("max_items", "on_progress", "pages_per_request", "concurrency", *(() if eager else ("timeout",)))
-    given = {name: options[name] for name in names if name in options}
-    return WalkOptions(request_id=options.get("request_id") or str(uuid.uuid4()), **given)
+    given = {name: value for name, value in options.items() if not (eager and name == "timeout")}
+    return chosen(WalkOptions, {**given, "request_id": given.get("request_id") or str(uuid.uuid4())})
 
 
 async def read_all(reading: Reading, timeout: float | None) -> Result[list[Any]]:
@@ -83,11 +89,14 @@ async def read_all(reading: Reading, timeout: float | None) -> Result[list[Any]]
     deadline = asyncio.timeout(timeout)
     try:
         with reading.http.operation():
-            async with deadline, aclosing(reading.pages()) as pages:
+            async with deadline, reading.pages() as pages:
                 async for page in pages:
-                    rows.extend(page)
+                    rows.extend(reading.built(page, len(rows)))
     except SoftError as soft:
         result.add_error(soft.error, "base-error")
+    except AjaxError as error:
+        reading.name_request(error)
+        raise
     except ListChangedError as changed:
         changed.rows = rows
         raise
@@ -106,12 +115,20 @@ async def read_all(reading: Reading, timeout: float | None) -> Result[list[Any]]
     return result
 
 
-async def read_pages(reading: Reading, name: str) -> Pages[Any]:
-    """The pages as they come; a soft error is raised."""
+async def read_pages(begin: Callable[[], Reading], name: str) -> Pages[Any]:
+    """The pages as they come; a soft error is raised.
+
+    Args:
+        begin: Makes the reading; what it raises is raised with the first page.
+        name: Of the action, in codes of errors.
+    """
+    reading, count = begin(), 0
     try:
-        async with aclosing(reading.pages()) as pages:
+        async with reading.pages() as pages:
             async for page in pages:
-                yield page
+                rows = reading.built(page, count)
+                count += len(rows)
+                yield rows
     except SoftError as soft:
         failure = SdkError(
             f"API Error: {soft.error.message}",
@@ -119,6 +136,9 @@ async def read_pages(reading: Reading, name: str) -> Pages[Any]:
             status=500,
         )
         failure.__cause__ = soft.error
+    except AjaxError as error:
+        reading.name_request(error)
+        raise
     else:
         return
     raise failure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import attrs
 
@@ -11,15 +11,14 @@ from b24oauth.errors import ConfigurationError, InvalidParamsError, SdkError
 from b24oauth.lists.keyset import KeysetPager
 from b24oauth.lists.methods import ListMethod, list_method
 from b24oauth.lists.offset import OffsetPager
+from b24oauth.lists.options import ListChoice, TailChoice
 from b24oauth.lists.pagers import LastIdPager, NavPager, SinglePager, TailPager, V3KeysetPager, V3OffsetPager
 from b24oauth.lists.pages import RowsReader, whole_number
 from b24oauth.lists.paging import PAGE_SIZE, Pager
 from b24oauth.lists.parameters import ListParameters, check_v3_names, has_logic, read_parameters, with_field
 from b24oauth.shapes import is_mapping, is_sequence
 
-__all__ = ["ByIdentifier", "Paging", "choose_tail", "choose_v2", "choose_v3"]
-
-Paging = Literal["keyset", "offset", "nav"]
+__all__ = ["ByIdentifier", "choose_tail", "choose_v2", "choose_v3"]
 
 # Parameters of a v3 list, and what tails have instead of them.
 _OF_THE_TAIL: Final = {"cursor": "cursor_field and initial_value", "order": "order", "pagination": "limit"}
@@ -50,7 +49,7 @@ class ByIdentifier:
     doubtful: bool
 
 
-def choose_v2(action: str, method: str, params: object, options: Mapping[str, Any]) -> ByIdentifier | Pager:
+def choose_v2(action: str, method: str, params: object, options: ListChoice) -> ByIdentifier | Pager:
     """How a v2 list is read.
 
     Args:
@@ -65,14 +64,14 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
     """
     facts = list_method(method)
     _check_not_consumed(action, facts, method)
-    given_key = options.get("custom_key_for_result")
+    given_key = options.custom_key_for_result
     reader = RowsReader(
         method,
         facts.rows_key if given_key is None else given_key,
         by_code=facts.shape == "codes",
         certain=given_key is not None,
     )
-    paging: Paging | None = options.get("paging")
+    paging = options.paging
     if paging == "nav" or facts.positional is not None or is_sequence(params):
         return _positional(action, params, facts, reader, options)
     parameters = read_parameters(method, named_params(method, params), facts.names)
@@ -82,17 +81,17 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
                 f"{method}: `{parameters.spelled[name]}` makes the method page in another way than a walk: leave it "
                 "out, or use call.make page by page"
             )
-    id_key = _documented(options.get("id_key"), facts.id_key)
-    field = _documented(options.get("cursor_id_key") or options.get("id_key"), facts.cursor_key) or id_key or "ID"
-    named = bool(options.get("id_key") or options.get("cursor_id_key"))
+    id_key = _documented(options.id_key, facts.id_key)
+    field = _documented(options.named, facts.cursor_key) or id_key or "ID"
+    named = options.named is not None
     if named or id_key or paging == "keyset":
         # The walk goes by this field, or tells by it which rows it has read before.
         select = with_field(parameters.own.get("select"), field)
         parameters = attrs.evolve(parameters, own={**parameters.own, "select": select})
     pair = facts.order == "pair"
     order = parameters.order((id_key, field), pair=pair)
-    descending = bool(options.get("descending")) or order == "descending"
-    start_after: object = options.get("start_after")
+    descending = options.descending or order == "descending"
+    start_after = options.start_after
     filter_: object = parameters.own.get("filter")
     grouped = has_logic(filter_)
 
@@ -102,9 +101,9 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
         *(["`start`, `page` or `offset`"] if _starts_somewhere(parameters) else []),
         *(["conditions beside its filter"] if _has_conditions_beside(method, parameters) else []),
         *(["a filter with `logic`"] if grouped and not facts.joins_by_or else []),
-        *(["descending=True and an ascending order"] if options.get("descending") and order == "ascending" else []),
+        *(["descending=True and an ascending order"] if options.descending and order == "ascending" else []),
     ]
-    wants_keyset = paging == "keyset" or start_after is not None or bool(options.get("descending"))
+    wants_keyset = paging == "keyset" or start_after is not None or options.descending
     if wants_keyset and (against or paging == "offset"):
         reason = " and ".join(against) or 'paging="offset"'
         name = 'paging="keyset"' if paging == "keyset" else "start_after" if start_after is not None else "descending"
@@ -147,7 +146,7 @@ def choose_v2(action: str, method: str, params: object, options: Mapping[str, An
     )
 
 
-def choose_v3(action: str, method: str, params: object, options: Mapping[str, Any]) -> Pager:
+def choose_v3(action: str, method: str, params: object, options: ListChoice) -> Pager:
     """How a v3 list is read; arguments and errors as for `choose_v2`.
 
     Raises:
@@ -167,19 +166,19 @@ def choose_v3(action: str, method: str, params: object, options: Mapping[str, An
         )
     if given.get("filter") is not None and not is_sequence(given["filter"]):
         raise InvalidParamsError(f"{method}: `filter` must be a list of conditions, for example [['id', '>', 100]]")
-    id_key = options.get("id_key") or "id"
-    field = options.get("cursor_id_key") or id_key
+    id_key = options.id_key or "id"
+    field = options.named or id_key
     window: Any = given.pop("pagination", None) or {}
     if not is_mapping(window) or not set(window) <= {"page", "limit", "offset"}:
         raise InvalidParamsError(
             f"{method}: `pagination` must be a mapping of page, limit and offset, for example {{'limit': 50}}"
         )
-    limit = options.get("limit") or _window_number(window, "limit") or PAGE_SIZE
+    limit = options.limit or _window_number(window, "limit") or PAGE_SIZE
     page, offset = _window_number(window, "page"), _window_number(window, "offset")
     parameters = ListParameters({}, {name: given[name] for name in ("order",) if name in given}, {}, {})
     order = parameters.order((id_key, field), pair=False)
     reader = _v3_reader(method, options)
-    start_after, descending = options.get("start_after"), bool(options.get("descending"))
+    start_after, descending = options.start_after, options.descending
     if "select" in given:
         given["select"] = with_field(given["select"], field)
     if order == "other" or (page or 0) > 1 or offset:
@@ -195,7 +194,7 @@ def choose_v3(action: str, method: str, params: object, options: Mapping[str, An
             id_key=id_key,
             limit=limit,
             begin=offset or (max((page or 1) - 1, 0) * limit),
-            allow_changes=options.get("allow_changes", False),
+            allow_changes=options.allow_changes,
         )
     if descending and order == "ascending":
         raise ConfigurationError(
@@ -209,13 +208,13 @@ def choose_v3(action: str, method: str, params: object, options: Mapping[str, An
         id_key=id_key,
         field=field,
         limit=limit,
-        allow_changes=options.get("allow_changes", False),
+        allow_changes=options.allow_changes,
         descending=descending,
         cursor=_cursor(start_after, descending=descending),
     )
 
 
-def choose_tail(action: str, method: str, params: object, options: Mapping[str, Any]) -> TailPager:
+def choose_tail(action: str, method: str, params: object, options: TailChoice) -> TailPager:
     """How a v3 tail is read; arguments and errors as for `choose_v2`.
 
     Raises:
@@ -227,8 +226,8 @@ def choose_tail(action: str, method: str, params: object, options: Mapping[str, 
     for name, option in _OF_THE_TAIL.items():
         if name in given:
             raise InvalidParamsError(f"{method}: `{name}` is not a parameter of a tail: use the option {option}")
-    field, order = options.get("cursor_field") or "id", options.get("order") or "ASC"
-    value = options.get("initial_value")
+    field, order = options.cursor_field, options.order
+    value = options.initial_value
     if order.upper() == "DESC" and value is None:
         name = "CALL_TAIL" if action.startswith("call") else "FETCH_TAIL"
         raise SdkError(
@@ -245,7 +244,7 @@ def choose_tail(action: str, method: str, params: object, options: Mapping[str, 
         field=field,
         order=order,
         value=0 if value is None else value,
-        limit=options.get("limit") or PAGE_SIZE,
+        limit=options.limit,
     )
 
 
@@ -275,19 +274,19 @@ def _check_not_consumed(action: str, facts: ListMethod, method: str) -> None:
         )
 
 
-def _v3_reader(method: str, options: Mapping[str, Any]) -> RowsReader:
-    return RowsReader(method, options.get("custom_key_for_result") or "items", certain=True)
+def _v3_reader(method: str, options: ListChoice | TailChoice) -> RowsReader:
+    return RowsReader(method, options.custom_key_for_result or "items", certain=True)
 
 
-def _positional(action: str, params: Any, facts: ListMethod, reader: RowsReader, options: Mapping[str, Any]) -> Pager:
+def _positional(action: str, params: Any, facts: ListMethod, reader: RowsReader, options: ListChoice) -> Pager:
     method = reader.method
-    unfit = [name for name in ("start_after", "descending") if options.get(name)]
-    if unfit or options.get("paging") in ("keyset", "offset"):
+    unfit = [name for name in ("start_after", "descending") if getattr(options, name)]
+    if unfit or options.paging in ("keyset", "offset"):
         raise ConfigurationError(
             f"{action}: {method} takes its parameters by position, so it cannot be walked with "
             f"{' and '.join(unfit) or 'another paging'}: leave it out"
         )
-    if facts.paging != "nav" and options.get("paging") != "nav":
+    if facts.paging != "nav" and options.paging != "nav":
         if facts.positional is None:
             named_params(method, params)
         return SinglePager(method=method, params=params or {}, reader=reader)
@@ -297,7 +296,7 @@ def _positional(action: str, params: Any, facts: ListMethod, reader: RowsReader,
         params=params or {},
         reader=reader,
         position=position,
-        allow_changes=bool(options.get("allow_changes")),
+        allow_changes=options.allow_changes,
     )
     navigation = pager.own.get("NAV_PARAMS")
     if is_mapping(navigation) and navigation.get("iNumPage") not in (None, 1, "1"):
@@ -306,10 +305,10 @@ def _positional(action: str, params: Any, facts: ListMethod, reader: RowsReader,
 
 
 def _last_id(
-    action: str, parameters: ListParameters, facts: ListMethod, reader: RowsReader, options: Mapping[str, Any]
+    action: str, parameters: ListParameters, facts: ListMethod, reader: RowsReader, options: ListChoice
 ) -> LastIdPager:
     method, name = reader.method, parameters.name("last_id")
-    if options.get("paging") == "offset":
+    if options.paging == "offset":
         raise ConfigurationError(f'{action}: {method} pages by `{name}` only: leave paging="offset" out')
     value = parameters.own.get("last_id")
     if value is not None and whole_number(value) is None:
@@ -318,7 +317,7 @@ def _last_id(
         method=method,
         parameters=parameters,
         reader=reader,
-        id_key=options.get("id_key") or facts.id_key or "id",
+        id_key=options.id_key or facts.id_key or "id",
         least=facts.paging == "least",
         page_size=None if "limit" in parameters.own else facts.page_size,
         value=whole_number(value),
@@ -326,9 +325,7 @@ def _last_id(
     )
 
 
-def _offset(
-    parameters: ListParameters, facts: ListMethod, reader: RowsReader, options: Mapping[str, Any]
-) -> OffsetPager:
+def _offset(parameters: ListParameters, facts: ListMethod, reader: RowsReader, options: ListChoice) -> OffsetPager:
     skip = 0
     if facts.paging in ("page", "offset"):
         value = _paging_value(parameters, facts)
@@ -345,10 +342,10 @@ def _offset(
         parameters=parameters,
         reader=reader,
         facts=facts,
-        id_key=options.get("id_key") or facts.id_key,
+        id_key=options.id_key or facts.id_key,
         begin=begin,
         skip=skip,
-        allow_changes=bool(options.get("allow_changes")),
+        allow_changes=options.allow_changes,
     )
 
 

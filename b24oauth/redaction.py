@@ -43,8 +43,9 @@ TOO_DEEP: Final = "<too deep>"
 # What a validation row says about a refused field without repeating its content.
 _ROW_WORDS: Final = frozenset({"field", "message", "code"})
 
-# A query may be a value of a query, encoded once more each time; deeper than this nobody reads it back.
-_DEEPEST_ENCODING: Final = 6
+# A command of a batch is a query, encoded once; an address among its parameters is encoded twice. What is encoded more
+# often is treated like that.
+_DEEPEST_ENCODING: Final = 2
 _MARKS: Final = {"3f": "?", "26": "&", "23": "#", "3b": ";", "3d": "="}
 _MARK: Final = re.compile(r"[?&#;=]|%((?:25)*)(3f|26|23|3b|3d)", re.IGNORECASE)
 _SEGMENTS: Final = re.compile(r"[\[\]?&]+")
@@ -187,10 +188,9 @@ def _is_sensitive(name: object, names: frozenset[str] = _ANYWHERE.names) -> bool
     lowered = name.lower()
     if lowered in names:
         return True
-    for _ in range(_DEEPEST_ENCODING):
-        if "%" not in lowered and "+" not in lowered:
-            break
-        lowered = unquote_plus(lowered)
+    while "%25" in lowered:
+        lowered = lowered.replace("%25", "%")
+    lowered = unquote_plus(lowered)
     return any(segment.strip().lower() in names for segment in _SEGMENTS.split(lowered))
 
 

@@ -37,7 +37,6 @@ class KeysetPager:
         wraps: The caller's filter becomes a group of its own beside the cursor, because it is joined by a `logic`.
         descending: The greatest identifier comes first.
         cursor: Only rows after this identifier are wanted; None: all rows of a descending walk.
-        last: The greatest identifier wanted; None: no such bound.
     """
 
     method: str
@@ -49,11 +48,9 @@ class KeysetPager:
     wraps: bool = False
     descending: bool = False
     cursor: int | None = 0
-    last: int | None = None
     _filter: Mapping[str, Any] = attrs.field(init=False, repr=False)
     _after_key: str = attrs.field(init=False, repr=False)
-    _until_key: str = attrs.field(init=False, repr=False)
-    _encoded: dict[tuple[bool, int], str] = attrs.field(init=False, factory=dict[tuple[bool, int], str], repr=False)
+    _encoded: str | None = attrs.field(init=False, default=None, repr=False)
     _references: dict[tuple[str, int], str] = attrs.field(init=False, factory=dict[tuple[str, int], str], repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -71,12 +68,10 @@ class KeysetPager:
                 )
             both = [number] if self.cursor is None else [number, self.cursor]
             self.cursor = min(both) if self.descending else max(both)
-        # A bound that is not a number stays as it is; segments then do without an end of their own.
-        self.last = whole_number(own.get(f"<={self.field}"))
         self._filter = own
         filter_, name = quote(self.parameters.name("filter"), safe=""), quote(self.field, safe="")
         sign = "%3C" if self.descending else "%3E"
-        self._after_key, self._until_key = f"&{filter_}%5B{sign}{name}%5D=", f"&{filter_}%5B%3C%3D{name}%5D="
+        self._after_key = f"&{filter_}%5B{sign}{name}%5D="
 
     def _respelled(self, filter_: Mapping[str, Any]) -> dict[str, Any]:
         """The caller's filter with its own bounds by the identifier in the spelling of the walk's.
@@ -100,47 +95,39 @@ class KeysetPager:
         return respelled
 
     @property
-    def can_be_cut(self) -> bool:
-        """False when the caller's filter leaves no room for the end of a segment."""
-        return self.last is not None or f"<={self.field}" not in self._filter
+    def kind(self) -> tuple[str, ...]:
+        """The method and the conditions of its filter, without their values: what the time of counting depends on."""
+        return (self.method, *sorted(self._filter))
 
     @property
     def is_bounded(self) -> bool:
         """True when the walk must start after an identifier."""
         return self.cursor not in (None, 0)
 
-    def params(self, after: int | str | None, until: int | None = None, skip: int | None = None) -> dict[str, Any]:
+    def params(self, after: int | str | None, *, skip: int | None = None) -> dict[str, Any]:
         """The parameters of one page.
 
         Args:
             after: The identifier that the page starts after, or a reference to it; None: no such bound.
-            until: The greatest identifier wanted; None: the caller's own bound, if any.
             skip: Rows to skip, for which the portal counts; None: it need not count.
         """
         bounds: dict[str, Any] = {} if after is None else {self._bound: after}
-        if until is not None:
-            bounds[f"<={self.field}"] = until
-        return self._params({**self._filter, **bounds}, skip, descending=self.descending)
+        return self._params({**self._filter, **bounds}, skip)
 
-    def query(self, after: int | str | None, until: int | None = None, skip: int | None = None) -> str:
+    def query(self, after: int | str | None, *, skip: int | None = None) -> str:
         """The same as the query string of a batch command; what all pages have in common is encoded once.
 
         Args:
             after: As for `params`.
-            until: As for `params`.
             skip: As for `params`.
 
         Raises:
             InvalidParamsError: A parameter cannot be sent; names its place.
         """
-        query = self._common(skip, descending=self.descending)
-        if after is not None:
-            query += self._after_key + (str(after) if isinstance(after, int) else _quoted(after))
-        return query if until is None else f"{query}{self._until_key}{until}"
-
-    def query_of_max_id(self) -> str:
-        """The query string of the command for the greatest identifier, and for the number of rows."""
-        return f"{self._common(0, descending=True)}{self._after_key}{self.cursor}"
+        query = self._common(skip)
+        if after is None:
+            return query
+        return query + self._after_key + (str(after) if isinstance(after, int) else _quoted(after))
 
     def reference(self, alias: str, size: int = PAGE_SIZE) -> str:
         """A reference to the last identifier of another command's full page.
@@ -187,17 +174,16 @@ class KeysetPager:
     def _bound(self) -> str:
         return f"{'<' if self.descending else '>'}{self.field}"
 
-    def _common(self, skip: int | None, *, descending: bool) -> str:
-        start = _WITHOUT_COUNT if skip is None else skip
-        known = self._encoded.get((descending, start))
-        if known is None:
-            # Bounds follow under the same name: PHP merges them, and the last value of a key counts.
-            params = self._params(self._filter, skip, descending=descending)
-            known = self._encoded[descending, start] = encode_query(params)
-        return known
+    def _common(self, skip: int | None) -> str:
+        # Bounds follow under the same name: PHP merges them, and the last value of a key counts.
+        if skip is not None:
+            return encode_query(self._params(self._filter, skip))
+        if self._encoded is None:
+            self._encoded = encode_query(self._params(self._filter, None))
+        return self._encoded
 
-    def _params(self, filter_: Mapping[str, Any], skip: int | None, *, descending: bool) -> dict[str, Any]:
-        order = self.parameters.ordered(self.field, descending=descending, pair=self.pair)
+    def _params(self, filter_: Mapping[str, Any], skip: int | None) -> dict[str, Any]:
+        order = self.parameters.ordered(self.field, descending=self.descending, pair=self.pair)
         start = _WITHOUT_COUNT if skip is None else skip
         return self.parameters.sent(**order, filter=filter_, start=start)
 

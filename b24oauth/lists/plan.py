@@ -1,374 +1,375 @@
-"""Plans a walk by identifiers: what is asked for, with which request, and in which order rows are given on. Pure.
+"""Plans a walk by identifier in several requests at once: what is requested, and which rows come next. Pure.
 
-The identifiers still to be seen are cut into segments. A segment is a walk of its own: pages behind its cursor, up to
-its end; only the last one may be open. When a list proves long, a survey asks for single pages all over it. Where those
-lie evenly, pieces that fill a request are cut off ahead of those under way. Where they do not, the list is cut by the
-number of rows instead. Where the portal does not count either, the walk stays one segment.
+The first page tells how many rows there are. Those behind it are divided into segments, one for each request. The first
+page of a segment is found by its distance in rows from an identifier that is known; the others follow by identifier,
+one page into the next segment. A segment has joined the next one when it has read its first row. When rows were removed
+meanwhile it has not, and goes on until it has. So every row is read by identifier from the row before it, and the
+number of rows decides only how the work is divided: the last segment ends with a page that is not full.
+
+An example: 20,000 rows and 10 requests at once. The first page leaves 399 pages, which are ten segments of 40. Each is
+a request for 41 pages; the second one begins 40 x 50 rows behind the last row of the first page.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from b24oauth.lists.cuts import Mark, Marks, Survey, are_alike, in_requests, spread
-from b24oauth.lists.estimates import Estimates
+import attrs
+
+from b24oauth.errors import AjaxError, BadResponseError
 from b24oauth.lists.keyset import KeysetPager
 from b24oauth.lists.paging import PAGE_SIZE
-from b24oauth.lists.segments import Ask, Segment, Segments
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "Segment", "SegmentRequest"]
 
-_PROBES: Final = 9
-# Pages that one survey speaks for, in windows.
-_SURVEYED_WINDOWS: Final = 4
-# Pages under way or waiting for those before them: this many times what all requests under way can bring.
-_HELD: Final = 2
-# Pages below which a request, and the remainder or the beginning of a segment in it, is not worth it.
+# Pages below which a request of its own is not worth it.
 _SMALL_REQUEST: Final = 20
-_SMALL_PIECE: Final = 5
-# What is left is long when it takes more requests than this.
-_LONG: Final = 2
-# More pages than any list has.
-_ALL: Final = 10**9
+# Pages under way or waiting to be given on: this many times what all requests under way can bring.
+_HELD: Final = 2
+# A page by distance makes the portal count. So many requests in a row may go on from one; a page that takes longer than
+# they do is not worth it.
+_MOST_REQUESTS: Final = 8
+# What a page by distance may take more than others without anything being changed for it, seconds.
+_CHEAP: Final = 0.5
+
+
+@attrs.define(eq=False, kw_only=True)
+class Segment:
+    """Rows that are read one page after another.
+
+    Attributes:
+        start: Rows of the list before it, as planned.
+        end: Rows of the list up to the next segment, as planned.
+        after: The identifier that its first page is behind; None: the beginning of the list.
+        skip: Rows between that and its first page.
+        wanted: Pages to request, the one that reaches into the next segment included.
+        first: Identifier of its first row; None before it came.
+        cursor: Identifier of its last row so far; None before one came.
+        received: Pages that came.
+        pages: Pages that came and were not given on, each with the identifiers that it is behind and ends with.
+        asked: Pages under way.
+        growth: Pages to request next when those that were planned did not reach its end.
+        refused: How often it was refused for now since something came.
+        done: No row follows.
+        error: Why it cannot go on.
+    """
+
+    start: int
+    end: int
+    after: int | None
+    skip: int = 0
+    wanted: int
+    first: int | None = None
+    cursor: int | None = None
+    received: int = 0
+    pages: deque[tuple[list[Any], int | None, int]] = attrs.field(factory=deque[tuple[list[Any], int | None, int]])
+    asked: int = 0
+    growth: int = 1
+    refused: int = 0
+    done: bool = False
+    error: Exception | None = None
+
+    @property
+    def position(self) -> int:
+        """Rows of the list up to its cursor, as planned."""
+        return self.start + self.received * PAGE_SIZE
+
+    @property
+    def next_page(self) -> tuple[int | None, int]:
+        """The identifier that its next page is behind, and the rows between."""
+        return (self.after, self.skip) if self.cursor is None else (self.cursor, 0)
+
+
+@attrs.frozen(eq=False)
+class SegmentRequest:
+    """One request: pages of a segment.
+
+    Attributes:
+        segment: Whose pages.
+        count: How many.
+        counts: The first of them is found by its distance in rows, for which the portal counts.
+    """
+
+    segment: Segment
+    count: int
+    counts: bool
 
 
 class Plan:
-    """The state of one walk.
+    """The state of one walk, from its second page on.
 
     Args:
-        pager: Knows the list, and where the walk begins.
-        most: Commands of one request.
-        concurrency: Requests under way; 1 for a plain chain.
-        wanted: Rows wanted at most; None for all.
+        pager: Knows the list.
+        first: Rows of the first page, which is full.
+        total: How many rows the list has, as the portal counted them.
+        most: Pages in one request at most.
+        concurrency: Requests under way at most.
+        wanted: Rows that the caller wants at most; None for all.
+        counting: How long the first page took, for which the portal counted, seconds.
     """
 
-    def __init__(self, pager: KeysetPager, *, most: int, concurrency: int, wanted: int | None = None) -> None:
+    def __init__(
+        self,
+        pager: KeysetPager,
+        first: Sequence[Any],
+        total: int,
+        *,
+        most: int,
+        concurrency: int,
+        wanted: int | None = None,
+        counting: float = 0.0,
+    ) -> None:
+        self._pager = pager
         self._most = most
         self._concurrency = concurrency
-        self._wanted = wanted
-        self._pager = pager
-        self._id_of = pager.identifier
-        begin = pager.cursor or 0
-        self._segments = Segments(Segment(cursor=begin, end=pager.last))
-        self._known = Estimates()
-        self._wants_greatest = most > 1
-        self._surveyed_to = begin
-        self._survey: Survey | None = None
-        self._uneven = False
-        self._marks: Marks | None = None
-        # Marks of small requests would need more of these than they save.
-        self._counts = most >= _SMALL_REQUEST
-        self._marks_at_once = concurrency
+        self._total = total
+        self._target = total if wanted is None else min(total, wanted)
+        cursor = pager.last_in_order(first, pager.cursor)
+        front = Segment(start=PAGE_SIZE, end=PAGE_SIZE, after=cursor, wanted=0, first=cursor, cursor=cursor)
+        self._segments = [front]
+        self._emitted = cursor
+        # Requests for each page by distance; 0: no more such pages.
+        self._requests = math.ceil(counting / _CHEAP) if counting > _CHEAP else 1
+        if self._requests > _MOST_REQUESTS:
+            self._requests = 0
+        self._plain: float | None = None
 
-    # --- what is given on ------------------------------------------------------------------------------------------
+    @property
+    def counting_is_slow(self) -> bool:
+        """True when the portal takes so long to count that the list is read in one go."""
+        return self._requests == 0
+
+    # --- what is given on ----------------------------------------------------------------------------------------
 
     def pages(self) -> Iterator[list[Any]]:
-        """The pages that are next in order and have come."""
+        """The pages that are next in order and have come; rows that were given on already are left out."""
         while True:
-            front = self._segments.front
+            front = self._segments[0]
             while front.pages:
-                yield front.pages.popleft()
-            if not front.done or front.asked or len(self._segments) == 1:
+                page, before, last = front.pages.popleft()
+                if not self._is_after(last, self._emitted):
+                    continue
+                if before is None or self._is_after(self._emitted, before):
+                    page = [row for row in page if self._is_after(self._pager.identifier(row), self._emitted)]
+                self._emitted = last
+                yield page
+            if len(self._segments) == 1 or not self._joins(front, self._segments[1]):
                 return
-            self._segments.remove_front()
+            del self._segments[0]
 
     @property
     def finished(self) -> bool:
         """True when every page was given on."""
-        front = self._segments.front
-        return front.done and not (front.asked or front.pages) and len(self._segments) == 1
-
-    @property
-    def total(self) -> int | None:
-        """How many rows the list has, as the portal counted them; None when it did not."""
-        return self._known.total
+        front = self._segments[0]
+        return front.done and not front.pages and len(self._segments) == 1
 
     @property
     def error(self) -> Exception | None:
         """Why nothing follows the rows that were given on."""
-        return self._segments.front.error
+        return self._segments[0].error
 
-    # --- what is asked for -----------------------------------------------------------------------------------------
+    # --- what is requested ---------------------------------------------------------------------------------------
 
-    def requests(self, free: int) -> list[list[Ask]]:
-        """What to ask for now; each request is a list of parts.
+    def requests(self, free: int) -> list[SegmentRequest]:
+        """What to request now.
 
         Args:
             free: How many requests may begin.
         """
-        if free < 1:
-            return []
-        made = self._cuts(free) if self._concurrency > 1 else []
-        share = self._share(free)
-        while len(made) < free and (asks := self._request(share)):
-            made.append(asks)
-        return made
-
-    def _share(self, free: int) -> int:
-        """Pages of a request: what is left is spread over those that may begin, but not too thinly."""
-        sure = (segment for segment in self._askable() if self._known.is_even(segment) or segment.left is not None)
-        expected = [self._expected(segment) for segment in sure]
-        if not expected:
-            return self._most
-        least = _SMALL_REQUEST if max(expected) > _SMALL_REQUEST else _SMALL_PIECE
-        return min(self._most, max(least, -(-sum(expected) // free)))
-
-    def _request(self, share: int) -> list[Ask]:
-        asks: list[Ask] = []
-        for segment in self._askable():
-            expected = self._expected(segment)
-            # Only where rows lie evenly may a segment be cut wherever it suits.
-            room = share if asks or self._known.is_even(segment) else self._most
-            count = min(expected, room - sum(ask.count for ask in asks), self._still_wanted())
-            if segment is self._segments.front and not segment.pages:
-                count = max(1, count)  # or nothing could ever be given on
-            elif count < (self._least_piece(segment, expected) if asks else 1) or count > self._space():
-                break
-            asks.append(self._ask(segment, count))
-        if asks and self._known.rows and self._wants_greatest and self._still_wanted() > self._most:
-            self._wants_greatest = False
-            asks.append(Ask(asks[0].segment, greatest=True))
-        return asks
-
-    def _ask(self, segment: Segment, count: int) -> Ask:
-        pages = self._known.pages_left(segment)
-        segment.asked = count
-        if self._known.is_even(segment) and pages > count:
-            surely = max(1, count - self._known.slack(segment))
-            self._segments.split(segment, segment.cursor + math.ceil(surely * PAGE_SIZE * self._known.span_in(segment)))
-        return Ask(segment, count, whole=pages <= count)
-
-    def _least_piece(self, segment: Segment, expected: int) -> int:
-        """Pages below which the beginning of a segment does not go with what is before it."""
-        return min(_SMALL_PIECE, expected) if self._known.is_even(segment) else expected
-
-    def _askable(self) -> Iterator[Segment]:
-        """Segments that may be asked for more; none behind one that failed."""
+        made: list[SegmentRequest] = []
+        is_next = True  # the first segment that is not complete: nothing can be given on without it
         for segment in self._segments:
             if segment.error is not None:
-                return
-            waits = self._survey is not None and segment in self._survey.segments
-            if not (segment.asked or segment.done or waits):
-                yield segment
+                return made  # what lies behind it is not given on
+            count = min(self._pages_needed(segment), self._most)
+            if len(made) < free and count and (is_next or count <= self._space()):
+                made.append(self._request(segment, count))
+            is_next = is_next and not segment.asked
+        while len(made) < free and self._unplanned > 0 and self._space() > min(self._unplanned, self._most):
+            planned = self._planned_segment(min(free - len(made), max(1, self._space() // self._most)))
+            if planned is None:
+                break
+            made.append(self._request(planned, min(planned.wanted - planned.received, self._most)))
+        return made
 
-    # --- estimates ---------------------------------------------------------------------------------------------------
+    def _request(self, segment: Segment, count: int) -> SegmentRequest:
+        segment.asked = count
+        return SegmentRequest(segment, count, counts=segment.next_page[1] > 0)
 
-    def _expected(self, segment: Segment) -> int:
-        """Pages to ask for."""
-        pages, seen = self._known.pages_left(segment), segment.rows // PAGE_SIZE
-        if self._known.is_even(segment):
-            expected = pages + self._known.slack(segment) if pages > 1 else 1
-        elif segment.left is not None:
-            expected = pages
-        elif pages > 0:
-            sure = self._known.affordable >= 0 or segment is self._segments.front
-            expected = min(pages, 2 * seen if sure else seen // 2)
-        else:
-            # Behind the greatest identifier, or not knowing it.
-            expected = 1 if segment.cursor == self._known.greatest else seen + 1
-        return max(segment.least, expected)
+    @property
+    def _unplanned(self) -> int:
+        """Pages that no segment is responsible for."""
+        return -(-(self._target - self._segments[-1].end) // PAGE_SIZE)
 
     def _space(self) -> int:
-        """Pages that may still be held before they are given on."""
-        return _HELD * self._most * self._concurrency - self._segments.held
+        """Pages that may be held in memory beside those that are."""
+        held = sum(segment.asked + len(segment.pages) for segment in self._segments)
+        return _HELD * self._most * self._concurrency - held
 
-    def _still_wanted(self) -> int:
-        """Pages that the caller wants beside those under way."""
-        if self._wanted is None:
-            return _ALL
-        return -(-(self._wanted - self._known.rows) // PAGE_SIZE) - sum(segment.asked for segment in self._segments)
+    def _pages_needed(self, segment: Segment) -> int:
+        """Pages to request of a segment now; 0 when it is complete, or waits for what is under way."""
+        if segment.asked or segment.done:
+            return 0
+        if segment.received < segment.wanted:
+            return segment.wanted - segment.received
+        if segment is self._segments[-1]:
+            enough = self._target < self._total and (segment is not self._segments[0] or bool(segment.pages))
+            if self._unplanned > 0 or enough:
+                return 0
+            pages = 0
+        else:
+            following = self._segments[self._segments.index(segment) + 1]
+            if following.first is None or self._joins(segment, following):
+                return 0
+            pages = (following.start - segment.position) // PAGE_SIZE + 1
+        segment.growth, growth = min(self._most, 2 * segment.growth), segment.growth
+        return max(pages, growth)
 
-    # --- cuts --------------------------------------------------------------------------------------------------------
+    def _planned_segment(self, free: int) -> Segment | None:
+        """Makes a segment responsible for rows that none was responsible for; None when it has to wait."""
+        last, start = self._segments[-1], self._segments[-1].end
+        if self._requests:
+            # What is left is spread over the requests that may begin, but not too thinly.
+            share = max(_SMALL_REQUEST, math.ceil(self._unplanned / free))
+            pages = min(self._unplanned, share, max(1, self._requests * self._most - 1))
+        else:
+            pages = min(self._unplanned, self._most)
+        end = start + pages * PAGE_SIZE
+        # One page into the next segment; behind the last row, one that is not full shows that there is no other.
+        reaches_end = end >= self._target
+        more = self._target == self._total and self._total % PAGE_SIZE == 0 if reaches_end else self._requests > 0
+        wanted = pages + more
+        if last.position >= start and not last.asked and not last.done:
+            last.wanted, last.end = last.received + wanted - (last.position - start) // PAGE_SIZE, end
+            return last
+        base = self._base(start)
+        if base is None or not self._requests or last.done:
+            return None
+        segment = Segment(start=start, end=end, after=base.cursor, skip=start - base.position, wanted=wanted)
+        self._segments.append(segment)
+        return segment
 
-    def _cuts(self, free: int) -> list[list[Ask]]:
-        """What is asked for to learn where what is left can be cut, if it is long enough."""
-        last = self._segments.last
-        if last.asked or last.done or self._survey is not None or self._known.greatest is None:
-            return []
-        if any(segment.error for segment in self._segments):
-            return []
-        if not self._uneven and (self._known.affordable < 0 or not self._known.is_as_counted(self._segments)):
-            self._uneven = True
-            self._drop(self._segments.not_begun()[1:])
-            last = self._segments.last
-        if self._uneven:
-            last.density = None
-        # What is short, the portal counts quickly.
-        short = last.left is not None and last.left <= _SURVEYED_WINDOWS * self._most * self._concurrency * PAGE_SIZE
-        if self._counts and last.density is None and (self._uneven or short):
-            return self._ask_marks(free) if self._wants_marks(last) else []
-        return self._ask_survey(free) if not self._uneven and self._wants_survey(last) else []
+    def _base(self, start: int) -> Segment | None:
+        """The segment that is known furthest, to find a row by its distance from there."""
+        known = [segment for segment in self._segments if segment.cursor is not None and segment.position <= start]
+        return max(known, key=lambda segment: segment.position, default=None)
 
-    def _wants_survey(self, last: Segment) -> bool:
-        """True when so much is left that a survey pays, and none speaks for it."""
-        long = _LONG * self._most
-        window = self._most * self._concurrency * PAGE_SIZE * self._known.span_in(last)
-        surveyed = self._surveyed_to - last.cursor > window or self._surveyed_to >= self._known.end_of(last)
-        return not surveyed and min(self._known.pages_left(last), self._space(), self._still_wanted()) > long
+    # --- what came -----------------------------------------------------------------------------------------------
 
-    def _ask_survey(self, free: int) -> list[list[Ask]]:
-        last, pages = self._segments.last, self._known.pages_left(self._segments.last)
-        most = _SURVEYED_WINDOWS * self._most * self._concurrency
-        far = last.cursor + int(most * PAGE_SIZE * self._known.span_in(last))
-        self._surveyed_to = self._known.end_of(last) if pages <= most else far
-        step = (self._surveyed_to - last.cursor) // (_PROBES + 1)
-        begin, survey = last.cursor, Survey([last], usual=self._known.span_in(last))
-        last.density = None
-        for number in range(1, _PROBES + 1):
-            probe = self._segments.split(survey.segments[-1], begin + number * step)
-            probe.asked = 1
-            survey.segments.append(probe)
-            survey.waiting.add(probe)
-        self._survey = survey
-        asks = [Ask(segment, probe=True) for segment in survey.segments[1:]]
-        return in_requests(asks, self._most, free if pages <= self._most * self._concurrency else 1)
-
-    def _wants_marks(self, last: Segment) -> bool:
-        """True when what is left takes several requests, and few others can begin before."""
-        before = [segment for segment in self._segments if not (segment is last or segment.asked or segment.done)]
-        few = sum(map(self._known.pages_left, before)) < self._most * self._concurrency
-        long = min(self._known.pages_left(last), self._still_wanted()) > self._most
-        return few and long and self._space() > self._most
-
-    def _ask_marks(self, free: int) -> list[list[Ask]]:
-        last = self._segments.last
-        pages = None if last.left is None else min(self._known.pages_left(last), self._still_wanted())
-        of_segment, count = spread(pages, most=self._most, concurrency=self._concurrency, at_once=self._marks_at_once)
-        count = min(count, free * self._most if pages is not None else self._known.affordable)
-        self._marks = Marks(last, of_segment * PAGE_SIZE, max(1, count))
-        last.asked = len(self._marks.waiting)
-        # The first ones are waited for; those that follow are asked for in time.
-        self._marks_at_once = self._most
-        asks = [Ask(last, mark=rows_before) for rows_before in self._marks.waiting]
-        short = pages is not None and pages <= self._most * self._concurrency
-        return in_requests(asks, self._most, free if short else 1)
-
-    def _judge(self) -> None:
-        """Ends a survey that is complete: of use when rows lie evenly, else they are walked as if it had not been."""
-        survey = self._survey
-        if survey is None or survey.waiting:
-            return
-        self._survey = None
-        density = survey.density()
-        if density is None:
-            self._uneven = True
-            self._drop(survey.segments[1:])
-            return
-        for segment in survey.segments:
-            segment.density, segment.left = density, None
-
-    def _drop(self, segments: Sequence[Segment]) -> None:
-        """Takes some for never having been cut off; their rows come once more."""
-        self._segments.drop(segments)
-        for segment in segments:
-            self._known.rows -= segment.rows
-            self._known.useful -= len(segment.pages)
-            self._known.wasted += len(segment.pages)
-
-    def _cut(self, marks: Marks) -> None:
-        """Cuts a segment at its marks, which are the first pages of what follows."""
-        self._marks = None
-        segment = marks.segment
-        left = segment.left if marks.total is None else self._known.counted(segment, marks.total)
-        segment.asked = taken = 0
-        for mark in marks.usable():
-            rest = self._segments.split(segment, mark.first - 1)
-            segment.left = marks.distance - taken
-            rest.left = left = None if left is None else max(0, left - marks.distance)
-            self._take(rest, mark.page)
-            segment, taken = rest, len(mark.page)
-        self._known.wasted += marks.wasted
-        self._counts = marks.lost or segment is not marks.segment
-
-    # --- what came ---------------------------------------------------------------------------------------------------
-
-    def received(self, ask: Ask, pages: Sequence[list[Any]], total: int | None = None) -> None:
-        """Takes in what a part of a request brought.
+    def received(self, request: SegmentRequest, pages: Sequence[list[Any]], seconds: float | None = None) -> None:
+        """Takes in what a request brought.
 
         Args:
-            ask: The part.
+            request: The request.
             pages: Its pages, as far as they came.
-            total: How many rows there are in all, where the portal counted.
+            seconds: How long it took; None when that says nothing.
 
         Raises:
-            BadResponseError: A row has no usable identifier.
+            BadResponseError: The walk cannot go on behind the rows of a page.
         """
-        if ask.greatest:
-            self._learn_extent(ask.segment, pages, total)
-        elif ask.mark is not None:
-            self._learn_mark(ask.mark, pages, total)
-        else:
-            self._learn_rows(ask, pages)
-
-    def _learn_extent(self, segment: Segment, pages: Sequence[list[Any]], total: int | None) -> None:
-        self._known.greatest = self._id_of(pages[0][0]) if pages and pages[0] else None
-        segment.left = self._known.counted(segment, None if total is None else total - self._known.rows)
-        self._known.total = None if segment.left is None else total
-        if segment.left:
-            overall = max(1.0, (self._known.end_of(segment) - segment.cursor) / segment.left)
-            self._uneven = not are_alike(overall, self._known.span_in(segment))
-
-    def _learn_mark(self, rows_before: int, pages: Sequence[list[Any]], total: int | None) -> None:
-        marks = self._marks
-        if marks is None or rows_before not in marks.waiting:
+        segment, segment.asked = request.segment, 0
+        if segment not in self._segments:
             return
-        ids = [self._id_of(row) for page in pages for row in page]
-        marks.note(rows_before, Mark(ids[0], ids[-1], pages[0]) if ids else None, total)
-        marks.lost = marks.lost or not pages
-        if not marks.waiting:
-            self._cut(marks)
-
-    def _learn_rows(self, ask: Ask, pages: Sequence[list[Any]]) -> None:
-        segment, before, rows = ask.segment, ask.segment.cursor, ask.segment.rows
-        if ask.probe and self._survey is not None:
-            self._survey.note(segment, [self._id_of(row) for page in pages for row in page])
-        self._take_all(ask, pages)
-        segment.asked = 0
-        if segment.rows > rows:
-            segment.span = max(1.0, (segment.cursor - before) / (segment.rows - rows))
-        self._judge()
-
-    def _take_all(self, ask: Ask, pages: Sequence[list[Any]]) -> None:
-        segment = ask.segment
-        # More than the estimate came: it is too low, so each time twice as much is asked for.
-        segment.least = 2 * segment.least if ask.whole and ask.count <= segment.least else 1
-        for position, page in enumerate(pages):
-            if segment.done:
-                self._known.wasted += 1
-            elif position and page and self._id_of(page[-1]) <= segment.cursor:
-                # The reference to the page before was empty, which selects from the start: asked anew from here.
-                self.go_plainly()
+        if seconds is not None and len(pages) == request.count:
+            self._took(request, seconds)
+        before: list[Any] | None = None
+        for page in pages:
+            if segment.done or (before is not None and len(before) < PAGE_SIZE):
+                return  # a reference to the last row of a full page led nowhere
+            if segment.cursor is None:
+                if not self._begins(segment, page):
+                    return
+            elif before and page and not self._is_after(self._pager.identifier(page[-1]), segment.cursor):
+                # The portal did not follow the reference to the page before, which selects from the beginning.
+                self.read_singly()
                 return
-            else:
-                self._take(segment, page)
+            self._take(segment, page)
+            before = page
+
+    def _begins(self, segment: Segment, page: list[Any]) -> bool:
+        """False for a first page that is of no use: the segment before goes on instead."""
+        if not page:
+            # The list is shorter than it was; how long it is, the segment before will show.
+            is_last = segment is self._segments[-1]
+            self._drop(segment)
+            if is_last:
+                rows = self._segments[-1].end
+                self._total, self._target = min(self._total, rows), min(self._target, rows)
+            return False
+        number = self._segments.index(segment)
+        before, behind = self._segments[number - 1].first, self._segments[number + 1 : number + 2]
+        try:
+            self._pager.last_in_order(page, segment.after)
+            segment.first = first = self._pager.identifier(page[0])
+        except BadResponseError:
+            in_order = False
+        else:
+            follows = before is None or self._is_after(first, before)
+            in_order = follows and all(one.first is None or self._is_after(one.first, first) for one in behind)
+        if not in_order:
+            # Distances do not lead where they should.
+            self._requests = 0
+            self._drop(segment)
+        return in_order
 
     def _take(self, segment: Segment, page: list[Any]) -> None:
-        before, end = segment.cursor, segment.end
-        last = self._pager.last_in_order(page, before) if page else before
-        rows = page if end is None or last <= end else [row for row in page if self._id_of(row) <= end]
-        segment.take(rows, done=len(page) < PAGE_SIZE or (end is not None and last >= end), last=last)
-        for density in filter(None, (self._known.overall, segment.density)):
-            density.covered += segment.cursor - before
-            density.rows += len(rows)
-        self._known.rows += len(rows)
-        self._known.useful += bool(rows)
-        self._known.wasted += not rows
+        before = segment.after if segment.cursor is None else segment.cursor
+        # A page that is not full is the last one, unless there should be more rows: then an empty one is.
+        counted = segment is self._segments[-1] and segment.position + len(page) >= self._total
+        segment.done = not page or (len(page) < PAGE_SIZE and counted)
+        segment.received += 1
+        if page:
+            segment.cursor = last = self._pager.last_in_order(page, before)
+            segment.pages.append((page, before, last))
 
-    def failed(self, ask: Ask, error: Exception) -> None:
-        """Notes that a part of a request failed for good."""
-        if ask.greatest:
+    def _drop(self, segment: Segment) -> None:
+        """Takes a segment for never having been planned: the one before it goes on in its place."""
+        self._segments.remove(segment)
+
+    def _took(self, request: SegmentRequest, seconds: float) -> None:
+        if not request.counts:
+            page = seconds / request.count
+            self._plain = page if self._plain is None else max(page, 0.8 * self._plain)
             return
-        if ask.mark is not None:
-            # What keeps the portal from answering it, the pages that come next will tell.
-            self._learn_mark(ask.mark, [[]], None)
+        if self._plain is None or not self._requests:
             return
-        ask.segment.asked = 0
-        ask.segment.error = error
-        if ask.probe and self._survey is not None:
-            self._survey.note(ask.segment, [])
-        self._judge()
+        counting = seconds - request.count * self._plain
+        if counting <= _CHEAP:
+            self._requests = 1
+            return
+        # One page by distance for as many requests as take longer than it does.
+        self._requests = math.ceil(counting / max(self._plain * self._most, 0.001))
+        if self._requests > _MOST_REQUESTS:
+            self._requests = 0
+
+    def timed_out(self, request: SegmentRequest) -> None:
+        """Notes that a request took too long; its pages are requested again.
+
+        Args:
+            request: The request.
+        """
+        segment, segment.asked = request.segment, 0
+        if request.counts and segment in self._segments:
+            self._requests = 0
+            self._drop(segment)
+
+    def failed(self, request: SegmentRequest, error: Exception) -> None:
+        """Notes that a segment cannot go on.
+
+        Args:
+            request: The request that failed for good.
+            error: Why.
+        """
+        segment, segment.asked = request.segment, 0
+        if segment.cursor is not None:
+            segment.error = error
+        elif segment in self._segments:
+            # The segment before goes on in its place; what keeps the portal from it, that one will meet.
+            self._requests = self._requests if isinstance(error, AjaxError) and error.retryable else 0
+            self._drop(segment)
 
     def limit(self, most: int) -> None:
         """Bounds the pages of each request from now on.
@@ -377,11 +378,22 @@ class Plan:
             most: Pages in one request at most.
         """
         if most == 1:
-            self.go_plainly()
-        elif self._most > 1:
+            self.read_singly()
+        else:
             self._most = most
 
-    def go_plainly(self) -> None:
-        """From now on each request asks for one page, as a call of its own."""
-        self._most = self._concurrency = 1
-        self._wants_greatest = False
+    def read_singly(self) -> None:
+        """From now on each request asks for one page, as a call of its own, and none begins by its distance."""
+        self._most, self._requests = 1, 0
+
+    # --- order ---------------------------------------------------------------------------------------------------
+
+    def _is_after(self, one: int, other: int) -> bool:
+        return one < other if self._pager.descending else one > other
+
+    def _joins(self, segment: Segment, following: Segment) -> bool:
+        """True when nothing is left between the two."""
+        if following.first is None:
+            return False
+        reached = segment.cursor is not None and not self._is_after(following.first, segment.cursor)
+        return segment.done or reached

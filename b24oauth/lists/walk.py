@@ -20,8 +20,7 @@ from b24oauth.lists.keyset import KeysetChain, KeysetPager
 from b24oauth.lists.page_requests import NOT_IN_BATCH, PageRequests
 from b24oauth.lists.pages import UnorderedRowsError, walk_error, whole_number
 from b24oauth.lists.paging import PAGE_SIZE, Pager, PageRequest, Progress
-from b24oauth.lists.plan import Plan
-from b24oauth.lists.segments import Ask
+from b24oauth.lists.plan import Plan, Segment, SegmentRequest
 from b24oauth.protocol.batch import MAX_COMMANDS, Command, Row
 from b24oauth.protocol.batch_requests import has_text_reference
 from b24oauth.protocol.encoding import encode_query
@@ -167,47 +166,62 @@ class _Walker:
                     yield page
 
     async def _follow_identifiers(self, way: ByIdentifier) -> Pages:
-        pager, begin, requests = way.pager, way.pager.cursor, self._requests
+        pager, requests = way.pager, self._requests
         chain = KeysetChain(pager=pager, page_size=way.page_size)
+        begin, concurrency = pager.cursor, self._options.concurrency or _CONCURRENCY
+        in_parallel = self._most > 1 and concurrency > 1 and not pager.reader.keyed
+        counts = in_parallel and pager.kind not in self._http.slow_counts
         [request] = chain.requests(1)
-        [row] = await requests.send([_command(pager.method, 0, request, alone=True)])
+        if counts:
+            request = attrs.evolve(request, params=pager.params(begin, skip=0))
+        try:
+            [row] = await requests.send([_command(pager.method, 0, request, alone=True)])
+        except AjaxError as failure:
+            if not counts or not took_too_long(failure):
+                raise
+            counts = False
+            self._http.slow_counts.add(pager.kind)
+            [request] = chain.requests(1)
+            [row] = await requests.send([_command(pager.method, 0, request, alone=True)])
         payload = (row.payload if row is not None else None) or {}
-        first = chain.read(request, payload)
+        first, total = chain.read(request, payload), whole_number(payload.get("total"))
         self.total = chain.total
+        requests.batches = not has_text_reference(request.params)
         if first:
             yield first
-        requests.batches = not has_text_reference(request.params)
-        engine = len(first) == PAGE_SIZE and not (pager.descending or pager.reader.keyed)
-        if chain.done or not engine:
+        counts = counts and requests.batches and not pager.reader.keyed
+        if chain.done or not (counts and len(first) == PAGE_SIZE < (total or 0)):
             async with aclosing(self.in_turn(chain)) as pages:
                 async for page in pages:
                     yield page
             return
-        pager.cursor = begin
-        async with aclosing(self._in_segments(pager, first, whole_number(payload.get("total")))) as pages:
+        self.total, pager.cursor = total, begin
+        plan = Plan(
+            pager,
+            first,
+            total or 0,
+            most=self._most,
+            concurrency=concurrency,
+            wanted=self._options.max_items,
+            counting=requests.sizing.seconds or 0.0,
+        )
+        async with aclosing(self._in_segments(pager, plan, len(first))) as pages:
             async for page in pages:
                 yield page
+        if plan.counting_is_slow:
+            self._http.slow_counts.add(pager.kind)
 
-    async def _in_segments(self, pager: KeysetPager, first: list[Any], total: int | None) -> Pages:
-        most = self._most if self._requests.batches else 1
-        concurrency = (self._options.concurrency or _CONCURRENCY) if most > 1 and pager.can_be_cut else 1
-        plan = Plan(pager, most=most, concurrency=concurrency, wanted=self._options.max_items)
-        [[ask]] = plan.requests(1)
-        plan.received(ask, [first], total)
-        for _ in plan.pages():
-            pass  # the first page, which was yielded already
-        count, wanted = len(first), self._options.max_items
-        fetcher = _Fetcher(self._http, pager, self._requests, plan)
+    async def _in_segments(self, pager: KeysetPager, plan: Plan, count: int) -> Pages:
+        wanted = self._options.max_items
+        fetcher = _Fetcher(self._http, pager, self._requests, plan, self._options.concurrency or _CONCURRENCY)
         try:
             while not plan.finished:
-                fetcher.begin(concurrency)
+                fetcher.begin()
                 await asyncio.wait(fetcher.under_way, return_when=asyncio.FIRST_COMPLETED)
-                self.total = plan.total if self.total is None else self.total
                 for page in plan.pages():
                     count += len(page)
-                    if most > 1 and (wanted is None or count < wanted):
-                        # On its way while the caller works on what came.
-                        fetcher.begin(concurrency)
+                    if wanted is None or count < wanted:
+                        fetcher.begin()  # on its way while the caller works on what came
                     yield page
                 if plan.error is not None:
                     raise plan.error
@@ -215,41 +229,34 @@ class _Walker:
             await fetcher.stop()
 
 
-@attrs.define(eq=False)
-class _Part:
-    """What a request brought for one of its parts."""
-
-    ask: Ask
-    pages: list[list[Any]] = attrs.field(factory=list[list[Any]])
-    total: int | None = None
-    error: Exception | None = None
-
-
 class _Fetcher:
-    """Sends what a plan asks for, and hands it what comes."""
+    """Sends what a plan requests, and hands it what comes."""
 
-    def __init__(self, http: HttpClient, pager: KeysetPager, requests: PageRequests, plan: Plan) -> None:
+    def __init__(
+        self, http: HttpClient, pager: KeysetPager, requests: PageRequests, plan: Plan, concurrency: int
+    ) -> None:
         self.under_way: set[asyncio.Task[None]] = set()
         self._http = http
         self._pager = pager
         self._requests = requests
         self._plan = plan
+        self._concurrency = concurrency
         self._ended = False
 
-    def begin(self, concurrency: int) -> None:
+    def begin(self) -> None:
         """Sends as much as may be under way."""
         if self._ended:
             # Several may have ended in the same turn of the loop: what is left is spread over all of them.
             self.under_way = {task for task in self.under_way if not task.done()}
             self._ended = False
         under_way = len(self.under_way)
-        if under_way >= concurrency:
+        if under_way >= self._concurrency:
             return
         lasts = self._requests.sizing.seconds or _USUAL_REQUEST
-        free = self._http.max_new_requests(concurrency - under_way, under_way, lasts)
+        free = self._http.max_new_requests(self._concurrency - under_way, under_way, lasts)
         self._plan.limit(self._requests.most)
-        for asks in self._plan.requests(free):
-            self.under_way.add(asyncio.create_task(self._fetch(asks), name="b24oauth list walk"))
+        for request in self._plan.requests(free):
+            self.under_way.add(asyncio.create_task(self._fetch(request), name="b24oauth list walk"))
 
     async def stop(self) -> None:
         """Waits until nothing is under way any more."""
@@ -260,81 +267,70 @@ class _Fetcher:
             with anyio.CancelScope(shield=True):
                 await asyncio.wait(left)
 
-    async def _fetch(self, asks: Sequence[Ask]) -> None:
-        count = sum(ask.count for ask in asks)
+    async def _fetch(self, request: SegmentRequest) -> None:
         try:
-            await self._request(asks, count)
+            await self._send(request)
         except Exception as error:  # noqa: BLE001 - it is raised where the rows end
-            smaller = isinstance(error, AjaxError) and took_too_long(error) and self._requests.sizing.timed_out(count)
-            for ask in asks:
-                if smaller:
-                    self._plan.received(ask, [])
-                elif ask.segment.asked:
-                    self._plan.failed(ask, error)
+            slow = isinstance(error, AjaxError) and took_too_long(error)
+            if slow and (self._requests.sizing.timed_out(request.count) or request.counts):
+                self._plan.timed_out(request)
+            else:
+                self._plan.failed(request, error)
         finally:
             self._ended = True
 
-    async def _request(self, asks: Sequence[Ask], count: int) -> None:
-        token, commands = self._http.current_token(), list[Command]()
-        for ask in asks:
-            commands += self._commands(ask, len(commands), alone=count == 1)
-        rows = await self._requests.send(commands)
-        parts, begin = list[_Part](), 0
-        for ask in asks:
-            parts.append(self._part(ask, rows[begin : begin + ask.count]))
-            begin += ask.count
-        refused = await self._refused(parts, token)
-        halted = any(row is not None and row.error is not None for row in rows)
-        for part in parts:
-            if part.error is None:
-                part.ask.segment.refused = 0
-            error = part.error if part.pages or part.error or halted else _incomplete(self._pager.method)
-            self._plan.received(part.ask, part.pages, part.total)
-            if error is not None and not refused:
-                self._plan.failed(part.ask, error)
+    async def _send(self, request: SegmentRequest) -> None:
+        token, segment = self._http.current_token(), request.segment
+        rows = await self._requests.send(self._commands(request))
+        pages, error = self._pages(rows)
+        if error is None and not pages:
+            error = _incomplete(self._pager.method)
+        # Nothing is requested of the segment while it waits until it may go on.
+        goes_on = error is None or await self._may_repeat(error, segment, token, began=bool(pages))
+        if error is None:
+            segment.refused = 0
+        self._plan.received(request, pages, self._requests.sizing.seconds)
+        if error is not None and not goes_on:
+            self._plan.failed(request, error)
 
-    def _commands(self, ask: Ask, begin: int, *, alone: bool) -> list[Command]:
-        pager, commands = self._pager, list[Command]()
-        until = None if ask.probe else ask.segment.end
-        for number in range(begin, begin + ask.count):
-            alias = f"p{number}"
-            after = ask.segment.cursor if number == begin else pager.reference(f"p{number - 1}")
-            if alone:
-                params, query = pager.params(after, until, ask.mark), None
-            else:
-                params = None
-                query = pager.query_of_max_id() if ask.greatest else pager.query(after, until, ask.mark)
-            commands.append(Command(key=alias, alias=alias, method=pager.method, params=params, query=query))
-        return commands
+    def _commands(self, request: SegmentRequest) -> list[Command]:
+        pager = self._pager
+        after, skip = request.segment.next_page
+        counted = skip or None
+        if request.count == 1:
+            params = pager.params(after, skip=counted)
+            return [Command(key="p0", alias="p0", method=pager.method, params=params, query=None)]
+        queries = [pager.query(after, skip=counted)]
+        queries += [pager.query(pager.reference(f"p{number}")) for number in range(request.count - 1)]
+        return [
+            Command(key=f"p{number}", alias=f"p{number}", method=pager.method, params=None, query=query)
+            for number, query in enumerate(queries)
+        ]
 
-    def _part(self, ask: Ask, rows: Sequence[Row | None]) -> _Part:
-        part = _Part(ask)
+    def _pages(self, rows: Sequence[Row | None]) -> tuple[list[list[Any]], Exception | None]:
+        """The pages of a response, and why there are no more of them."""
+        pages: list[list[Any]] = []
         for row in rows:
             if row is None or row.error is not None:
                 # A page requested behind the last one needs no response.
-                ended = any(len(page) < PAGE_SIZE for page in part.pages)
-                part.error = None if row is None or ended else row.error
-                break
-            payload = row.payload or {}
+                ended = bool(pages) and len(pages[-1]) < PAGE_SIZE
+                return pages, None if row is None or ended else row.error
             try:
-                part.pages.append(self._pager.rows(payload))
+                pages.append(self._pager.rows(row.payload or {}))
             except BadResponseError as error:
-                part.error = error
-                break
-            part.total = whole_number(payload.get("total"))
-        return part
+                return pages, error
+        return pages, None
 
-    async def _refused(self, parts: Sequence[_Part], token: str) -> bool:
-        """True when a failed command may be sent again, after the waiting that it takes."""
-        failed = next((part for part in parts if part.error is not None), None)
-        if failed is None or not isinstance(failed.error, AjaxError):
+    async def _may_repeat(self, error: Exception, segment: Segment, token: str, *, began: bool) -> bool:
+        """True when pages that were refused may be requested again, after the waiting that it takes."""
+        if not isinstance(error, AjaxError):
             return False
-        if failed.error.code == NOT_IN_BATCH:
-            self._plan.go_plainly()
+        if error.code == NOT_IN_BATCH:
+            self._plan.read_singly()
+            self._requests.batches = False
             return True
-        segment = failed.ask.segment
-        segment.refused = 1 if failed.pages else segment.refused + 1
-        return await self._requests.may_repeat(failed.error, segment.refused, token)
+        segment.refused = 1 if began else segment.refused + 1
+        return await self._requests.may_repeat(error, segment.refused, token)
 
 
 def _command(method: str, number: int, request: PageRequest, *, alone: bool) -> Command:

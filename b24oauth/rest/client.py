@@ -98,6 +98,11 @@ class HttpClient:
         """
         return self._services.wire.enter_loop()
 
+    @property
+    def slow_counts(self) -> set[tuple[str, ...]]:
+        """Lists whose rows the portal counts slowly, by method and conditions."""
+        return self._services.slow_counts
+
     def current_token(self) -> str:
         """The access token in use, valid or not, for telling whether it was renewed meanwhile."""
         token: str = self._services.credentials.params.access_token

@@ -31,6 +31,7 @@ class Services:
         relocation: Follows a renamed portal.
         log: The logger.
         trusted_hosts: Hosts that may be reached over plain http.
+        slow_counts: Lists whose rows the portal counts slowly, by method and conditions.
     """
 
     wire: Wire
@@ -41,6 +42,7 @@ class Services:
     relocation: Moving
     log: Log
     trusted_hosts: frozenset[str]
+    slow_counts: set[tuple[str, ...]] = attrs.field(factory=set[tuple[str, ...]])
 
     async def pause(self, seconds: float) -> None:
         """Waits, unless the client is closed meanwhile.

@@ -92,15 +92,15 @@ def test_b1_rows_that_stay_are_given_once_while_others_are_deleted_and_added(
 # --- traffic and memory ----------------------------------------------------------------------------------------------
 
 
-async def test_a_hundred_thousand_rows_take_at_most_forty_five_requests() -> None:
+async def test_a_hundred_thousand_rows_take_at_most_forty_three_requests() -> None:
     portal = fake_portal(rows={"crm.deal": 100_000})
     async with connected(portal) as b24:
         rows = (await b24.actions.v2.call_list.make("crm.deal.list", {"select": ["ID"]})).result
     assert ids(rows) == list(range(1, 100_001))
-    assert asked(portal) <= 45
+    assert asked(portal) <= 43
 
 
-@pytest.mark.parametrize(("count", "requests"), [(0, 1), (3, 1), (50, 2), (51, 2), (149, 2), (150, 3)])
+@pytest.mark.parametrize(("count", "requests"), [(0, 1), (3, 1), (50, 2), (51, 2), (149, 2), (150, 2)])
 async def test_a_short_list_costs_nothing_extra(count: int, requests: int) -> None:
     portal = fake_portal(rows={"crm.deal": count})
     async with connected(portal) as b24:
@@ -163,7 +163,7 @@ async def test_a_cap_progress_and_a_start_are_obeyed() -> None:
             "crm.deal.list", start_after=100, max_items=120, on_progress=lambda done, total: told.append((done, total))
         )
     assert ids(rows.result) == list(range(101, 221))
-    assert told == [(50, None), (100, None), (120, None)]
+    assert told == [(50, None), (100, 900), (120, 900)]
     assert asked(portal) == 2
 
 
@@ -238,7 +238,7 @@ async def test_b1_a_fault_in_the_middle_of_a_walk_loses_and_repeats_no_row(
 
 @pytest.mark.parametrize("most", [1, None])
 async def test_b1_an_error_in_the_middle_is_raised_after_the_rows_before_it(most: int | None) -> None:
-    portal = fake_portal(rows={"crm.deal": 400})
+    portal = fake_portal(rows={"crm.deal": 4_000})
     portal.inject(faults.status(403, error="ACCESS_DENIED"), after=2, times=None)
     seen: list[Any] = []
     async with connected(portal) as b24:
@@ -253,7 +253,7 @@ async def test_b1_an_error_in_the_middle_is_raised_after_the_rows_before_it(most
         await asyncio.sleep(60)
     assert ids(seen) == list(range(1, len(seen) + 1))
     assert len(seen) >= 100
-    assert asked(portal) == before == 3
+    assert asked(portal) == before <= 6
     assert not walks_left()
 
 

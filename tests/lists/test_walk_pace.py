@@ -172,7 +172,7 @@ async def test_a_cancellation_takes_effect_at_the_next_page(walk: dict[str, Any]
 
 @pytest.mark.parametrize(
     ("walk", "known_after"),
-    [({}, 50), ({"concurrency": 1}, 50), ({"paging": "offset"}, 0), ({"params": {"order": {"TITLE": "ASC"}}}, 0)],
+    [({}, 50), ({"paging": "offset"}, 0), ({"params": {"order": {"TITLE": "ASC"}}}, 0)],
     ids=str,
 )
 async def test_progress_knows_the_total_as_soon_as_the_portal_has_counted(

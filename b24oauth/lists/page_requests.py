@@ -57,11 +57,12 @@ class PageRequests:
         """Pages that the next request may ask for."""
         return self.sizing.most if self.batches else 1
 
-    async def send(self, commands: Sequence[Command]) -> list[Row | None]:
+    async def send(self, commands: Sequence[Command], *, counts: bool = False) -> list[Row | None]:
         """Sends one request and returns what became of each command; None where the response says nothing.
 
         Args:
             commands: One page each; a single one is sent as a call of its own.
+            counts: The portal counts for a single page: when that takes too long, it is not tried again.
 
         Raises:
             AjaxError: The request as a whole failed.
@@ -69,7 +70,7 @@ class PageRequests:
         """
         call = partial(self._http.call, request_id=self._request_id, timeout=self._timeout, idempotent=True)
         if len(commands) == 1:
-            answer = await call(self._method, commands[0].params)
+            answer = await call(self._method, commands[0].params, repeat_timeouts=not counts)
         else:
             answer = await call(
                 "batch",

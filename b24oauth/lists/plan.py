@@ -29,11 +29,10 @@ __all__ = ["Plan", "Segment", "SegmentRequest"]
 _SMALL_REQUEST: Final = 20
 # Pages under way or waiting to be given on: this many times what all requests under way can bring.
 _HELD: Final = 2
-# A page by distance makes the portal count. So many requests in a row may go on from one; a page that takes longer than
-# they do is not worth it.
+# A page by distance makes the portal count. One that takes longer than so many requests by identifier is not worth it.
 _MOST_REQUESTS: Final = 8
-# What a page by distance may take more than others without anything being changed for it, seconds.
-_CHEAP: Final = 0.5
+# What counting may take without being compared to anything, seconds.
+_CHEAP: Final = 0.3
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -131,16 +130,27 @@ class Plan:
         front = Segment(start=PAGE_SIZE, end=PAGE_SIZE, after=cursor, wanted=0, first=cursor, cursor=cursor)
         self._segments = [front]
         self._emitted = cursor
-        # Requests for each page by distance; 0: no more such pages.
-        self._requests = math.ceil(counting / _CHEAP) if counting > _CHEAP else 1
-        if self._requests > _MOST_REQUESTS:
-            self._requests = 0
+        self._distances_work = True
+        # What counting takes, and a page by identifier, as far as it is known, seconds.
+        self._counting = counting
         self._plain: float | None = None
 
     @property
     def counting_is_slow(self) -> bool:
-        """True when the portal takes so long to count that the list is read in one go."""
-        return self._requests == 0
+        """True when pages by distance are not worth the time that the portal takes to count."""
+        return self._counting > _CHEAP and self._plain is not None and self._segment_requests == 0
+
+    @property
+    def _segment_requests(self) -> int:
+        """Requests of a segment, so that its page by distance takes less than they do; 0: no such pages now."""
+        if not self._distances_work:
+            return 0
+        if self._counting <= _CHEAP:
+            return 1
+        if self._plain is None:
+            return 0  # the first request by identifier will tell
+        requests = math.ceil(self._counting / max(self._plain * self._most, 0.001))
+        return requests if requests <= _MOST_REQUESTS else 0
 
     # --- what is given on ----------------------------------------------------------------------------------------
 
@@ -230,23 +240,23 @@ class Plan:
 
     def _planned_segment(self, free: int) -> Segment | None:
         """Makes a segment responsible for rows that none was responsible for; None when it has to wait."""
-        last, start = self._segments[-1], self._segments[-1].end
-        if self._requests:
+        last, start, requests = self._segments[-1], self._segments[-1].end, self._segment_requests
+        if requests == 1:
             # What is left is spread over the requests that may begin, but not too thinly.
             share = max(_SMALL_REQUEST, math.ceil(self._unplanned / free))
-            pages = min(self._unplanned, share, max(1, self._requests * self._most - 1))
+            pages = min(self._unplanned, share, max(1, self._most - 1))
         else:
-            pages = min(self._unplanned, self._most)
+            pages = min(self._unplanned, max(1, requests * self._most - 1) if requests else self._most)
         end = start + pages * PAGE_SIZE
         # One page into the next segment; behind the last row, one that is not full shows that there is no other.
         reaches_end = end >= self._target
-        more = self._target == self._total and self._total % PAGE_SIZE == 0 if reaches_end else self._requests > 0
+        more = self._target == self._total and self._total % PAGE_SIZE == 0 if reaches_end else requests > 0
         wanted = pages + more
         if last.position >= start and not last.asked and not last.done:
             last.wanted, last.end = last.received + wanted - (last.position - start) // PAGE_SIZE, end
             return last
         base = self._base(start)
-        if base is None or not self._requests or last.done:
+        if base is None or not requests or last.done:
             return None
         segment = Segment(start=start, end=end, after=base.cursor, skip=start - base.position, wanted=wanted)
         self._segments.append(segment)
@@ -310,8 +320,7 @@ class Plan:
             follows = before is None or self._is_after(first, before)
             in_order = follows and all(one.first is None or self._is_after(one.first, first) for one in behind)
         if not in_order:
-            # Distances do not lead where they should.
-            self._requests = 0
+            self._distances_work = False  # they do not lead where they should
             self._drop(segment)
         return in_order
 
@@ -333,17 +342,8 @@ class Plan:
         if not request.counts:
             page = seconds / request.count
             self._plain = page if self._plain is None else max(page, 0.8 * self._plain)
-            return
-        if self._plain is None or not self._requests:
-            return
-        counting = seconds - request.count * self._plain
-        if counting <= _CHEAP:
-            self._requests = 1
-            return
-        # One page by distance for as many requests as take longer than it does.
-        self._requests = math.ceil(counting / max(self._plain * self._most, 0.001))
-        if self._requests > _MOST_REQUESTS:
-            self._requests = 0
+        elif self._plain is not None:
+            self._counting = seconds - request.count * self._plain
 
     def timed_out(self, request: SegmentRequest) -> None:
         """Notes that a request took too long; its pages are requested again.
@@ -353,7 +353,7 @@ class Plan:
         """
         segment, segment.asked = request.segment, 0
         if request.counts and segment in self._segments:
-            self._requests = 0
+            self._distances_work = False
             self._drop(segment)
 
     def failed(self, request: SegmentRequest, error: Exception) -> None:
@@ -368,7 +368,7 @@ class Plan:
             segment.error = error
         elif segment in self._segments:
             # The segment before goes on in its place; what keeps the portal from it, that one will meet.
-            self._requests = self._requests if isinstance(error, AjaxError) and error.retryable else 0
+            self._distances_work = self._distances_work and isinstance(error, AjaxError) and error.retryable
             self._drop(segment)
 
     def limit(self, most: int) -> None:
@@ -384,7 +384,7 @@ class Plan:
 
     def read_singly(self) -> None:
         """From now on each request asks for one page, as a call of its own, and none begins by its distance."""
-        self._most, self._requests = 1, 0
+        self._most, self._distances_work = 1, False
 
     # --- order ---------------------------------------------------------------------------------------------------
 

@@ -175,7 +175,7 @@ class _Walker:
         if counts:
             request = attrs.evolve(request, params=pager.params(begin, skip=0))
         try:
-            [row] = await requests.send([_command(pager.method, 0, request, alone=True)])
+            [row] = await requests.send([_command(pager.method, 0, request, alone=True)], counts=counts)
         except AjaxError as failure:
             if not counts or not took_too_long(failure):
                 raise

@@ -67,6 +67,7 @@ def _v2_page(
         result={wrap: rows} if wrap else rows,
         total=page.total,
         next=offset + PAGE if more else None,
+        counted=0 if page.total is None else page.total + offset,
     )
 
 

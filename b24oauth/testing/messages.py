@@ -102,12 +102,14 @@ class Reply:
         total: Number of rows that fit, or None.
         next: Where the next page starts, or None.
         bare: The result is the whole body, without an envelope.
+        counted: Rows that were counted and skipped for it.
     """
 
     result: Any
     total: int | None = None
     next: int | None = None
     bare: bool = False
+    counted: int = 0
 
 
 Handler = Callable[[Call], Reply | Awaitable[Reply]]
@@ -153,7 +155,7 @@ class Exchange:
     params: Any = None
     token: str | None = None
     status: int | None = None
-    commands: int = 0
+    seconds: float = 0.0
     webhook: tuple[int, str] | None = attrs.field(default=None, repr=False)
 
 

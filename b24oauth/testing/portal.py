@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -19,18 +18,13 @@ from b24oauth.testing.data import make_tables
 from b24oauth.testing.downloads import Downloads
 from b24oauth.testing.faults import Fault, Faults
 from b24oauth.testing.files import FILE_FIELDS, FileStore
+from b24oauth.testing.front import Front
 from b24oauth.testing.handlers import as_handler
 from b24oauth.testing.list_shapes import ListShape
-from b24oauth.testing.messages import (
-    Answer,
-    Exchange,
-    Request,
-    RequestRecord,
-    dumps,
-)
+from b24oauth.testing.messages import Answer, Request, RequestRecord, dumps
 from b24oauth.testing.methods import Facts, standard_methods
 from b24oauth.testing.oauth_server import Addresses, OAuthServer
-from b24oauth.testing.recording import AUTHORIZE, TOKEN, as_record, open_exchange
+from b24oauth.testing.recording import TOKEN, as_record, open_exchange
 from b24oauth.testing.rest import RestServer
 from b24oauth.testing.table import Table
 from b24oauth.testing.tokens import Grant, TokenBook, make_secret
@@ -44,13 +38,6 @@ __all__ = ["FakePortal"]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-_GATEWAY_TIMEOUT = Answer(
-    status=504,
-    body=b"<html><head><title>504 Gateway Time-out</title></head></html>",
-    headers=(("content-type", "text/html"),),
-)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -68,8 +55,8 @@ class FakePortal:
         token_lifetime: Lifetime of access tokens, seconds.
         latency: Seconds between processing a REST request and its answer.
         refresh_latency: The same for token requests.
-        command_latency: Seconds added for each REST method that was run: once for a plain call, and for a batch as
-            often as it ran commands.
+        command_latency: Seconds added for each REST method that was run: each command of a batch is one.
+        count_latency: Seconds added for each 1,000 rows that a v2 list counts and skips, unless its `start` is -1.
         request_limit: Seconds after which the portal ends a request: it answers 504, whatever was executed.
         rows: Number of rows by table (``{"crm.deal": 1_000_000}``); rows are made when they are read.
         page_caps: Rows of a v3 page at most, by method; others have 1000.
@@ -83,7 +70,7 @@ class FakePortal:
         application_token: Proof that an event comes from this portal.
         redirect_uri: Where the application takes authorization codes.
         file_fields: Names of file fields by table (``{"crm.deal": {"UF_CRM_FILE": False}}``), each with whether it
-            holds several files; a file that is written in a form that the method does not take is not stored.
+            holds several files; one that is written in a form that the method does not take is not stored.
         download_ranges: Whether parts of files can be downloaded.
         one_use_downloads: Whether the address of a file is good once.
         storage_origin: Where downloads are redirected to; None: the portal serves files itself.
@@ -102,6 +89,7 @@ class FakePortal:
     latency: float = 0.0
     refresh_latency: float = 0.0
     command_latency: float = 0.0
+    count_latency: float = 0.0
     request_limit: float = 60.0
     sizes: Mapping[str, int] = attrs.field(alias="rows", factory=dict[str, int])
     page_caps: Mapping[str, int] = attrs.field(factory=lambda: {"tasks.task.list": 50})
@@ -128,6 +116,7 @@ class FakePortal:
     _files: FileStore = attrs.field(init=False)
     _downloads: Downloads = attrs.field(init=False)
     _faults: Faults = attrs.field(init=False, factory=Faults)
+    _front: Front = attrs.field(init=False)
     _records: deque[RequestRecord] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -163,6 +152,7 @@ class FakePortal:
             tables=self._tables,
             latency=self.latency,
             command_latency=self.command_latency,
+            count_latency=self.count_latency,
             dumps=self.dumps,
         )
         self._oauth = OAuthServer(
@@ -173,6 +163,7 @@ class FakePortal:
             scope=self.scope,
             redirect_uri=self.redirect_uri,
         )
+        self._front = Front(self._addresses, self._rest, self._oauth, self._downloads, self._faults)
         self._records = deque(maxlen=None if self.record is True else int(self.record))
 
     @property
@@ -205,8 +196,7 @@ class FakePortal:
         Returns:
             What `B24OAuth` takes as `auth_options`.
         """
-        grant = self._tokens.issue(user_id, expired=expired)
-        return self._as_params(grant)
+        return self._as_params(self._tokens.issue(user_id, expired=expired))
 
     def webhook(self, user_id: int = 1) -> str:
         """The address of a new inbound webhook, for `B24Hook`.
@@ -279,9 +269,7 @@ class FakePortal:
         Raises:
             TypeError: The name is no text, or the handler cannot be called.
         """
-        handle = as_handler(name, handler)
-        self._rest.methods["v2", name.lower()] = handle
-        self._rest.methods["v3", name.lower()] = handle
+        self._rest.methods["v2", name.lower()] = self._rest.methods["v3", name.lower()] = as_handler(name, handler)
 
     def list_method(self, name: str, shape: ListShape, rows: Sequence[Any]) -> None:
         """Adds a list method of v2, or replaces a built-in one.
@@ -320,7 +308,7 @@ class FakePortal:
 
     @property
     def refused(self) -> int:
-        """How many requests the leaky bucket has refused with 503."""
+        """How many requests the leaky bucket refused with 503."""
         return self._rest.bucket.refused
 
     @property
@@ -389,52 +377,12 @@ class FakePortal:
         """
         exchange = open_exchange(request, self.clock.now())
         try:
-            answer = await self._respond(exchange)
+            answer = await self._front.answer(exchange, self.latency, self.refresh_latency, self.request_limit)
             exchange.status = answer.status
         finally:
             if self.record:
                 self._records.append(as_record(exchange))
         return answer
-
-    async def _respond(self, exchange: Exchange) -> Answer:
-        fault = self._faults.take(exchange.method)
-        if fault is None:
-            return await self._process(exchange)
-        return await fault(lambda: self._process(exchange))
-
-    async def _process(self, exchange: Exchange) -> Answer:
-        # Processing comes first and at one go: a client that gives up while the answer is on its way changes nothing.
-        answer = await self._answer(exchange)
-        latency = self._latency(exchange)
-        if latency > 0:
-            await asyncio.sleep(min(latency, self.request_limit))
-        return answer if latency <= self.request_limit else _GATEWAY_TIMEOUT
-
-    def _latency(self, exchange: Exchange) -> float:
-        if exchange.version == "oauth":
-            return self.refresh_latency
-        return self.latency + exchange.commands * self.command_latency
-
-    async def _answer(self, exchange: Exchange) -> Answer:
-        if exchange.method == TOKEN:
-            return self._oauth.token(exchange)
-        if exchange.request.headers.get("host") in self._addresses.former:
-            return self._moved(exchange.request)
-        download = self._downloads.answer(exchange)
-        if download is not None:
-            return download
-        if exchange.method == AUTHORIZE:
-            return self._oauth.authorize(exchange)
-        if exchange.version == "oauth":
-            return Answer(status=404, body=b"", headers=())
-        return await self._rest.answer(exchange, exchange.version)
-
-    def _moved(self, request: Request) -> Answer:
-        query = f"?{request.query}" if request.query else ""
-        location = self._addresses.portal + request.path + query
-        return Answer(
-            status=302, body=b"<html></html>", headers=(("location", location), ("content-type", "text/html"))
-        )
 
     def _as_params(self, grant: Grant) -> B24OAuthParams:
         return B24OAuthParams(

@@ -39,6 +39,7 @@ class RestServer:
         tables: The rows, restored when a v3 batch fails.
         latency: Seconds that each request takes.
         command_latency: Seconds that each method takes.
+        count_latency: Seconds more for each 1,000 rows that it counts and skips.
         dumps: Writes the JSON text of an answer.
         calls: How often each method was called, inside batches too.
         executed: How often each method was run to its end.
@@ -52,21 +53,24 @@ class RestServer:
     tables: Mapping[str, Table]
     latency: float = 0.0
     command_latency: float = 0.0
+    count_latency: float = 0.0
     dumps: Callable[[object], bytes] = dumps
     calls: Counter[str] = attrs.field(init=False, factory=Counter[str])
     executed: Counter[str] = attrs.field(init=False, factory=Counter[str])
     _running: set[asyncio.Future[Reply]] = attrs.field(init=False, factory=set["asyncio.Future[Reply]"])
-    _commands: int = attrs.field(init=False, default=0)
+    # How long all methods took together, and the last one, seconds.
+    _spent: float = attrs.field(init=False, default=0.0)
+    _last: float = attrs.field(init=False, default=0.0)
     _replays: IdempotentAnswers = attrs.field(
         init=False, default=attrs.Factory(lambda self: IdempotentAnswers(now=self.now), takes_self=True)
     )
 
     async def answer(self, exchange: Exchange, version: Version) -> Answer:
-        """Answers one request, with an error where it must be refused, and notes how many commands ran for it."""
-        # The number of commands before this request, until it has ended.
-        exchange.commands = self._commands
+        """Answers one request, with an error where it must be refused, and notes how long its methods take."""
+        # What was spent before this request, until it has ended.
+        exchange.seconds = self._spent
         answer = await self._answer(exchange, version)
-        exchange.commands = self._commands - exchange.commands
+        exchange.seconds = self._spent - exchange.seconds
         return answer
 
     async def _answer(self, exchange: Exchange, version: Version) -> Answer:
@@ -99,10 +103,15 @@ class RestServer:
         if handler is None:
             raise RestError("ERROR_METHOD_NOT_FOUND", "Method not found!", status=404)
         self.operating.admit(call.method)
-        self._commands += 1
+        self._last = self.command_latency
+        self._spent += self._last
         reply = handler(call)
         if not isinstance(reply, Reply):
             reply = await self._to_its_end(reply)
+        if reply.counted:
+            counting = reply.counted / 1_000 * self.count_latency
+            self._last += counting
+            self._spent += counting
         self.executed[call.method] += 1
         self.operating.charge(call.method)
         return reply
@@ -153,14 +162,13 @@ class RestServer:
 
     def _time(self, method: str, exchange: Exchange) -> dict[str, Any]:
         """The `time` of a whole response."""
-        seconds = self.latency + (self._commands - exchange.commands) * self.command_latency
+        seconds = self.latency + self._spent - exchange.seconds
         return self._facts(method, exchange.arrived, self.now() + seconds)
 
     def _command_time(self, method: str, exchange: Exchange) -> dict[str, Any]:
         """The `time` of the command of a batch that has just run."""
-        before = self._commands - exchange.commands - 1
-        started = self.now() + before * self.command_latency
-        return self._facts(method, started, started + self.command_latency)
+        finished = self.now() + self._spent - exchange.seconds
+        return self._facts(method, finished - self._last, finished)
 
     def _facts(self, method: str, started: float, finish: float) -> dict[str, Any]:
         return {

@@ -432,3 +432,38 @@ async def test_b1_a_page_of_a_survey_that_fails_is_asked_for_again_by_the_chain(
     portal.inject(faults.status(403, error="ACCESS_DENIED"), on="crm.deal.list", after=5)
     seen, _ = await export(portal)
     assert seen == SHAPES["sparse"]
+
+
+def starts(portal: FakePortal) -> list[Any]:
+    """The `start` of each page that was requested by a call of its own."""
+    return [request.params.get("start") for request in portal.requests if "cmd" not in request.params]
+
+
+async def test_a_list_whose_counting_was_slow_is_not_counted_again() -> None:
+    portal = fake_portal(rows={"crm.deal": 5_000}, count_latency=1.0, command_latency=0.002)
+    async with connected(portal) as b24:
+        for filter_ in ({}, {}, {"CATEGORY_ID": 0}):
+            params = {"filter": filter_, "select": ["ID"]}
+            assert ids((await b24.actions.v2.call_list.make("crm.deal.list", params)).result) == list(range(1, 5_001))
+    # Another filter is another question.
+    assert [start for start in starts(portal) if start != -1] == [0, 0]
+
+
+async def test_a_first_page_that_takes_too_long_to_count_is_requested_without_counting() -> None:
+    portal = fake_portal(rows={"crm.deal": 5_000}, count_latency=20.0)
+    async with connected(portal) as b24:
+        seen = ids((await b24.actions.v2.call_list.make("crm.deal.list", {"select": ["ID"]})).result)
+    assert seen == list(range(1, 5_001))
+    assert starts(portal) == [0, -1, -1]
+
+
+@pytest.mark.parametrize("count_latency", [0.0, 0.0005, 0.005, 0.02])
+async def test_a_walk_is_never_slower_than_a_chain_while_counting_is_quick(count_latency: float) -> None:
+    seconds: list[float] = []
+    for concurrency in (None, 1):
+        portal = fake_portal(
+            rows={"crm.deal": 20_000}, latency=0.05, command_latency=0.002, count_latency=count_latency
+        )
+        seconds.append((await export(portal, concurrency=concurrency))[1])
+    walk, chain = seconds
+    assert walk <= 1.1 * chain

@@ -202,19 +202,24 @@ def test_b1_short_pages_in_the_midst_do_not_end_the_list() -> None:
     assert seen == table.ids
 
 
-def test_a_page_by_distance_that_takes_long_is_made_for_more_requests() -> None:
-    plan, _ = planned(Table(list(range(1, 100_001))), counting=1.4)
-    assert [request.segment.end - request.segment.start for request in plan.requests(3)] == [7_450, 7_450, 7_450]
+def test_counting_that_takes_long_is_compared_to_a_request_by_identifier() -> None:
+    table = Table(list(range(1, 100_001)))
+    plan, _ = planned(table, counting=1.4)
+    [front] = plan.requests(10)
+    assert not front.counts
+    plan.received(front, table.respond(front), 0.5)
     assert not plan.counting_is_slow
+    # Three requests take longer than counting does: each page by distance is made for so many.
+    following = [request.segment for request in plan.requests(4)]
+    assert [segment.end - segment.start for segment in following[1:]] == [7_450, 7_450, 7_450]
 
 
 def test_where_counting_is_slow_the_list_is_read_as_a_chain() -> None:
     table = Table(list(range(1, 100_001)))
-    seen, sent = walk(table, counting=5.0)
+    seen, sent = walk(table, counting=5.0, seconds=lambda request: 0.01 * request.count)
     assert seen == table.ids
     assert not table.pages_by_distance
     assert [request.count for request in sent[:2]] == [50, 50]
-    assert planned(table, counting=5.0)[0].counting_is_slow
 
 
 def test_where_counting_proves_slow_no_more_pages_are_found_by_distance() -> None:

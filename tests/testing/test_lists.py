@@ -207,3 +207,13 @@ async def test_aggregates(caller):
 
 async def test_the_event_log_cannot_be_written(caller):
     assert error(await caller.v3("main.eventlog.add", {"fields": {}}))[0] == 404
+
+
+async def test_counting_takes_time_for_the_rows_that_are_counted_and_skipped():
+    portal = FakePortal(clock=VirtualClock(), rows={"crm.deal": 10_000}, count_latency=0.1)
+    caller = Caller(portal)
+    for start, seconds in ((-1, 0.0), (0, 1.0), (5_000, 1.5)):
+        begun = portal.clock.now()
+        answer = (await caller.v2("crm.deal.list", {"start": start})).json()
+        assert portal.clock.now() - begun == pytest.approx(seconds)
+        assert answer["time"]["duration"] == pytest.approx(seconds)

@@ -70,18 +70,20 @@ def decode(answer: RawResponse, query: AjaxQuery) -> Mapping[str, Any] | AjaxErr
     Returns:
         The decoded body of a success, or the error. An error inside an HTTP 200 is an error with status 200.
     """
-    return decode_clean(answer, query, ())
+    return decode_clean(answer, parse_json(answer.body), query, ())
 
 
-def decode_clean(answer: RawResponse, query: AjaxQuery, secrets: Collection[str]) -> Mapping[str, Any] | AjaxError:
+def decode_clean(
+    answer: RawResponse, parsed: object, query: AjaxQuery, secrets: Collection[str]
+) -> Mapping[str, Any] | AjaxError:
     """As `decode`, with secrets masked in every error: a portal may repeat what it was sent.
 
     Args:
         answer: What came back.
+        parsed: What `parse_json` gives of its body.
         query: The request.
         secrets: What no error may repeat. The data of a success stay as they are.
     """
-    parsed = parse_json(answer.body)
     ok = 200 <= answer.status < 300
     text = ""
     if isinstance(parsed, dict):

@@ -11,9 +11,11 @@ import attrs
 
 from b24oauth.errors import AjaxError, ConfigurationError, RefreshTokenError
 from b24oauth.limits.base import Admission
-from b24oauth.protocol.decoding import RawResponse, decode_clean
+from b24oauth.protocol.decoding import RawResponse, decode_clean, parse_json
 from b24oauth.protocol.dialects import Dialect
+from b24oauth.protocol.large import LARGE
 from b24oauth.rest.credentials import Grant
+from b24oauth.rest.decoding import decoded_in_turns
 from b24oauth.rest.failures import without_response
 from b24oauth.rest.reporting import CallReport
 from b24oauth.rest.request import PreparedRequest
@@ -159,7 +161,7 @@ class Sender:
             call.renewed = call.renewed or services.credentials.renewals > renewals
             call.admission = await services.admit(call.report)
             answer = await self._send(call, pair)
-        result = self._decode(answer, call)
+        result = await self._decode(answer, call)
         if isinstance(result, AjaxResult):
             return result
         other = await self._other_pair(result, call, pair)
@@ -167,7 +169,7 @@ class Sender:
             raise result
         call.renewed = True
         call.admission = await services.admit(call.report)
-        again = self._decode(await self._send(call, other), call)
+        again = await self._decode(await self._send(call, other), call)
         if isinstance(again, AjaxError):
             raise again
         if is_denial(result):
@@ -223,9 +225,10 @@ class Sender:
             return answer
         raise error
 
-    def _decode(self, answer: RawResponse, call: CallState) -> AjaxResult[Any] | AjaxError:
-        limits, query, secrets = self._services.limits, call.request.query, call.secrets
-        payload = decode_clean(answer, query, secrets)
+    async def _decode(self, answer: RawResponse, call: CallState) -> AjaxResult[Any] | AjaxError:
+        limits, query, secrets, body = self._services.limits, call.request.query, call.secrets, answer.body
+        parsed = parse_json(body) if len(body) < LARGE else await decoded_in_turns(body, self._services.decoding)
+        payload = decode_clean(answer, parsed, query, secrets)
         if isinstance(payload, AjaxError):
             call.may_have_run = call.may_have_run or is_without_answer(payload)
             call.report.received_error(answer, secrets)

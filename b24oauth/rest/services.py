@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import attrs
@@ -31,6 +32,7 @@ class Services:
         relocation: Follows a renamed portal.
         log: The logger.
         trusted_hosts: Hosts that may be reached over plain http.
+        decoding: Held while a large response is decoded: one at a time.
         slow_counts: Lists whose rows the portal counts slowly, by method and conditions.
     """
 
@@ -42,6 +44,7 @@ class Services:
     relocation: Moving
     log: Log
     trusted_hosts: frozenset[str]
+    decoding: asyncio.Lock = attrs.field(factory=asyncio.Lock)
     slow_counts: set[tuple[str, ...]] = attrs.field(factory=set[tuple[str, ...]])
 
     async def pause(self, seconds: float) -> None:

@@ -329,7 +329,8 @@ SECRETS = (DIGITS, "tok/en-S3CR3T")
 
 
 def cleaned(body: Any, status: int = 200, **headers: str) -> Any:
-    return decode_clean(answer(body, status, **headers), query(), SECRETS)
+    response = answer(body, status, **headers)
+    return decode_clean(response, parse_json(response.body), query(), SECRETS)
 
 
 def shown(error: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from b24oauth.checks import at_least, check_function
 from b24oauth.errors import ConfigurationError
@@ -21,6 +21,7 @@ from b24oauth.wire.choosing import library_of
 __all__ = [
     "api_version",
     "check_connections",
+    "check_hosts",
     "check_identity",
     "check_limits",
     "check_logger",
@@ -131,8 +132,20 @@ def check_identity(auth_options: object, oauth_secret: object, trusted_hosts: ob
         raise ConfigurationError("oauth_secret must be B24OAuthSecret; use B24OAuthSecret.from_dict() for a mapping")
     if isinstance(trusted_hosts, str):
         raise ConfigurationError("trusted_oauth_hosts must be a collection of hosts, not one string")
+    check_hosts(trusted_hosts, "trusted_oauth_hosts")
     if http_method not in ("POST", "GET"):
         raise ConfigurationError('refresh_http_method must be "POST" or "GET"')
+
+
+def check_hosts(hosts: object, name: str) -> None:
+    """Refuses trusted hosts that would never match.
+
+    Raises:
+        ConfigurationError: Names the argument, and says what it must be.
+    """
+    for host in cast("Iterable[object]", hosts):
+        if not isinstance(host, str) or "/" in host:
+            raise ConfigurationError(f'{name} must hold names as "host" or "host:port", without a scheme or a path')
 
 
 def check_store(store: object, auth_options: B24OAuthParams, user_id: int | None) -> None:

@@ -16,6 +16,7 @@ from b24oauth.actions.short import Api
 from b24oauth.assembling import (
     api_version,
     check_connections,
+    check_hosts,
     check_limits,
     check_logger,
     checked_observers,
@@ -93,6 +94,7 @@ class B24Hook(Api):
         wire: Wire | None = None,
         trusted_hosts: Collection[str] = (),
     ) -> None:
+        check_hosts(trusted_hosts, "trusted_hosts")
         trusted = frozenset(trusted_hosts)
         grant = _grant(url, trusted)
         check_limits(restriction_params, restriction_manager)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import logging
 import pickle
 import traceback
@@ -204,3 +206,29 @@ async def test_a1_closing_ends_calls_that_wait() -> None:
         await b24.aclose()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes][1:] == [ClientStateError] * 2
+
+
+@pytest.mark.parametrize("method", ["disk.file.get", "crm.item.get"])
+async def test_files_are_downloaded_through_a_webhook(method: str) -> None:
+    portal = fake_portal()
+    number = portal.files.add("a.txt", b"content")
+    target = io.BytesIO()
+    async with hooked(portal) as b24:
+        if method == "disk.file.get":
+            await b24.download(number, target)
+        else:
+            fields = {"title": "t", "ufCrmFile": ["a.txt", base64.b64encode(b"content").decode()]}
+            made = await b24.call("crm.item.add", {"entityTypeId": 2, "fields": fields})
+            await b24.download(made["item"]["ufCrmFile"]["urlMachine"], target)
+    assert target.getvalue() == b"content"
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:80", "127.0.0.1:80/", 80])
+def test_trusted_hosts_that_would_never_match_are_refused(host: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r'trusted_hosts must hold names as "host" or "host:port"'):
+        B24Hook("https://portal.bitrix24.com/rest/1/abcdefgh1234/", trusted_hosts=[host])
+
+
+def test_a_webhook_over_plain_http_is_refused_with_the_remedy() -> None:
+    with pytest.raises(UntrustedHostError, match="trusted_hosts of B24Hook"):
+        B24Hook("http://127.0.0.1:8000/rest/1/abcdefgh1234/")

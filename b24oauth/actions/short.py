@@ -74,7 +74,9 @@ class Api(ABC):
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/general-principles.html
         """
-        return await _call(self.actions.v2, method, params, result_type, _merged(options, self._defaults, CallOptions))
+        return await _call(
+            self.actions.v2, method, params, result_type, _merged("call", options, self._defaults, CallOptions)
+        )
 
     @overload
     def rows(
@@ -105,7 +107,7 @@ class Api(ABC):
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/list-methods-pecularities.html
         """
-        known = _merged(options, self._defaults, ListOptions)
+        known = _merged("rows", options, self._defaults, ListOptions)
         return Rows(self.actions.v2.fetch_list.make(method, params, result_type=result_type, **known))
 
     @overload
@@ -120,7 +122,7 @@ class Api(ABC):
         self, method: str, params: Params = None, *, result_type: Any = None, **options: Unpack[ListOptions]
     ) -> Pages[Any]:
         """The pages of a list, each a list of rows; otherwise as `rows`."""
-        known = _merged(options, self._defaults, ListOptions)
+        known = _merged("pages", options, self._defaults, ListOptions)
         return Pages(self.actions.v2.fetch_list.make(method, params, result_type=result_type, **known))
 
     async def batch(
@@ -151,7 +153,7 @@ class Api(ABC):
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
         """
-        known = _merged(options, self._defaults, ShortBatchOptions)
+        known = _merged("batch", options, self._defaults, ShortBatchOptions)
         return await _batch(self.actions.v2, calls, known, result_type, return_errors=return_errors)
 
     def with_options(self, **options: Unpack[DefaultOptions]) -> ApiView:
@@ -194,7 +196,9 @@ class ApiV3:
         self, method: str, params: Params = None, *, result_type: Any = None, **options: Unpack[CallOptions]
     ) -> Any:
         """Calls one method and returns its result, as `B24OAuth.call`."""
-        return await _call(self._actions, method, params, result_type, _merged(options, self._defaults, CallOptions))
+        return await _call(
+            self._actions, method, params, result_type, _merged("call", options, self._defaults, CallOptions)
+        )
 
     @overload
     def rows(
@@ -208,7 +212,7 @@ class ApiV3:
         self, method: str, params: V3Params = None, *, result_type: Any = None, **options: Unpack[V3ListOptions]
     ) -> Rows[Any]:
         """The rows of a list, as `B24OAuth.rows`; see `V3ListOptions`."""
-        known = _merged(options, self._defaults, V3ListOptions)
+        known = _merged("rows", options, self._defaults, V3ListOptions)
         return Rows(self._actions.fetch_list.make(method, params, result_type=result_type, **known))
 
     @overload
@@ -223,7 +227,7 @@ class ApiV3:
         self, method: str, params: V3Params = None, *, result_type: Any = None, **options: Unpack[V3ListOptions]
     ) -> Pages[Any]:
         """The pages of a list, each a list of rows; otherwise as `rows`."""
-        known = _merged(options, self._defaults, V3ListOptions)
+        known = _merged("pages", options, self._defaults, V3ListOptions)
         return Pages(self._actions.fetch_list.make(method, params, result_type=result_type, **known))
 
     @overload
@@ -238,7 +242,7 @@ class ApiV3:
         self, method: str, params: V3Params = None, *, result_type: Any = None, **options: Unpack[TailOptions]
     ) -> Rows[Any]:
         """The rows of a `*.tail` method, along its cursor field; see `TailOptions`."""
-        known = _merged(options, self._defaults, TailOptions)
+        known = _merged("tail", options, self._defaults, TailOptions)
         return Rows(self._actions.fetch_tail.make(method, params, result_type=result_type, **known))
 
     async def aggregate(
@@ -265,7 +269,7 @@ class ApiV3:
         **options: Unpack[ShortBatchOptions],
     ) -> Any:
         """Calls any number of methods, as `B24OAuth.batch`."""
-        known = _merged(options, self._defaults, ShortBatchOptions)
+        known = _merged("batch", options, self._defaults, ShortBatchOptions)
         return await _batch(self._actions, calls, known, result_type, return_errors=return_errors)
 
 
@@ -295,8 +299,10 @@ class ApiView(Api):
         raise ClientStateError("This is a view made by with_options: close the client it was made from")
 
 
-def _merged(options: Mapping[str, Any], defaults: Mapping[str, Any], known: type) -> Any:
+def _merged(action: str, options: Mapping[str, Any], defaults: Mapping[str, Any], known: type) -> Any:
     """The options of a call over those defaults that it knows."""
+    if options:
+        checked(options, known, action)
     if not defaults:
         return options
     names: frozenset[str] = getattr(known, "__optional_keys__", frozenset())

@@ -247,6 +247,8 @@ class KeysetChain:
         if request.place != self._next:
             return []  # the page before it had another size, so its reference led to no row
         rows = self.pager.rows(payload)
+        if not rows and request.params is None:
+            return []  # the reference may have led nowhere: the next page is requested by the identifier itself
         short = len(rows) < (self.page_size or 0) or (self._full > 1 and len(rows) < self._longest)
         counted = not self._pages and whole_number(payload.get("total")) == len(rows) < PAGE_SIZE
         self.done = not rows or ((short or counted) and not says_more(payload))

@@ -90,6 +90,12 @@ class RowsReader:
         if is_list(result) or (is_mapping(result) and result and _holds_rows(result)):
             return ""
         parts: Mapping[str, Any] = result if is_mapping(result) else {}
+        if self.key is None and any(str(name).lower() == "id" for name in parts):
+            raise walk_error(
+                self.method,
+                f"{self.method} returns one record instead of rows: read it with a plain call. If it does return rows, "
+                "name their key with custom_key_for_result",
+            )
         candidates = [name for name, value in parts.items() if _holds_rows(value)]
         if not candidates and self.key is None:
             candidates = [name for name, value in parts.items() if value == []]

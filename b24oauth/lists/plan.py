@@ -292,12 +292,18 @@ class Plan:
             if segment.cursor is None:
                 if not self._begins(segment, page):
                     return
+            elif before and not page and not self._ends_as_counted(segment):
+                return  # a reference may have led nowhere: the next page is requested by the identifier itself
             elif before and page and not self._is_after(self._pager.identifier(page[-1]), segment.cursor):
                 # The portal did not follow the reference to the page before, which selects from the beginning.
                 self.read_singly()
                 return
             self._take(segment, page)
             before = page
+
+    def _ends_as_counted(self, segment: Segment, rows: int = 0) -> bool:
+        """True when the last segment has as many rows as the portal counted."""
+        return segment is self._segments[-1] and segment.position + rows >= self._total
 
     def _begins(self, segment: Segment, page: list[Any]) -> bool:
         """False for a first page that is of no use: the segment before goes on instead."""
@@ -327,8 +333,7 @@ class Plan:
     def _take(self, segment: Segment, page: list[Any]) -> None:
         before = segment.after if segment.cursor is None else segment.cursor
         # A page that is not full is the last one, unless there should be more rows: then an empty one is.
-        counted = segment is self._segments[-1] and segment.position + len(page) >= self._total
-        segment.done = not page or (len(page) < PAGE_SIZE and counted)
+        segment.done = not page or (len(page) < PAGE_SIZE and self._ends_as_counted(segment, len(page)))
         segment.received += 1
         if page:
             segment.cursor = last = self._pager.last_in_order(page, before)

@@ -164,6 +164,8 @@ class _Walker:
                 self.total = pager.total if self.total is None else self.total
                 if page:
                     yield page
+                elif one.params is None:
+                    break  # what follows was requested by references that lead nowhere
 
     async def _follow_identifiers(self, way: ByIdentifier) -> Pages:
         pager, requests = way.pager, self._requests

@@ -32,6 +32,12 @@ _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _IPV4: Final = re.compile(r"[0-9]+(\.[0-9]+){3}", re.ASCII)
 
 
+_NOT_HTTPS: Final = (
+    "must be reached over https; a loopback address, as of a fake portal, may be listed in trusted_oauth_hosts "
+    "(trusted_hosts of B24Hook)"
+)
+
+
 def oauth_token_url(server_endpoint: str, trusted_hosts: Collection[str]) -> str:
     """The token address of an OAuth server that may see the client secret.
 
@@ -71,7 +77,7 @@ def rest_root(client_endpoint: str, trusted_hosts: Collection[str]) -> str:
             f"{what} must be the REST root of the portal, for example https://{parts.netloc}/rest/, and not its address"
         )
     if parts.scheme != "https" and not (_is_loopback(parts) and _is_listed(parts, trusted_hosts)):
-        raise _refusal(what, parts, "must be reached over https")
+        raise _refusal(what, parts, _NOT_HTTPS)
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}/"
 
 
@@ -94,7 +100,7 @@ def file_address(address: str, base: str, trusted_hosts: Collection[str]) -> str
     origin = f"{parts.scheme}://{parts.netloc.lower()}"
     _parsed(origin, what)
     if parts.scheme != "https" and not (_is_loopback(parts) and _is_listed(parts, trusted_hosts)):
-        raise _refusal(what, parts, "must be reached over https")
+        raise _refusal(what, parts, _NOT_HTTPS)
     # What is encoded stays as it is: the addresses are signed.
     path, query = quote(parts.path or "/", safe=_LEFT_ALONE), quote(parts.query, safe=_LEFT_ALONE)
     return f"{origin}{path}?{query}" if query else origin + path

@@ -130,5 +130,6 @@ class MemoryStore:
             yield lease
         finally:
             lease.leave()
-            if not line:
-                self._lines.pop(key, None)
+            # Who has lost the lease may end when others have begun a new line.
+            if not line and self._lines.get(key) is line:
+                del self._lines[key]

@@ -97,7 +97,10 @@ class Downloads:
         in_address = str(query.get("auth", ""))
         token = bearer if scheme.lower() == "bearer" else in_address
         exchange.token = self.tokens.label(token)
-        self.tokens.session(token)
+        if exchange.webhook is None:
+            self.tokens.session(token)
+        else:
+            self.tokens.webhook_session(*exchange.webhook)
         link: Link | None = self.files.links.get(str(query.get("token")))
         # What stands in the address is signed: a token that is added or exchanged makes it void.
         if link is None or link.auth != in_address or (self.one_use and link.used):

@@ -100,9 +100,12 @@ class FileStore:
         return self._files.get(int(file_id)) if isinstance(file_id, (int, str)) and str(file_id).isdigit() else None
 
     def link(self, file_id: int, method: str, call: Call) -> str:
-        """A signed address at which a file can be had, for the token of a call."""
+        """A signed address at which a file can be had, for the token or the webhook of a call."""
         token = f"disk|{base64.b64encode(f'id={file_id}&_={len(self.links)}'.encode()).decode()}"
         self.links[token] = Link(file_id=file_id, auth=call.auth)
+        if call.hook is not None:
+            user, code = call.hook
+            return f"{self.origin()}/rest/{user}/{code}/{method}/?{urlencode({'token': token})}"
         query = {"auth": call.auth, "token": token} if call.auth else {"token": token}
         return f"{self.origin()}/rest/{method}.json?{urlencode(query)}"
 

@@ -83,6 +83,7 @@ class Call:
         user_id: The user whose token it was.
         positional: Whether the query string could have shifted positional parameters.
         auth: The access token, when it came among the parameters and not in a header.
+        hook: User and code of the webhook that it came through.
     """
 
     method: str
@@ -91,6 +92,7 @@ class Call:
     user_id: int
     positional: bool = False
     auth: str = attrs.field(default="", repr=False)
+    hook: tuple[int, str] | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -87,6 +87,7 @@ class RestServer:
                 user_id=session.user_id,
                 positional=bool(exchange.request.query),
                 auth="" if "authorization" in exchange.request.headers else token or "",
+                hook=hook,
             )
             return self._replayed(exchange, call) or await self._run(exchange, call)
         except RestError as error:

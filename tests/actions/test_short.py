@@ -18,7 +18,7 @@ from b24oauth import (
     RestrictionParams,
     SdkError,
 )
-from b24oauth.errors import BatchError, InvalidDataError, RequestTimeoutError
+from b24oauth.errors import BadResponseError, BatchError, InvalidDataError, RequestTimeoutError
 from b24oauth.testing import faults
 from tests.support.clients import UNLIMITED, connected, fake_portal
 
@@ -240,3 +240,23 @@ async def test_an_unknown_default_is_refused() -> None:
     b24 = B24OAuth(portal.issue(), portal.secret)
     with pytest.raises(TypeError, match="concurency"):
         b24.with_options(concurency=5)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("name", ["call", "rows", "pages", "batch"])
+async def test_an_unknown_option_is_named_with_the_method_that_was_called(name: str) -> None:
+    async with connected(fake_portal()) as b24:
+        what: Any = [("profile",)] if name == "batch" else "crm.deal.list"
+
+        async def used() -> None:
+            await getattr(b24, name)(what, id=1)
+
+        with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'id'"):
+            await used()
+
+
+@pytest.mark.parametrize("method", ["crm.deal.get", "crm.contact.get"])
+async def test_b1_one_record_is_not_taken_for_rows(method: str) -> None:
+    portal = fake_portal(rows={"crm.deal": 3, "crm.contact": 3})
+    async with connected(portal) as b24:
+        with pytest.raises(BadResponseError, match="returns one record instead of rows: read it with a plain call"):
+            [row async for row in b24.rows(method, {"id": 1})]

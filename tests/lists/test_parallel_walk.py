@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from b24oauth import ConfigurationError, ParamsFactory, RateLimitConfig, RestrictionParams, SdkError
 from b24oauth.errors import ExpiredTokenError
+from b24oauth.lists.keyset import KeysetPager
+from b24oauth.lists.pages import UnorderedRowsError
 from b24oauth.testing import FakePortal, Reply, RestError, faults, run_virtual
 from tests.support.clients import connected, fake_portal
 from tests.support.lists import ids, rows_of
@@ -177,10 +179,10 @@ async def test_concurrency_of_one_is_a_plain_chain() -> None:
     portal.rows("crm.deal", ids=SHAPES["sparse"])
     seen, seconds = await export(portal, concurrency=1)
     assert seen == SHAPES["sparse"]
-    # Nobody counts: 1, 1, 2, 4, 8, 16 and 32 pages, and then 50 pages a request, one after another.
+    # Nobody counts: 1, 1, 2, 4, 8, 16 and 32 pages, then 50 pages a request, one after another, and an empty page.
     assert {request.params.get("start") for request in portal.requests if "cmd" not in request.params} == {-1}
-    assert len(portal.requests) == 14
-    assert seconds == pytest.approx(14 * 0.05, abs=0.001)
+    assert len(portal.requests) == 15
+    assert seconds == pytest.approx(15 * 0.05, abs=0.001)
 
 
 async def test_a_short_list_is_not_asked_for_in_several_requests_at_once() -> None:
@@ -467,3 +469,31 @@ async def test_a_walk_is_never_slower_than_a_chain_while_counting_is_quick(count
         seconds.append((await export(portal, concurrency=concurrency))[1])
     walk, chain = seconds
     assert walk <= 1.1 * chain
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("concurrency", [None, 1])
+async def test_b1_references_that_lead_nowhere_never_end_a_list_early(
+    descending: bool, concurrency: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A portal that reads an empty identifier as 0 selects nothing behind it when the greatest come first."""
+    monkeypatch.setattr(KeysetPager, "reference", lambda *_: "$result[nowhere][0][ID]")
+    present = list(range(1, 5_001))
+    operator = "<ID" if descending else ">ID"
+
+    def answer(params: dict[str, Any]) -> Reply:
+        bound = params["filter"].get(operator)
+        number = None if bound is None else int(bound or 0)
+        fit = [n for n in present if number is None or (n < number if descending else n > number)]
+        start = int(params["start"])
+        found = sorted(fit, reverse=descending)[max(0, start) :][:50]
+        return Reply(result=[{"ID": str(n)} for n in found], total=len(fit) if start >= 0 else None)
+
+    portal = fake_portal()
+    portal.method("my.list", answer)
+    async with connected(portal) as b24:
+        walk = b24.actions.v2.call_list.make("my.list", paging="keyset", descending=descending, concurrency=concurrency)
+        try:
+            assert ids((await walk).result) == sorted(present, reverse=descending)
+        except UnorderedRowsError:
+            assert (descending, concurrency) == (False, 1)  # the first page again, which is refused

@@ -126,6 +126,25 @@ async def test_t9_the_lease_of_a_holder_that_stopped_ends(store: TokenStore) -> 
     await waiting
 
 
+async def test_t9_a_holder_that_lost_its_lease_and_ends_late_lets_nobody_in(store: TokenStore) -> None:
+    late = asyncio.Event()
+
+    async def overstay() -> None:
+        async with store.lease(KEY, seconds=15):
+            await late.wait()
+
+    task = asyncio.create_task(overstay())
+    await asyncio.sleep(20)
+    await _acquired(store)
+    async with store.lease(KEY, seconds=15):
+        late.set()
+        await task
+        waiting = asyncio.create_task(_acquired(store))
+        await asyncio.sleep(1)
+        assert not waiting.done()
+    await waiting
+
+
 async def _acquired(store: TokenStore) -> None:
     async with store.lease(KEY, seconds=15):
         pass

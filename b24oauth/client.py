@@ -6,6 +6,7 @@ import ssl
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable
+from functools import cached_property
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -26,7 +27,6 @@ from b24oauth.assembling import (
     warn_in_browsers,
 )
 from b24oauth.checks import check_seconds
-from b24oauth.downloads import MAX_BYTES, Download, Downloader, Progress, Writable
 from b24oauth.errors import ClientStateError, ConfigurationError
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.params import RestrictionParams
@@ -45,9 +45,17 @@ from b24oauth.rest.relocation import Relocation
 from b24oauth.rest.services import Services
 from b24oauth.storing import TokenStore
 from b24oauth.tools import ToolsManager
-from b24oauth.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, TransportName, Wire
+from b24oauth.wire import (
+    CONNECT_TIMEOUT,
+    MAX_DOWNLOAD_SIZE,
+    MAX_RESPONSE_SIZE,
+    RESPONSE_TIMEOUT,
+    TransportName,
+    Wire,
+)
 
 if TYPE_CHECKING:
+    from b24oauth.downloads import Download, Downloader, Progress, Writable
     from b24oauth.wire.foreign import ForeignClient
 
 __all__ = ["B24OAuth"]
@@ -163,7 +171,6 @@ class B24OAuth(Api):
         self._auth = AuthOAuthManager(self._keeper, renewer)
         self._actions = ActionsManager(self._http[ApiVersion.V2], self._http[ApiVersion.V3])
         self._tools = ToolsManager(self._http[ApiVersion.V2])
-        self._downloader = Downloader(self._http[ApiVersion.V2], services)
         self._close_timeout = close_timeout
         self._entered = False
         warn_in_browsers(self._log)
@@ -213,12 +220,18 @@ class B24OAuth(Api):
         answer = await self._http[ApiVersion.V3].call("rest.documentation.openapi", request_id=request_id)
         return read_methods(answer.raise_for_error().payload)
 
+    @cached_property
+    def _downloader(self) -> Downloader:
+        from b24oauth.downloads import Downloader  # noqa: PLC0415 - most programs download nothing
+
+        return Downloader(self._http[ApiVersion.V2], self._services)
+
     async def download(
         self,
         source: str | int,
         to: str | PathLike[str] | Writable,
         *,
-        max_bytes: int | None = MAX_BYTES,
+        max_bytes: int | None = MAX_DOWNLOAD_SIZE,
         timeout: float | None = None,
         on_progress: Progress | None = None,
         request_id: str | None = None,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, get_args
-
-import cattrs
-from cattrs.preconf.json import make_converter
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from b24oauth.errors import InvalidDataError
+
+if TYPE_CHECKING:
+    import cattrs
 
 __all__ = ["WHOLE_NUMBER", "name_of", "problems_of", "structure", "unstructure"]
 
@@ -41,14 +42,14 @@ def _text(value: object, _: type[str]) -> str:
     raise TypeError
 
 
-def _configured() -> cattrs.Converter:
+@cache
+def _converter() -> cattrs.Converter:
+    from cattrs.preconf.json import make_converter  # noqa: PLC0415 - most programs need no cattrs
+
     converter = make_converter()
     converter.register_structure_hook(int, _whole_number)
     converter.register_structure_hook(str, _text)
     return converter
-
-
-_converter: Final = _configured()
 
 
 def _without_value(error: BaseException, expected: Any) -> str:
@@ -70,8 +71,10 @@ def structure(data: object, type_: type[T], what: str) -> T:
     Raises:
         InvalidDataError: Naming each field that is missing or does not fit, never its value.
     """
+    import cattrs  # noqa: PLC0415
+
     try:
-        return _converter.structure(data, type_)
+        return _converter().structure(data, type_)
     except cattrs.BaseValidationError as error:
         problems = problems_of(error, _without_value)
     except (TypeError, ValueError, KeyError, AttributeError):
@@ -82,7 +85,7 @@ def structure(data: object, type_: type[T], what: str) -> T:
 
 def unstructure(value: object) -> Any:
     """The plain values of an object, ready for JSON."""
-    return _converter.unstructure(value)
+    return _converter().unstructure(value)
 
 
 def name_of(type_: Any) -> str:
@@ -99,6 +102,8 @@ def problems_of(error: BaseException, describe: Callable[[BaseException, Any], s
         error: What structuring raised.
         describe: Says what is wrong, given the error of one place and the type expected there.
     """
+    import cattrs  # noqa: PLC0415
+
     problems: list[str] = []
     for line in cattrs.transform_error(error, format_exception=describe):
         problem, _, path = line.partition(" @ $")

@@ -39,9 +39,8 @@ from b24oauth.shapes import is_mapping
 from b24oauth.sinks import Writable, sink_for
 from b24oauth.wire import Deadline, NoResponse, StreamedResponse
 
-__all__ = ["MAX_BYTES", "Download", "Downloader", "Progress", "Writable"]
+__all__ = ["Download", "Downloader", "Progress", "Writable"]
 
-MAX_BYTES: Final = 1 << 30
 _METHOD: Final = "download"
 _FILE_METHOD: Final = "disk.file.get"
 # Bytes of an attempt after which it does not count as failed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Collection, Iterable
+from functools import cached_property
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -23,7 +24,6 @@ from b24oauth.assembling import (
     gate_for,
 )
 from b24oauth.checks import check_seconds
-from b24oauth.downloads import MAX_BYTES, Download, Downloader, Progress, Writable
 from b24oauth.errors import ConfigurationError
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.params import RestrictionParams
@@ -35,9 +35,17 @@ from b24oauth.rest.client import HttpClient
 from b24oauth.rest.credentials import HookGrant, WebhookCredentials
 from b24oauth.rest.services import Services
 from b24oauth.tools import ToolsManager
-from b24oauth.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, TransportName, Wire
+from b24oauth.wire import (
+    CONNECT_TIMEOUT,
+    MAX_DOWNLOAD_SIZE,
+    MAX_RESPONSE_SIZE,
+    RESPONSE_TIMEOUT,
+    TransportName,
+    Wire,
+)
 
 if TYPE_CHECKING:
+    from b24oauth.downloads import Download, Downloader, Progress, Writable
     from b24oauth.wire.foreign import ForeignClient
 
 __all__ = ["B24Hook"]
@@ -126,7 +134,6 @@ class B24Hook(Api):
         self._http = {version: HttpClient(dialect, self._services) for version, dialect in DIALECTS.items()}
         self._actions = ActionsManager(self._http[ApiVersion.V2], self._http[ApiVersion.V3])
         self._tools = ToolsManager(self._http[ApiVersion.V2])
-        self._downloader = Downloader(self._http[ApiVersion.V2], self._services)
 
     def __repr__(self) -> str:
         """The portal and the user, without the secret."""
@@ -143,12 +150,18 @@ class B24Hook(Api):
         """Whether the portal answers."""
         return self._tools
 
+    @cached_property
+    def _downloader(self) -> Downloader:
+        from b24oauth.downloads import Downloader  # noqa: PLC0415 - most programs download nothing
+
+        return Downloader(self._http[ApiVersion.V2], self._services)
+
     async def download(
         self,
         source: str | int,
         to: str | PathLike[str] | Writable,
         *,
-        max_bytes: int | None = MAX_BYTES,
+        max_bytes: int | None = MAX_DOWNLOAD_SIZE,
         timeout: float | None = None,
         on_progress: Progress | None = None,
         request_id: str | None = None,

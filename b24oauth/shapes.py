@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
-__all__ = ["as_mapping", "is_items", "is_list", "is_mapping", "is_sendable", "is_sequence"]
+__all__ = ["as_mapping", "is_items", "is_list", "is_mapping", "is_sendable", "is_sequence", "whole_number"]
+
+# A 64-bit number has at most 20 digits. Python refuses to convert much longer ones, and no identifier is longer.
+_MOST_DIGITS: Final = 20
+_LARGEST: Final = 10**_MOST_DIGITS - 1
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
@@ -42,3 +46,12 @@ def is_sendable(value: object) -> TypeGuard[str]:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def whole_number(value: object) -> int | None:
+    """A whole number of at most 20 digits, which may be written as text; None for anything else."""
+    if isinstance(value, str) and len(value) <= _MOST_DIGITS and value.isascii() and value.isdigit():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST:
+        return value
+    return None

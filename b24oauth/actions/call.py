@@ -8,7 +8,6 @@ from typing import Any, TypeVar, Unpack, overload
 from b24oauth.actions.options import CallOptions, checked, http_for
 from b24oauth.rest.client import HttpClient
 from b24oauth.result import AjaxResult
-from b24oauth.rows import check_row_type, structure_row
 
 __all__ = ["Call"]
 
@@ -59,6 +58,8 @@ class Call:
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/general-principles.html
         """
         if result_type is not None:
+            from b24oauth.rows import check_row_type  # noqa: PLC0415 - most programs need no cattrs
+
             check_row_type(result_type)
         known, http = checked(options, CallOptions, "call.make"), self._http
         if "max_attempts" in known:
@@ -67,5 +68,7 @@ class Call:
         answer = await http.call(method, params, **known)
         if result_type is None or not answer.is_success:
             return answer
+        from b24oauth.rows import structure_row  # noqa: PLC0415
+
         request_id = answer.get_query().request_id
         return answer.with_result(structure_row(answer.result, result_type, method=method, request_id=request_id))

@@ -8,10 +8,9 @@ from typing import Any, Final, TypedDict
 
 from b24oauth.checks import Check, at_least, check_flag, check_function, check_request_id, check_seconds, check_text
 from b24oauth.errors import ConfigurationError
-from b24oauth.lists.options import Paging
-from b24oauth.lists.pages import whole_number
-from b24oauth.lists.paging import Progress
+from b24oauth.lists.kinds import Paging, Progress
 from b24oauth.rest.client import HttpClient
+from b24oauth.shapes import whole_number
 
 __all__ = [
     "BatchOptions",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast, overload
 
 from b24oauth.actions.call import Params
 from b24oauth.actions.namespaces import ActionsManager, ActionsV2, ActionsV3
@@ -20,9 +20,11 @@ from b24oauth.actions.options import (
 )
 from b24oauth.actions.streams import Pages, Rows
 from b24oauth.errors import BatchError, ClientStateError, IncompleteBatchError
-from b24oauth.protocol.batch import Calls
 from b24oauth.result import AjaxResult, Result
 from b24oauth.shapes import is_mapping
+
+if TYPE_CHECKING:
+    from b24oauth.protocol.batch import Calls
 
 __all__ = ["Api", "ApiV3", "ApiView"]
 

@@ -13,10 +13,10 @@ from b24oauth.lists.methods import ListMethod, list_method
 from b24oauth.lists.offset import OffsetPager
 from b24oauth.lists.options import ListChoice, TailChoice
 from b24oauth.lists.pagers import LastIdPager, NavPager, SinglePager, TailPager, V3KeysetPager, V3OffsetPager
-from b24oauth.lists.pages import RowsReader, whole_number
+from b24oauth.lists.pages import RowsReader
 from b24oauth.lists.paging import PAGE_SIZE, Pager
 from b24oauth.lists.parameters import ListParameters, check_v3_names, has_logic, read_parameters, with_field
-from b24oauth.shapes import is_mapping, is_sequence
+from b24oauth.shapes import is_mapping, is_sequence, whole_number
 
 __all__ = ["ByIdentifier", "choose_tail", "choose_v2", "choose_v3"]
 

@@ -10,11 +10,11 @@ from urllib.parse import quote
 import attrs
 
 from b24oauth.errors import InvalidParamsError
-from b24oauth.lists.pages import RowsReader, cannot_go_on, last_in_order, whole_number
+from b24oauth.lists.pages import RowsReader, cannot_go_on, last_in_order
 from b24oauth.lists.paging import PAGE_SIZE, PageRequest, says_more
 from b24oauth.lists.parameters import ListParameters
 from b24oauth.protocol.encoding import encode_query
-from b24oauth.shapes import is_mapping
+from b24oauth.shapes import is_mapping, whole_number
 
 __all__ = ["KeysetChain", "KeysetPager"]
 

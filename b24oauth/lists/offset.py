@@ -8,10 +8,10 @@ from typing import Any, Final
 import attrs
 
 from b24oauth.lists.methods import ListMethod
-from b24oauth.lists.pages import RowsReader, list_changed, walk_error, whole_number
+from b24oauth.lists.pages import RowsReader, list_changed, walk_error
 from b24oauth.lists.paging import PAGE_SIZE, PageRequest, says_more
 from b24oauth.lists.parameters import ListParameters
-from b24oauth.shapes import is_mapping
+from b24oauth.shapes import is_mapping, whole_number
 
 __all__ = ["OffsetPager"]
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
+from b24oauth.lists.kinds import Paging
 from b24oauth.lists.paging import PAGE_SIZE
 
-__all__ = ["ListChoice", "Paging", "TailChoice", "chosen"]
+__all__ = ["ListChoice", "TailChoice", "chosen"]
 
 T = TypeVar("T")
-
-Paging = Literal["keyset", "offset", "nav"]
 
 
 @attrs.frozen(kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 from b24oauth.errors import BadResponseError, ListChangedError, RequestInfo
-from b24oauth.shapes import is_list, is_mapping
+from b24oauth.shapes import is_list, is_mapping, whole_number
 
 __all__ = [
     "RowsReader",
@@ -23,9 +23,6 @@ __all__ = [
 ]
 
 _CODE: Final = "B24OAUTH_LIST_WALK"
-# A 64-bit number has at most 20 digits. Python refuses to convert much longer ones, and no identifier is longer.
-_MOST_DIGITS: Final = 20
-_LARGEST: Final = 10**_MOST_DIGITS - 1
 
 
 class UnorderedRowsError(BadResponseError):
@@ -133,15 +130,6 @@ def _names_in(result: Mapping[str, Any]) -> str:
     # A key may be data, and data may be a secret: only keys that look like names are shown.
     names = [name for name in list(result)[:5] if name.isascii() and name.replace("_", "").isalpha()]
     return f"; it has {', '.join(names)}" if names else ""
-
-
-def whole_number(value: object) -> int | None:
-    """A whole number of at most 20 digits, which may be written as text; None for anything else."""
-    if isinstance(value, str) and len(value) <= _MOST_DIGITS and value.isascii() and value.isdigit():
-        return int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST:
-        return value
-    return None
 
 
 def last_in_order(rows: Sequence[Any], key: str, after: int | None, method: str, *, descending: bool = False) -> int:

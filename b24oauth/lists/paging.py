@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import attrs
 
 from b24oauth.shapes import is_mapping
 
-__all__ = ["PAGE_SIZE", "PageRequest", "Pager", "Progress", "says_more"]
+__all__ = ["PAGE_SIZE", "PageRequest", "Pager", "says_more"]
 
 # Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/list-methods-pecularities.html
 PAGE_SIZE: Final = 50
-
-# What is called with the rows read so far and how many there are in all, None when nobody knows.
-Progress = Callable[[int, int | None], Awaitable[object] | object]
 
 
 @attrs.frozen

@@ -8,8 +8,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from b24oauth.errors import InvalidParamsError
-from b24oauth.lists.pages import whole_number
-from b24oauth.shapes import is_list, is_mapping, is_sequence
+from b24oauth.shapes import is_list, is_mapping, is_sequence, whole_number
 
 __all__ = ["ListParameters", "Order", "check_v3_names", "has_logic", "read_parameters", "with_field"]
 

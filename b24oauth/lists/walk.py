@@ -17,15 +17,17 @@ import attrs
 from b24oauth.errors import AjaxError, BadResponseError
 from b24oauth.lists.choosing import ByIdentifier
 from b24oauth.lists.keyset import KeysetChain, KeysetPager
+from b24oauth.lists.kinds import Progress
 from b24oauth.lists.page_requests import NOT_IN_BATCH, PageRequests
-from b24oauth.lists.pages import UnorderedRowsError, walk_error, whole_number
-from b24oauth.lists.paging import PAGE_SIZE, Pager, PageRequest, Progress
+from b24oauth.lists.pages import UnorderedRowsError, walk_error
+from b24oauth.lists.paging import PAGE_SIZE, Pager, PageRequest
 from b24oauth.lists.plan import Plan, Segment, SegmentRequest
 from b24oauth.protocol.batch import MAX_COMMANDS, Command, Row
 from b24oauth.protocol.batch_requests import has_text_reference
 from b24oauth.protocol.encoding import encode_query
 from b24oauth.rest.client import HttpClient
 from b24oauth.rest.retry import took_too_long
+from b24oauth.shapes import whole_number
 
 __all__ = ["WalkOptions", "walk"]
 

@@ -6,10 +6,11 @@ from b24oauth.wire.failures import NoResponse, ResponseTooLarge
 from b24oauth.wire.lifetime import Lifetime, closed_client
 from b24oauth.wire.requests import USER_AGENT
 from b24oauth.wire.streams import StreamedResponse
-from b24oauth.wire.wire import CONNECT_TIMEOUT, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, Wire
+from b24oauth.wire.wire import CONNECT_TIMEOUT, MAX_DOWNLOAD_SIZE, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, Wire
 
 __all__ = [
     "CONNECT_TIMEOUT",
+    "MAX_DOWNLOAD_SIZE",
     "MAX_RESPONSE_SIZE",
     "RESPONSE_TIMEOUT",
     "USER_AGENT",

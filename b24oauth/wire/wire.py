@@ -32,7 +32,7 @@ from b24oauth.wire.requests import Opened
 from b24oauth.wire.silence import unlogged
 from b24oauth.wire.streams import StreamedResponse
 
-__all__ = ["CONNECT_TIMEOUT", "MAX_RESPONSE_SIZE", "RESPONSE_TIMEOUT", "Wire"]
+__all__ = ["CONNECT_TIMEOUT", "MAX_DOWNLOAD_SIZE", "MAX_RESPONSE_SIZE", "RESPONSE_TIMEOUT", "Wire"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -41,6 +41,7 @@ CONNECT_TIMEOUT: Final = 10.0
 # A portal ends a request after 60 seconds, and its response needs some time too.
 RESPONSE_TIMEOUT: Final = 65.0
 MAX_RESPONSE_SIZE: Final = 64 * 1024 * 1024
+MAX_DOWNLOAD_SIZE: Final = 1024 * 1024 * 1024
 # Bytes that are unpacked before other tasks have a turn.
 _UNPACKED_AT_ONCE: Final = 1024 * 1024
 # Digits of a Content-Length that is worth reading.

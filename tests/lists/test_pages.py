@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from b24oauth.lists.pages import whole_number
+from b24oauth.shapes import whole_number
 
 LARGEST = 2**64 - 1
 

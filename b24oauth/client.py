@@ -45,14 +45,7 @@ from b24oauth.rest.relocation import Relocation
 from b24oauth.rest.services import Services
 from b24oauth.storing import TokenStore
 from b24oauth.tools import ToolsManager
-from b24oauth.wire import (
-    CONNECT_TIMEOUT,
-    MAX_DOWNLOAD_SIZE,
-    MAX_RESPONSE_SIZE,
-    RESPONSE_TIMEOUT,
-    TransportName,
-    Wire,
-)
+from b24oauth.wire import CONNECT_TIMEOUT, MAX_DOWNLOAD_SIZE, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, TransportName, Wire
 
 if TYPE_CHECKING:
     from b24oauth.downloads import Download, Downloader, Progress, Writable

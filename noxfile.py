@@ -24,7 +24,7 @@ ON_EVERY_TRANSPORT = (
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, and that each floor of the house only knows the floors below it."""
+    """Style, and that each layer imports only from itself and the layers below it."""
     session.install(*GROUPS["lint"], "-e", ".")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")

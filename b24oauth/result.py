@@ -223,15 +223,17 @@ class AjaxResult(_Outcome, Generic[T_co]):
     Attributes:
         elapsed: Time from sending the request to its response, seconds; None for a result that did not come over the
             wire by itself, such as a row of a batch.
+        size: Bytes of the response, uncompressed; 0 likewise.
     """
 
-    __slots__ = ("_built", "_payload", "_query", "_status", "elapsed")
+    __slots__ = ("_built", "_payload", "_query", "_status", "elapsed", "size")
 
     def __init__(
         self, payload: Mapping[str, Any], *, query: AjaxQuery, status: int = 200, error: SdkError | None = None
     ) -> None:
         super().__init__()
         self.elapsed: float | None = None
+        self.size = 0
         self._payload = payload
         self._query = query
         self._status = status
@@ -278,7 +280,8 @@ class AjaxResult(_Outcome, Generic[T_co]):
     def with_result(self, result: T) -> AjaxResult[T]:
         """The same answer, whose `result` was built into something of another type."""
         other: AjaxResult[T] = AjaxResult(self._payload, query=self._query, status=self._status)
-        other._errors, other._built, other.elapsed = dict(self._errors), (result,), self.elapsed
+        other._errors, other._built = dict(self._errors), (result,)
+        other.elapsed, other.size = self.elapsed, self.size
         return other
 
     def is_more(self) -> bool:

@@ -82,7 +82,7 @@ class PageRequests:
             )
         for error in answer.get_errors():
             raise SoftError(error) if isinstance(error, AjaxError) else error
-        self.sizing.took(len(commands), _duration(answer))
+        self.sizing.took(len(commands), _duration(answer), answer.size)
         if len(commands) == 1:
             return [Row(payload=answer.payload)]
         return read_rows(answer.payload, commands, self._http.api_version)

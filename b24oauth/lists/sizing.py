@@ -1,4 +1,4 @@
-"""How many pages of a list one request may ask for, so that it ends well inside every timeout."""
+"""How many pages of a list one request may ask for: it must end well inside every timeout, and its response be small."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ __all__ = ["RequestSizing"]
 _PORTAL_LIMIT: Final = 60.0
 # Share of the shortest timeout that a request may be expected to take: pages are not equally slow.
 _SHARE: Final = 0.5
+# Bytes that a response may be expected to have: what is done with all of it at once must not stall the event loop.
+_MOST_BYTES: Final = 2_500_000
 # How many requests in a row may time out before the walk gives up.
 _MOST_TIMEOUTS: Final = 3
 
 
 class RequestSizing:
-    """Sizes the requests of one walk by the time that the previous ones took.
+    """Sizes the requests of one walk by the time that the previous ones took, and by their responses.
 
     Args:
         most: Pages in one request at most.
@@ -31,23 +33,29 @@ class RequestSizing:
         self._most = self._cap = most
         self._budget = _SHARE * min(_PORTAL_LIMIT, timeout or _PORTAL_LIMIT)
         self._page = 0.0
+        self._page_bytes = 0.0
         self._timeouts = 0
 
     @property
     def most(self) -> int:
         """Pages that the next request may ask for."""
-        if self._page * self._cap <= self._budget:
-            return self._cap
-        return max(1, int(self._budget / self._page))
+        most = self._cap
+        if self._page * most > self._budget:
+            most = int(self._budget / self._page)
+        if self._page_bytes * most > _MOST_BYTES:
+            most = int(_MOST_BYTES / self._page_bytes)
+        return max(1, most)
 
-    def took(self, pages: int, seconds: float) -> None:
+    def took(self, pages: int, seconds: float, size: int = 0) -> None:
         """Notes how long a request took.
 
         Args:
             pages: How many pages it requested.
             seconds: Its duration.
+            size: Bytes of its response.
         """
         self.seconds = seconds
+        self._page_bytes = max(size / pages, 0.8 * self._page_bytes)
         # The slower of this request and a little less than the slowest of late: a fast one does not speak for the rest.
         self._page = max(seconds / pages, 0.8 * self._page)
         if pages >= self._cap:

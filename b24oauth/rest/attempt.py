@@ -238,5 +238,5 @@ class Sender:
         times = {query.method: payload.get("time")} if call.times_of is None else call.times_of(payload)
         limits.succeeded(query.method, times, call.admission)
         result: AjaxResult[Any] = AjaxResult(payload, query=query, status=answer.status)
-        result.elapsed = call.elapsed
+        result.elapsed, result.size = call.elapsed, len(body)
         return result

@@ -241,3 +241,23 @@ def test_a_size_halves_at_each_timeout_but_not_for_those_under_way() -> None:
     assert [sizing.timed_out(25), sizing.timed_out(12)] == [True] * 2
     assert not sizing.timed_out(6)
     assert not RequestSizing(50, None).timed_out(1)
+
+
+def test_a_size_follows_the_bytes_of_responses() -> None:
+    sizing = RequestSizing(50, None)
+    sizing.took(1, 0.1, 25_000)
+    assert sizing.most == 50
+    sizing.took(50, 0.1, 50 * 100_000)
+    assert sizing.most == 25
+    sizing.took(25, 0.1, 25 * 10_000_000)
+    assert sizing.most == 1
+
+
+async def test_rows_that_are_large_come_in_smaller_requests() -> None:
+    portal = fake_portal()
+    everything = [{"ID": str(number), "COMMENTS": "x" * 4_000} for number in range(1, 3_001)]
+    portal.list_method("crm.deal.list", ListShape(), everything)
+    async with connected(portal) as b24:
+        assert len((await b24.actions.v2.call_list.make("crm.deal.list")).result) == 3_000
+    pages = [len(request.params["cmd"]) for request in portal.requests if "cmd" in request.params]
+    assert max(pages) <= 12

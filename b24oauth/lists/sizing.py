@@ -1,4 +1,4 @@
-"""How many pages of a list one request may ask for: it must end well inside every timeout, and its response be small."""
+"""How many pages of a list one request may ask for: it must end well before every timeout, its response be small."""
 
 from __future__ import annotations
 

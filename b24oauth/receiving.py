@@ -132,7 +132,7 @@ def _error_in(job: Job, hop: Hop, answer: StreamedResponse, body: bytes, token: 
     if not hop.from_portal and answer.status in (429, 503):
         # Says nothing of the portal's limits.
         return _broken_off(f"{host_of(hop.url)} is busy", job)
-    error = decode_clean(RawResponse(answer.status, answer.headers, body), parse_json(body), job.query, hop.secrets)
+    error = decode_clean(RawResponse(answer.status, answer.headers, body), job.query, hop.secrets)
     if not isinstance(error, AjaxError):
         message = (
             "The portal sends an error instead of the file: the address may only work in a browser; take another "

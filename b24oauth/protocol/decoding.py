@@ -35,6 +35,7 @@ RESPONSE_ERROR: Final = "B24OAUTH_RESPONSE_ERROR"
 
 _LONGEST_CODE: Final = 200
 _MOST_ROWS: Final = 100
+_UNPARSED: Final = object()
 
 
 @attrs.frozen
@@ -70,20 +71,22 @@ def decode(answer: RawResponse, query: AjaxQuery) -> Mapping[str, Any] | AjaxErr
     Returns:
         The decoded body of a success, or the error. An error inside an HTTP 200 is an error with status 200.
     """
-    return decode_clean(answer, parse_json(answer.body), query, ())
+    return decode_clean(answer, query, ())
 
 
 def decode_clean(
-    answer: RawResponse, parsed: object, query: AjaxQuery, secrets: Collection[str]
+    answer: RawResponse, query: AjaxQuery, secrets: Collection[str], *, parsed: object = _UNPARSED
 ) -> Mapping[str, Any] | AjaxError:
     """As `decode`, with secrets masked in every error: a portal may repeat what it was sent.
 
     Args:
         answer: What came back.
-        parsed: What `parse_json` gives of its body.
         query: The request.
         secrets: What no error may repeat. The data of a success stay as they are.
+        parsed: What `parse_json` gives of the body, where that is known.
     """
+    if parsed is _UNPARSED:
+        parsed = parse_json(answer.body)
     ok = 200 <= answer.status < 300
     text = ""
     if isinstance(parsed, dict):

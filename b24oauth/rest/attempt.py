@@ -11,14 +11,14 @@ import attrs
 
 from b24oauth.errors import AjaxError, ConfigurationError, RefreshTokenError
 from b24oauth.limits.base import Admission
-from b24oauth.protocol.decoding import RawResponse, decode_clean, parse_json
+from b24oauth.protocol.decoding import RawResponse, decode_clean
 from b24oauth.protocol.dialects import Dialect
 from b24oauth.protocol.large import LARGE
 from b24oauth.rest.credentials import Grant
 from b24oauth.rest.decoding import decoded_in_turns
 from b24oauth.rest.failures import without_response
 from b24oauth.rest.reporting import CallReport
-from b24oauth.rest.request import PreparedRequest
+from b24oauth.rest.request import PreparedRequest, token_member
 from b24oauth.rest.retry import RepeatRule, is_about_token, is_denial, is_without_answer
 from b24oauth.rest.services import Services
 from b24oauth.rest.stats import CallCounter
@@ -82,11 +82,13 @@ class _PairFacts:
         pair: The pair; None before the first call.
         base: The address that names of methods are appended to.
         secrets: What no message may repeat.
+        member: The access token as a member of a JSON object.
     """
 
     pair: Grant | None
     base: str
     secrets: tuple[str, ...]
+    member: bytes
 
 
 class Sender:
@@ -103,7 +105,7 @@ class Sender:
         self._services = services
         self._counter = counter
         self._succeeded_before_refusal = 0
-        self._known = _PairFacts(None, "", ())
+        self._known = _PairFacts(None, "", (), b"")
 
     def reset(self) -> None:
         """Forgets how many attempts had come through before a token was refused last."""
@@ -196,7 +198,8 @@ class Sender:
         services, request = self._services, call.request
         if self._known.pair is not pair:
             credentials = services.credentials
-            self._known = _PairFacts(pair, credentials.base(pair, self._dialect), credentials.secrets(pair))
+            base, secrets = credentials.base(pair, self._dialect), credentials.secrets(pair)
+            self._known = _PairFacts(pair, base, secrets, token_member(pair.access_token))
         # Judged once for each pair: who may see it, and what no message may repeat.
         facts = self._known
         call.secrets = facts.secrets
@@ -206,7 +209,7 @@ class Sender:
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
-            body, headers = request.content_with(pair.access_token)
+            body, headers = request.content_with(pair.access_token, facts.member)
             answer = await services.send("POST", facts.base + request.path, body, headers)
             call.elapsed = clock() - started
         except NoResponse as failure:
@@ -227,8 +230,11 @@ class Sender:
 
     async def _decode(self, answer: RawResponse, call: CallState) -> AjaxResult[Any] | AjaxError:
         limits, query, secrets, body = self._services.limits, call.request.query, call.secrets, answer.body
-        parsed = parse_json(body) if len(body) < LARGE else await decoded_in_turns(body, self._services.decoding)
-        payload = decode_clean(answer, parsed, query, secrets)
+        if len(body) < LARGE:
+            payload = decode_clean(answer, query, secrets)
+        else:
+            parsed = await decoded_in_turns(body, self._services.decoding)
+            payload = decode_clean(answer, query, secrets, parsed=parsed)
         if isinstance(payload, AjaxError):
             call.may_have_run = call.may_have_run or is_without_answer(payload)
             call.report.received_error(answer, secrets)

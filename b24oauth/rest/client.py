@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 import random
 import uuid
 from collections.abc import Mapping, Sequence
@@ -59,6 +60,8 @@ class HttpClient:
         self._counter = CallCounter()
         self._sender = Sender(dialect, services, self._counter)
         self._max_attempts: int | None = None
+        # Identifiers of requests: the beginning of a random UUID, and a number in the place of its end.
+        self._id_prefix, self._id_count = str(uuid.uuid4())[:24], itertools.count(1)
 
     @property
     def api_version(self) -> ApiVersion:
@@ -177,9 +180,8 @@ class HttpClient:
         loop, lifetime = services.wire.enter_loop(), services.wire.lifetime
         if not lifetime.is_open:
             lifetime.check_beginning(within_renewal=services.credentials.is_inside())
-        query = AjaxQuery(
-            method=method, params={} if params is None else params, request_id=request_id or str(uuid.uuid4())
-        )
+        request_id = request_id or f"{self._id_prefix}{next(self._id_count):012x}"
+        query = AjaxQuery(method=method, params={} if params is None else params, request_id=request_id)
         call = self._prepare(
             query, idempotent, idempotency_key, inner_methods, times_of, repeat_timeouts=repeat_timeouts
         )

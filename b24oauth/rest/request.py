@@ -20,7 +20,7 @@ from b24oauth.result import AjaxQuery
 from b24oauth.shapes import is_sequence
 from b24oauth.wire import USER_AGENT
 
-__all__ = ["PreparedRequest", "prepare"]
+__all__ = ["PreparedRequest", "prepare", "token_member"]
 
 SDK_NAME: Final = "b24-python-oauth"
 HEADERS: Final[Mapping[str, str]] = MappingProxyType(
@@ -53,8 +53,13 @@ class PreparedRequest:
     idempotency_key: str | None
     bearer: bool
 
-    def content_with(self, token: str) -> tuple[bytes, Mapping[str, str]]:
-        """Body and headers for a token; an empty one is left out."""
+    def content_with(self, token: str, member: bytes | None = None) -> tuple[bytes, Mapping[str, str]]:
+        """Body and headers for a token; an empty one is left out.
+
+        Args:
+            token: The access token.
+            member: What `token_member` gives of it, if it is known.
+        """
         body, headers = self.body, HEADERS
         if self.idempotency_key is not None:
             headers = {**headers, "Idempotency-Key": self.idempotency_key}
@@ -62,8 +67,13 @@ class PreparedRequest:
             return body, headers
         if self.bearer:
             return body, {**headers, "Authorization": f"Bearer {token}"}
-        auth = b'"auth":' + json.dumps(token).encode()
-        return (b"{" + auth + b"}" if body == b"{}" else body[:-1] + b"," + auth + b"}"), headers
+        auth = member or token_member(token)
+        return (b"{" + auth if body == b"{}" else body[:-1] + b"," + auth), headers
+
+
+def token_member(token: str) -> bytes:
+    """The access token as the last member of a JSON object, with the end of that."""
+    return b'"auth":' + json.dumps(token).encode() + b"}"
 
 
 def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None = None) -> PreparedRequest:

@@ -329,8 +329,7 @@ SECRETS = (DIGITS, "tok/en-S3CR3T")
 
 
 def cleaned(body: Any, status: int = 200, **headers: str) -> Any:
-    response = answer(body, status, **headers)
-    return decode_clean(response, parse_json(response.body), query(), SECRETS)
+    return decode_clean(answer(body, status, **headers), query(), SECRETS)
 
 
 def shown(error: Any) -> str:

@@ -1,4 +1,4 @@
-"""`B24OAuth`: the entry, which puts the parts together and closes them."""
+"""The `B24OAuth` client: creates its components and closes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ssl
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable
-from functools import cached_property
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -48,7 +47,7 @@ from b24oauth.tools import ToolsManager
 from b24oauth.wire import CONNECT_TIMEOUT, MAX_DOWNLOAD_SIZE, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, TransportName, Wire
 
 if TYPE_CHECKING:
-    from b24oauth.downloads import Download, Downloader, Progress, Writable
+    from b24oauth.downloads import Download, Progress, Writable
     from b24oauth.wire.foreign import ForeignClient
 
 __all__ = ["B24OAuth"]
@@ -57,47 +56,47 @@ __all__ = ["B24OAuth"]
 class B24OAuth(Api):
     """Talks to one Bitrix24 portal over OAuth 2.0.
 
-    Usually opened with `async with`; a plain constructor works too, also before an event loop runs, and then wants
-    `await b24.aclose()`. One object serves any number of tasks of one event loop.
+    Use it with `async with`. You can also construct it directly, even before an event loop runs; then call
+    `await b24.aclose()` when done. All tasks of one event loop can share one client.
 
     Args:
-        auth_options: The token pair, as Bitrix24 gave it.
+        auth_options: The token pair, as received from Bitrix24.
         oauth_secret: The application's credentials.
-        restriction_params: Limits and repeats; None for the usual ones.
+        restriction_params: Rate limits and retry settings; None for the defaults.
         restriction_manager: Limits to share with other clients of the same portal, instead of `restriction_params`.
-        http_client: An `httpx.AsyncClient`, `httpx2.AsyncClient` or `aiohttp.ClientSession` of yours, used as it is;
-            it stays yours to close.
-        transport: The library that connections made here use: "httpx", "httpx2" or "aiohttp"; "auto" takes aiohttp
-            where the extra `speed` is installed, else httpx2 where it is installed, else httpx.
-        max_concurrency: Requests of this client under way at once, at most; further calls wait in the order they came.
-            In any case, clients that share a `restriction_manager` have 10 requests under way together, and up to 20
-            where the limits let that many through in a second; clients that share an httpx client have 10.
-        token_store: Where token pairs outlive the process, one of `b24oauth.stores` or your own.
-        user_id: The user whose pair it is and stays; None for the pair that the application works with on the portal,
-            whoever's it is. The store keeps the pairs of users apart.
-        logger: Anything like a `logging.Logger`; by default the one named "b24oauth".
+        http_client: Your own `httpx.AsyncClient`, `httpx2.AsyncClient` or `aiohttp.ClientSession`; used unchanged, and
+            not closed by this client.
+        transport: HTTP library for this client's own connections: "httpx", "httpx2" or "aiohttp"; "auto" uses aiohttp
+            if the extra `speed` is installed, otherwise httpx2 if it is installed, otherwise httpx.
+        max_concurrency: Maximum number of concurrent requests of this client; other calls wait in FIFO order. Clients
+            that share a `restriction_manager` or an httpx client run at most 10 together (20 if the rate allows it).
+        token_store: Persistent storage for token pairs, an implementation of `b24oauth.stores.TokenStore`.
+        user_id: ID of the user that the pair must belong to; None for the application's default pair on the portal,
+            regardless of its user. The store keeps a separate pair for each user.
+        logger: Anything like a `logging.Logger`; by default the logger named "b24oauth".
         observers: Functions that are called with each event (`b24oauth.events`), for metrics and traces. They run in
             the task of the call and must not block.
-        timeout: Seconds to wait for a response, for each 64 KiB of a long one, and for each part of a long request to
-            be taken; None for no limit. A portal may work for 60 seconds. The `timeout` of a call bounds all of it.
-        connect_timeout: Seconds for making a connection, proxy and TLS included; None for no limit.
-        max_response_size: Most bytes of an unpacked response; a larger one is a `BadResponseError`. Not for downloads.
-        proxy: Address of a proxy, such as ``http://user:password@host:port`` or ``socks5://host:port``; None for those
-            of the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`).
-        ssl_context: For TLS; None for certifi's certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+        timeout: Seconds to wait for a response, for each 64 KiB of a long one, and for sending each chunk of a long
+            request; None for no limit. A portal may work for 60 seconds. The `timeout` of a call limits its total time.
+        connect_timeout: Seconds to connect, proxy and TLS included; None for no limit.
+        max_response_size: Maximum bytes of a decompressed response; a larger one raises `BadResponseError`. Downloads
+            are not limited by it.
+        proxy: URL of a proxy, such as ``http://user:password@host:port`` or ``socks5://host:port``; None for the
+            proxies of the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`).
+        ssl_context: For TLS; None for certifi's certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
         wire: A `b24oauth.wire.Wire` whose connections are shared with other clients, for example of thousands of
-            portals; it stays yours to close.
-        close_timeout: Seconds that `aclose` waits for a token pair that is being renewed or saved.
-        trusted_oauth_hosts: OAuth servers that may see the client secret, each "host" or "host:port". Loopback
-            addresses listed here may be reached over plain http, as OAuth server and as portal.
-        refresh_http_method: "GET" sends the client secret and the refresh token in the address, where proxies, servers
-            and httpx's own log write them down: only for an OAuth server that does not read a posted form.
-        refresh_attempts: Maximum number of attempts for one renewal, when responses are lost.
-        clock: Unix timestamp, seconds.
+            portals; not closed by this client.
+        close_timeout: Seconds that `aclose` waits for a token pair that is being refreshed or saved.
+        trusted_oauth_hosts: OAuth servers to which the client secret may be sent, each "host" or "host:port". Loopback
+            hosts listed here may be contacted over plain http, as OAuth server and as portal.
+        refresh_http_method: "GET" sends the client secret and the refresh token in the query string, where proxies,
+            servers and httpx's logger may record them. Use it only if your OAuth server does not accept a POST form.
+        refresh_attempts: Maximum number of attempts for one refresh when responses are lost.
+        clock: Function that returns the current Unix timestamp in seconds.
 
     Raises:
-        UntrustedHostError: An endpoint of the pair must not see a secret.
-        ConfigurationError: Arguments that do not fit together.
+        UntrustedHostError: An endpoint in `auth_options` is not a trusted host.
+        ConfigurationError: Arguments are invalid or contradict each other.
 
     Source: https://apidocs.bitrix24.com/settings/oauth/index.html
     """
@@ -164,8 +163,7 @@ class B24OAuth(Api):
         self._auth = AuthOAuthManager(self._keeper, renewer)
         self._actions = ActionsManager(self._http[ApiVersion.V2], self._http[ApiVersion.V3])
         self._tools = ToolsManager(self._http[ApiVersion.V2])
-        self._close_timeout = close_timeout
-        self._entered = False
+        self._close_timeout, self._entered = close_timeout, False
         warn_in_browsers(self._log)
 
     @property
@@ -180,22 +178,22 @@ class B24OAuth(Api):
 
     @property
     def tools(self) -> ToolsManager:
-        """Whether the portal answers."""
+        """Tools, such as a health check of the portal."""
         return self._tools
 
     @property
     def is_init(self) -> bool:
-        """True: the client is ready once it is made."""
+        """Always True: the client is ready as soon as it is constructed."""
         return True
 
     async def init_is_admin(self, request_id: str | None = None) -> None:
-        """Learns whether the user of the token is an administrator; `auth.is_admin` tells afterwards.
+        """Requests whether the token's user is an administrator; the answer is then in `auth.is_admin`.
 
         Args:
             request_id: Shown in the portal's log; generated by default.
 
         Raises:
-            SdkError: The portal did not answer.
+            SdkError: The request failed.
         """
         await self._auth.init_is_admin(lambda: self._http[ApiVersion.V2].call("profile", request_id=request_id))
 
@@ -206,18 +204,12 @@ class B24OAuth(Api):
             request_id: Shown in the portal's log; generated by default.
 
         Raises:
-            AjaxError: The portal did not answer.
+            AjaxError: The request failed.
 
         Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
         """
         answer = await self._http[ApiVersion.V3].call("rest.documentation.openapi", request_id=request_id)
         return read_methods(answer.raise_for_error().payload)
-
-    @cached_property
-    def _downloader(self) -> Downloader:
-        from b24oauth.downloads import Downloader  # noqa: PLC0415 - most programs download nothing
-
-        return Downloader(self._http[ApiVersion.V2], self._services)
 
     async def download(
         self,
@@ -229,94 +221,98 @@ class B24OAuth(Api):
         on_progress: Progress | None = None,
         request_id: str | None = None,
     ) -> Download:
-        """Downloads a file part by part, and asks for the rest of it when the connection breaks.
+        """Downloads a file as a stream and resumes it if the connection breaks.
 
-        The token goes to the portal only; a redirect to a storage elsewhere is followed without it. A request to the
-        portal counts in its limits. After `max_retries` attempts in a row below 64 KiB the error is raised.
+        The token is sent to the portal only; a redirect to an external storage host is followed without it. Requests to
+        the portal count towards its limits. The error is raised after `max_retries` consecutive attempts that each
+        received less than 64 KiB.
 
         Args:
-            source: Identifier of a file on the drive, or an address from a response, such as `urlMachine`.
-            to: Path of a file, which appears when it is complete and replaces an older one; or an object whose `write`
-                takes bytes, such as `io.BytesIO` or an anyio file. A plain `write` is called in the event loop.
-            max_bytes: Size of the file at most; None for no such limit.
-            timeout: For everything, waiting, renewal and repeats included, seconds; None for no such limit.
-            on_progress: Called, or awaited, with the bytes so far and, where known, of the whole file.
+            source: ID of a file on the drive, or a URL from a response, such as `urlMachine`.
+            to: Path of a file, which is created or replaced once the download is complete; or an object with a method
+                `write(bytes)`, such as `io.BytesIO` or an anyio file. A synchronous `write` blocks the event loop.
+            max_bytes: Maximum file size in bytes; None for no limit.
+            timeout: Total time in seconds, including waiting, token refresh and retries; None for no limit.
+            on_progress: Function or coroutine function, called with the number of bytes received so far and the total
+                size (None if unknown).
             request_id: Shown in the portal's log for the call of `disk.file.get`; generated by default.
 
         Returns:
             Name, size and type of the file.
 
         Raises:
-            AjaxError: The file cannot be had; the class tells why. At a path, nothing is left of it.
+            AjaxError: The download failed; the error class gives the reason. No partial file is left at a path.
             BadResponseError: The file is too large, or the portal sends a page instead of it.
-            UntrustedHostError: The address is not https, or would carry a token to another host; nothing was sent.
-            ConfigurationError: The source or `to` is neither of these.
+            UntrustedHostError: The URL is not https, or would send a token to another host; nothing was sent.
+            ConfigurationError: `source` or `to` has an unsupported type.
             OSError: The file cannot be written.
 
         Source: https://apidocs.bitrix24.com/api-reference/files/how-to-upload-files.html
         """
-        return await self._downloader.download(
+        from b24oauth.downloads import Downloader  # noqa: PLC0415 - most programs download nothing
+
+        return await Downloader(self._http[ApiVersion.V2], self._services).download(
             source, to, max_bytes=max_bytes, timeout=timeout, on_progress=on_progress, request_id=request_id
         )
 
     def set_callback_refresh_auth(self, callback: CallbackRefreshAuth) -> None:
-        """Calls a function with each renewed pair before anything uses it, exactly once a pair.
+        """Registers a function that is called once with each new token pair, before the pair is used.
 
         Args:
-            callback: An async or a plain function of one argument, a `RefreshedAuth`.
+            callback: A function or coroutine function with one argument, a `RefreshedAuth`.
 
         Raises:
-            ConfigurationError: It is no function.
+            ConfigurationError: `callback` is not callable.
         """
         self._auth.set_callback_refresh_auth(callback)
 
     def remove_callback_refresh_auth(self) -> None:
-        """No function is called any more."""
+        """Removes the callback."""
         self._auth.remove_callback_refresh_auth()
 
     def set_custom_refresh_auth(self, custom: CustomRefreshAuth) -> None:
-        """Obtains new pairs from a function instead of the OAuth server.
+        """Registers a function that supplies new token pairs instead of the OAuth server.
 
         Args:
-            custom: An async or a plain function without arguments that gives a `HandlerRefreshAuth`.
+            custom: A function or coroutine function without arguments that returns a `HandlerRefreshAuth`.
 
         Raises:
-            ConfigurationError: It is no function.
+            ConfigurationError: `custom` is not callable.
         """
         self._auth.set_custom_refresh_auth(custom)
 
     def remove_custom_refresh_auth(self) -> None:
-        """New pairs come from the OAuth server again."""
+        """Removes the custom function; new pairs are requested from the OAuth server again."""
         self._auth.remove_custom_refresh_auth()
 
     def off_client_side_warning(self) -> None:
-        """Does nothing; the reference's name. The warning of browsers is given once, when a client is made."""
+        """Does nothing; exists because the JS SDK has it. A client warns about browsers once, when constructed."""
 
     def get_target_origin(self) -> str:
-        """The portal's address, for example ``https://xxx.bitrix24.com``."""
+        """The portal's URL, for example ``https://xxx.bitrix24.com``."""
         return self._auth.get_target_origin()
 
     def get_target_origin_with_path(self) -> dict[ApiVersion, str]:
-        """The REST root of each API version, without a slash at its end."""
+        """The base URL of each API version, without a trailing slash."""
         return self._auth.get_target_origin_with_path()
 
     def get_http_client(self, version: ApiVersion) -> HttpClient:
-        """The client of one API version.
+        """The HTTP client of one API version.
 
         Raises:
-            ConfigurationError: There is no such version.
+            ConfigurationError: `version` is not a supported API version.
         """
         return self._http[api_version(version)]
 
     def set_http_client(self, version: ApiVersion, client: HttpClient) -> None:
-        """Makes calls of one API version through another client.
+        """Replaces the HTTP client of one API version.
 
         Args:
             version: The API version.
-            client: What makes its calls from now on; it is not closed by this one.
+            client: The HTTP client to use from now on; not closed by this client.
 
         Raises:
-            ConfigurationError: There is no such version, or the client makes no calls.
+            ConfigurationError: `version` is not a supported API version, or `client` has no `call` method.
         """
         if not callable(getattr(client, "call", None)):
             raise ConfigurationError(f"client must be an HttpClient, not {type(client).__name__}")
@@ -325,15 +321,15 @@ class B24OAuth(Api):
         self._tools = ToolsManager(self._http[ApiVersion.V2])
 
     async def set_restriction_manager_params(self, params: RestrictionParams) -> None:
-        """Replaces limits and repeats; what is known of the portal stays.
+        """Replaces the rate-limit and retry settings; measured usage of the portal is kept.
 
         Args:
-            params: The new ones; change single fields with `attrs.evolve`.
+            params: The new settings; use `attrs.evolve` to change single fields.
         """
         await self._limits.set_params(params)
 
     def get_restriction_manager_params(self) -> RestrictionParams:
-        """Limits and repeats in force."""
+        """The current rate-limit and retry settings."""
         return self._limits.get_params()
 
     def get_logger(self) -> LoggerLike:
@@ -341,10 +337,10 @@ class B24OAuth(Api):
         return self._log.logger
 
     def set_logger(self, logger: LoggerLike) -> None:
-        """Writes to another logger from now on, in every part of the client.
+        """Replaces the logger in every part of the client.
 
         Args:
-            logger: Anything like a `logging.Logger`; a ConfigurationError names what it lacks.
+            logger: Anything like a `logging.Logger`; a ConfigurationError names the methods it lacks.
         """
         check_logger(logger)
         self._log.logger = logger
@@ -359,7 +355,7 @@ class B24OAuth(Api):
         self._wire.enter_loop()
         if self._entered:
             raise ClientStateError(
-                "This client is entered already: share the object instead of entering it again",
+                "This client is already open: use the same object instead of a second `async with`",
                 code="B24OAUTH_ENTERED_TWICE",
             )
         self._entered = True
@@ -371,24 +367,24 @@ class B24OAuth(Api):
         await self.aclose()
 
     async def aclose(self, *, drain: float = 0.0) -> None:
-        """Closes the client: waits for a renewal, saves what is not saved yet, and ends everything else.
+        """Closes the client: waits for a running refresh, saves an unsaved pair, and ends everything else.
 
-        Later calls and those that wait for the limits raise `ClientStateError`. A request that is cut off is a
-        `NetworkError`, or an `AmbiguousResultError` for a write. May be called twice.
+        Later calls and calls that wait for a limit raise `ClientStateError`. Interrupted requests raise `NetworkError`,
+        or `AmbiguousResultError` for writes. May be called twice.
 
         Args:
-            drain: Seconds that calls, eager lists, batches and downloads under way may take to end first. A list that
-                is read page by page ends with the request under way.
+            drain: Maximum seconds to let running calls, `call_list` reads, batches and downloads finish first. A list
+                that is read page by page ends with its current request.
 
         Raises:
-            TokenPersistenceError: A renewed pair still could not be saved; closing again tries again.
-            ClientStateError: Called from within a renewal, a deadlock, or in another event loop; nothing is closed.
-            ConfigurationError: `drain` is no time span; nothing is closed.
+            TokenPersistenceError: A new pair still could not be saved; call `aclose` again to retry.
+            ClientStateError: Called from a refresh callback (a deadlock) or in another event loop; nothing is closed.
+            ConfigurationError: `drain` is not a valid number of seconds; nothing is closed.
         """
         if drain != 0:
             check_seconds(drain, "drain")
         self._wire.lifetime.check_loop()
-        # Before anything is closed: the renewal that asks goes on, and so does the call it is for.
+        # First: if a refresh callback calls aclose(), the refresh and the call waiting for it must go on.
         self._keeper.check_outside()
         try:
             await self._wire.lifetime.drain(drain)

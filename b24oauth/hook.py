@@ -1,11 +1,10 @@
-"""`B24Hook`: the entry for an inbound webhook, whose address is all it takes."""
+"""The `B24Hook` client for an inbound webhook; it needs only the webhook URL."""
 
 from __future__ import annotations
 
 import re
 import ssl
 from collections.abc import Collection, Iterable
-from functools import cached_property
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -45,7 +44,7 @@ from b24oauth.wire import (
 )
 
 if TYPE_CHECKING:
-    from b24oauth.downloads import Download, Downloader, Progress, Writable
+    from b24oauth.downloads import Download, Progress, Writable
     from b24oauth.wire.foreign import ForeignClient
 
 __all__ = ["B24Hook"]
@@ -54,31 +53,31 @@ _PATH: Final = re.compile(r"(?P<root>.*/rest)/(?:api/)?(?P<user>[0-9]+)/(?P<code
 
 
 class B24Hook(Api):
-    """Talks to one Bitrix24 portal through an inbound webhook: two lines to start, no tokens, the rights of one user.
+    """Client for one Bitrix24 portal through an inbound webhook.
 
-    The address is a secret: it is sent to the portal only, and no error, log or `repr` shows it. Use `B24OAuth` for
-    applications of several portals or users.
+    It needs no tokens and has the permissions of the user who created the webhook. The URL is a secret: it is sent to
+    the portal only, and no error, log or `repr` shows it. Use `B24OAuth` for several portals or users.
 
     Args:
-        url: Address of the webhook, as the portal shows it: ``https://your.bitrix24.com/rest/1/<code>/``.
-        restriction_params: Limits and repeats; None for the usual ones.
+        url: URL of the webhook, as the portal shows it: ``https://your.bitrix24.com/rest/1/<code>/``.
+        restriction_params: Rate limits and retry settings; None for the defaults.
         restriction_manager: Limits to share with other clients of the same portal, instead of `restriction_params`.
-        http_client: A client of yours, used as it is; as for `B24OAuth`.
-        transport: The library that connections made here use; as for `B24OAuth`.
-        max_concurrency: Requests of this client under way at once, at most.
-        logger: Anything like a `logging.Logger`; by default the one named "b24oauth".
+        http_client: Your own HTTP client, used unchanged and not closed by this client; see `B24OAuth`.
+        transport: HTTP library for this client's own connections; see `B24OAuth`.
+        max_concurrency: Maximum number of concurrent requests of this client.
+        logger: Anything like a `logging.Logger`; by default the logger named "b24oauth".
         observers: Functions that are called with each event.
         timeout: Seconds to wait for a response; None for no limit.
-        connect_timeout: Seconds for making a connection; None for no limit.
-        max_response_size: Most bytes of an unpacked response.
-        proxy: Address of a proxy; None for those of the environment.
-        ssl_context: For TLS; None for the usual certificates.
-        wire: A `b24oauth.wire.Wire` whose connections are shared; it stays yours to close.
-        trusted_hosts: Loopback addresses that may be reached over plain http, each "host:port"; for tests.
+        connect_timeout: Seconds to connect; None for no limit.
+        max_response_size: Maximum bytes of a decompressed response.
+        proxy: URL of a proxy; None for the proxies of the environment.
+        ssl_context: For TLS; None for the default certificates.
+        wire: A `b24oauth.wire.Wire` whose connections are shared; not closed by this client.
+        trusted_hosts: Loopback hosts that may be contacted over plain http, each "host:port"; for tests.
 
     Raises:
-        ConfigurationError: The address is not one of a webhook, or arguments do not fit together.
-        UntrustedHostError: The address is not https.
+        ConfigurationError: `url` is not a webhook URL, or the arguments are invalid or contradict each other.
+        UntrustedHostError: `url` is not https.
 
     Source: https://apidocs.bitrix24.com/local-integrations/local-webhooks.html
     """
@@ -104,7 +103,7 @@ class B24Hook(Api):
     ) -> None:
         check_hosts(trusted_hosts, "trusted_hosts")
         trusted = frozenset(trusted_hosts)
-        grant = _grant(url, trusted)
+        grant = _webhook_credentials(url, trusted)
         check_limits(restriction_params, restriction_manager)
         check_connections(wire, max_concurrency)
         self._log = Log(logger, checked_observers(observers))
@@ -147,14 +146,8 @@ class B24Hook(Api):
 
     @property
     def tools(self) -> ToolsManager:
-        """Whether the portal answers."""
+        """Tools, such as a health check of the portal."""
         return self._tools
-
-    @cached_property
-    def _downloader(self) -> Downloader:
-        from b24oauth.downloads import Downloader  # noqa: PLC0415 - most programs download nothing
-
-        return Downloader(self._http[ApiVersion.V2], self._services)
 
     async def download(
         self,
@@ -167,26 +160,28 @@ class B24Hook(Api):
         request_id: str | None = None,
     ) -> Download:
         """Downloads a file; arguments, result and errors as for `B24OAuth.download`."""
-        return await self._downloader.download(
+        from b24oauth.downloads import Downloader  # noqa: PLC0415 - most programs download nothing
+
+        return await Downloader(self._http[ApiVersion.V2], self._services).download(
             source, to, max_bytes=max_bytes, timeout=timeout, on_progress=on_progress, request_id=request_id
         )
 
     def get_http_client(self, version: ApiVersion) -> HttpClient:
-        """The client of one API version.
+        """The HTTP client of one API version.
 
         Raises:
-            ConfigurationError: There is no such version.
+            ConfigurationError: `version` is not a supported API version.
         """
         return self._http[api_version(version)]
 
     def set_logger(self, logger: LoggerLike) -> None:
-        """Writes to another logger from now on.
+        """Replaces the logger.
 
         Args:
             logger: Anything like a `logging.Logger`.
 
         Raises:
-            ConfigurationError: It has not the methods of one.
+            ConfigurationError: `logger` lacks a required method.
         """
         check_logger(logger)
         self._log.logger = logger
@@ -204,11 +199,11 @@ class B24Hook(Api):
         """Closes the client and ends its calls. May be called twice.
 
         Args:
-            drain: Seconds that calls, eager lists, batches and downloads under way may take to end first.
+            drain: Maximum seconds to let running calls, `call_list` reads, batches and downloads finish first.
 
         Raises:
             ClientStateError: Called in another event loop than the client was used in; nothing is closed.
-            ConfigurationError: `drain` is no time span; nothing is closed.
+            ConfigurationError: `drain` is not a valid number of seconds; nothing is closed.
         """
         if drain != 0:
             check_seconds(drain, "drain")
@@ -217,21 +212,21 @@ class B24Hook(Api):
             await self._wire.lifetime.drain(drain)
         finally:
             self._services.end_waits()
-            # Connections are closed even when the task that closes is being cancelled.
+            # Close the connections even if the current task is being cancelled.
             with anyio.CancelScope(shield=True):
                 await self._wire.aclose()
 
 
-def _grant(url: object, trusted_hosts: frozenset[str]) -> HookGrant:
+def _webhook_credentials(url: object, trusted_hosts: frozenset[str]) -> HookGrant:
     if not isinstance(url, str):
-        raise ConfigurationError(f"url must be the address of a webhook, not {type(url).__name__}")
+        raise ConfigurationError(f"url must be a str with the URL of a webhook, not {type(url).__name__}")
     root = rest_root(url, trusted_hosts)
     origin, _, rest = root.partition("://")
     host, _, path = rest.partition("/")
     found = _PATH.fullmatch(f"/{path}")
     if found is None:
         raise ConfigurationError(
-            f"url must be the whole address of a webhook at {host}, with the user and the code: "
+            f"url must be the complete URL of a webhook at {host}, with the user ID and the code: "
             "https://your.bitrix24.com/rest/1/<code>/"
         )
     base = f"{origin}://{host}{found['root']}/"

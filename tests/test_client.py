@@ -79,7 +79,7 @@ async def test_async_with_gives_the_client_itself() -> None:
 
 async def test_entering_twice_is_refused_and_the_client_goes_on() -> None:
     async with connected(fake_portal()) as b24:
-        with pytest.raises(ClientStateError, match="entered already") as caught:
+        with pytest.raises(ClientStateError, match="already open") as caught:
             await b24.__aenter__()
         assert caught.value.code == "B24OAUTH_ENTERED_TWICE"
         assert (await b24.actions.v2.call.make("profile")).is_success

@@ -1,4 +1,4 @@
-"""One method, called once."""
+"""A single REST call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Call:
     """`actions.v2.call` and `actions.v3.call`.
 
     Args:
-        http: Makes REST calls of one API version.
+        http: Client for REST calls of one API version.
     """
 
     def __init__(self, http: HttpClient) -> None:
@@ -41,18 +41,19 @@ class Call:
         Args:
             method: REST method, for example "crm.deal.get".
             params: Its parameters; a sequence for the positional `task.*` methods.
-            result_type: An attrs class, dataclass, TypedDict or other type to build `result` as.
+            result_type: An attrs class, dataclass, TypedDict or other type to convert `result` to.
             options: `request_id`, `timeout`, `max_attempts`, `idempotent`, `idempotency_key`; see `CallOptions`.
 
         Returns:
-            The result; it contains an error when the portal sent one with HTTP 200 or its code is soft.
+            The result. It contains the error if this is a soft error: the portal sent it with HTTP 200, or its code is
+            one of those that the JS SDK returns or one of `RestrictionParams.soft_error_codes`.
 
         Raises:
-            AjaxError: The call failed; the class tells why.
-            ConfigurationError: Nothing can be built as `result_type`; nothing was sent.
-            InvalidDataError: The result does not fit `result_type`; names the field.
-            RefreshTokenError: The token pair could not be renewed.
-            TokenPersistenceError: The renewed pair could not be saved.
+            AjaxError: The call failed; the error class gives the reason.
+            ConfigurationError: `result_type` is not a supported type; nothing was sent.
+            InvalidDataError: The result does not match `result_type`; the error names the field.
+            RefreshTokenError: The token pair could not be refreshed.
+            TokenPersistenceError: The new pair could not be saved.
             ClientStateError: The client is closed, or used in a second event loop.
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/general-principles.html

@@ -1,4 +1,4 @@
-"""The names under which actions are found; each is made when it is first used."""
+"""The namespaces `b24.actions.v2` and `b24.actions.v3`; each action object is created on first use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ActionsV2:
 
     @cached_property
     def call(self) -> Call:
-        """One method, called once."""
+        """A single REST call."""
         return Call(self._http)
 
     @cached_property
@@ -36,7 +36,7 @@ class ActionsV2:
 
     @cached_property
     def batch_by_chunk(self) -> BatchByChunk:
-        """Any number of commands."""
+        """Any number of commands, 50 per request."""
         from b24oauth.actions.batch import BatchByChunk
 
         return BatchByChunk(self._http)
@@ -50,7 +50,7 @@ class ActionsV2:
 
     @cached_property
     def fetch_list(self) -> FetchList:
-        """The pages of a list as they come."""
+        """The pages of a list, one after another."""
         from b24oauth.actions.lists import FetchList
 
         return FetchList(self._http)
@@ -64,7 +64,7 @@ class ActionsV3:
 
     @cached_property
     def call(self) -> Call:
-        """One method, called once."""
+        """A single REST call."""
         return Call(self._http)
 
     @cached_property
@@ -76,7 +76,7 @@ class ActionsV3:
 
     @cached_property
     def batch_by_chunk(self) -> BatchByChunk:
-        """Any number of commands."""
+        """Any number of commands, 50 per request."""
         from b24oauth.actions.batch import BatchByChunk
 
         return BatchByChunk(self._http)
@@ -90,7 +90,7 @@ class ActionsV3:
 
     @cached_property
     def fetch_list(self) -> FetchListV3:
-        """The pages of a list as they come."""
+        """The pages of a list, one after another."""
         from b24oauth.actions.lists import FetchListV3
 
         return FetchListV3(self._http)
@@ -104,14 +104,14 @@ class ActionsV3:
 
     @cached_property
     def fetch_tail(self) -> FetchTail:
-        """The pages of a `*.tail` method as they come."""
+        """The pages of a `*.tail` method, one after another."""
         from b24oauth.actions.lists import FetchTail
 
         return FetchTail(self._http)
 
     @cached_property
     def aggregate(self) -> Aggregate:
-        """Sums and counts made by the portal."""
+        """Aggregates computed by the portal."""
         from b24oauth.actions.aggregate import Aggregate
 
         return Aggregate(self._http)

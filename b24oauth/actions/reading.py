@@ -1,4 +1,4 @@
-"""Reads walks to their end, or hands on their pages; what v2 and v3 lists and tails have in common."""
+"""Shared code of v2 and v3 lists and tails: reads all pages, or yields them one by one."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Pages: TypeAlias = AsyncGenerator[list[T], None]
 
 @attrs.frozen
 class Reading:
-    """One walk and what becomes of its rows.
+    """One list read and the conversion of its rows.
 
     Attributes:
-        http: Makes REST calls.
-        way: How the list is read.
-        options: How it is made.
-        row_type: What rows are built as; None leaves them as they came.
+        http: Client for REST calls.
+        way: The pagination method.
+        options: Settings of the read.
+        row_type: Type to convert rows to; None for no conversion.
     """
 
     http: HttpClient
@@ -52,37 +52,37 @@ class Reading:
         return self.way.pager.method if isinstance(self.way, ByIdentifier) else self.way.method
 
     def pages(self) -> aclosing[Pages[Any]]:
-        """The pages as they came; leaving the context ends the requests under way."""
+        """The unconverted pages; leaving the context cancels running requests."""
         return aclosing(walk(self.http, self.way, self.options))
 
-    def built(self, page: list[Any], first: int) -> list[Any]:
-        """The rows of a page, built.
+    def converted(self, page: list[Any], first: int) -> list[Any]:
+        """The rows of a page, converted to `row_type`.
 
         Args:
-            page: The rows as they came.
-            first: How many rows came before.
+            page: The unconverted rows.
+            first: Number of rows on earlier pages.
 
         Raises:
-            InvalidDataError: A row does not fit; names row and field.
+            InvalidDataError: A row does not match `row_type`; the error names row and field.
         """
         if self.row_type is None:
             return page
         return structure_rows(page, self.row_type, method=self.method, request_id=self.options.request_id, first=first)
 
     def name_request(self, error: AjaxError) -> None:
-        """Completes an error: pagers and rows of batches know the method only."""
+        """Adds the request ID to an error, because pagers and batch commands know only the method."""
         if error.request_info is not None and not error.request_info.request_id:
             error.request_info = attrs.evolve(error.request_info, request_id=self.options.request_id)
 
 
 def walk_options(options: Mapping[str, Any], *, eager: bool = False) -> WalkOptions:
-    """The rules of a walk; an eager one is timed as a whole."""
+    """Settings of a list read; for an eager read, `timeout` is left out because it covers the whole read."""
     given = {name: value for name, value in options.items() if not (eager and name == "timeout")}
     return chosen(WalkOptions, {**given, "request_id": given.get("request_id") or str(uuid.uuid4())})
 
 
 async def read_all(reading: Reading, timeout: float | None) -> Result[list[Any]]:
-    """All rows, or those before a soft error together with it."""
+    """Reads all rows. After a soft error, the result has the rows before it and the error."""
     rows: list[Any] = []
     result = Result(rows)
     method, request_id = reading.method, reading.options.request_id
@@ -91,7 +91,7 @@ async def read_all(reading: Reading, timeout: float | None) -> Result[list[Any]]
         with reading.http.operation():
             async with deadline, reading.pages() as pages:
                 async for page in pages:
-                    rows.extend(reading.built(page, len(rows)))
+                    rows.extend(reading.converted(page, len(rows)))
     except SoftError as soft:
         result.add_error(soft.error, "base-error")
     except AjaxError as error:
@@ -116,17 +116,17 @@ async def read_all(reading: Reading, timeout: float | None) -> Result[list[Any]]
 
 
 async def read_pages(begin: Callable[[], Reading], name: str) -> Pages[Any]:
-    """The pages as they come; a soft error is raised.
+    """Yields the pages; a soft error is raised.
 
     Args:
-        begin: Makes the reading; what it raises is raised with the first page.
-        name: Of the action, in codes of errors.
+        begin: Creates the `Reading`; its exceptions are raised when the first page is requested.
+        name: Name of the action in error codes.
     """
     reading, count = begin(), 0
     try:
         async with reading.pages() as pages:
             async for page in pages:
-                rows = reading.built(page, count)
+                rows = reading.converted(page, count)
                 count += len(rows)
                 yield rows
     except SoftError as soft:

@@ -1,4 +1,4 @@
-"""The short API: `call`, `rows`, `pages` and `batch` give values or raise; `with_options` changes their defaults."""
+"""The short API: `call`, `rows`, `pages` and `batch` return values or raise; `with_options` changes their defaults."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Api(ABC):
-    """The short API of REST v2; `v3` is the same for REST v3."""
+    """The short API for REST v2; its property `v3` is the same API for REST v3."""
 
     _defaults: Mapping[str, Any] = NO_OPTIONS
 
@@ -45,7 +45,7 @@ class Api(ABC):
 
     @property
     def v3(self) -> ApiV3:
-        """The same methods for REST v3, and `tail` and `aggregate`."""
+        """The same methods for REST v3, plus `tail` and `aggregate`."""
         return ApiV3(self.actions.v3, self._defaults)
 
     @overload
@@ -64,14 +64,14 @@ class Api(ABC):
         Args:
             method: REST method, for example "crm.deal.get".
             params: Its parameters.
-            result_type: An attrs class, dataclass, TypedDict or other type to build the result as.
+            result_type: An attrs class, dataclass, TypedDict or other type to convert the result to.
             options: `request_id`, `timeout`, `max_attempts`, `idempotent`; see `CallOptions`.
 
         Raises:
-            AjaxError: The call failed; the class says why.
-            InvalidDataError: The result does not fit `result_type`.
-            RefreshTokenError: The token pair could not be renewed.
-            TokenPersistenceError: The renewed token pair could not be saved.
+            AjaxError: The call failed; the error class gives the reason.
+            InvalidDataError: The result does not match `result_type`.
+            RefreshTokenError: The token pair could not be refreshed.
+            TokenPersistenceError: The new token pair could not be saved.
             ClientStateError: The client is closed, or used in a second event loop.
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/general-principles.html
@@ -96,16 +96,16 @@ class Api(ABC):
         Args:
             method: List method, for example "crm.deal.list".
             params: Its parameters: filter, select, order, as the method documents them.
-            result_type: An attrs class, dataclass or TypedDict to build each row as.
+            result_type: An attrs class, dataclass or TypedDict to convert each row to.
             options: How the list is read; see `ListOptions`. `timeout` covers each request.
 
         Returns:
-            An async iterator; open it with `async with` when you may leave it early.
+            An async iterator; open it with `async with` if you may stop before the last row.
 
         Raises:
-            AjaxError: A request failed; the rows before it were given.
-            ConfigurationError: An option that this list cannot honour; nothing was sent.
-            ListChangedError: Rows were added or deleted while the list was read by position.
+            AjaxError: A request failed; earlier rows have already been yielded.
+            ConfigurationError: An option is not supported for this list; nothing was sent.
+            ListChangedError: Rows were added or deleted while the list was read by offset.
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/list-methods-pecularities.html
         """
@@ -135,23 +135,21 @@ class Api(ABC):
         result_type: Any = None,
         **options: Unpack[ShortBatchOptions],
     ) -> Any:
-        """Calls any number of methods, 50 in a request, and returns their results.
+        """Calls any number of methods, 50 per request, and returns their results.
 
         Args:
             calls: A list, or a mapping by name, of ``(method,)``, ``(method, params)`` or
                 ``{"method": …, "params": …}``. `BatchRefV2` and `BatchRefV3` refer to results of earlier commands.
-            return_errors: Return the error of a command in the place of its result, instead of raising `BatchError`.
-            result_type: An attrs class, dataclass or TypedDict to build each result as.
-            options: How the requests are made; see `ShortBatchOptions`. `is_halt_on_error` is False by default: every
-                command runs.
+            return_errors: Return the error of a command in place of its result, instead of raising `BatchError`.
+            result_type: An attrs class, dataclass or TypedDict to convert each result to.
+            options: See `ShortBatchOptions`. `is_halt_on_error` is False by default: every command runs.
 
         Returns:
-            For a list a list, for a mapping a dict, in the order of `calls`.
+            A list if `calls` is a list, a dict if it is a mapping; in the order of `calls`.
 
         Raises:
-            BatchError: At least one command failed; it holds all results and errors by key.
-            InvalidCallParamsError: A command that cannot be sent; nothing was sent.
-            AjaxError: The only request failed as a whole.
+            BatchError: At least one command failed; the error holds all results and errors by key.
+            InvalidCallParamsError: A command is invalid; nothing was sent.
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
         """
@@ -159,16 +157,16 @@ class Api(ABC):
         return await _batch(self.actions.v2, calls, known, result_type, return_errors=return_errors)
 
     def with_options(self, **options: Unpack[DefaultOptions]) -> ApiView:
-        """The same client with other defaults: same connections, limits and tokens.
+        """The same client with other default options: same connections, limits and tokens.
 
         Args:
-            options: Defaults for the options of calls, lists and batches; each method takes those it knows.
+            options: Defaults for the options of calls, lists and batches; each method uses those that apply to it.
 
         Returns:
-            A view with the same methods, which owns nothing.
+            A view with the same methods. It shares the client's resources and cannot be closed.
 
         Raises:
-            ConfigurationError: An option cannot be honoured.
+            ConfigurationError: An option has an invalid value.
         """
         checked(options, DefaultOptions, "with_options")
         return ApiView(self.actions, {**self._defaults, **options})
@@ -243,7 +241,7 @@ class ApiV3:
     def tail(
         self, method: str, params: V3Params = None, *, result_type: Any = None, **options: Unpack[TailOptions]
     ) -> Rows[Any]:
-        """The rows of a `*.tail` method, along its cursor field; see `TailOptions`."""
+        """Iterates over the rows of a `*.tail` method in the order of its cursor field; see `TailOptions`."""
         known = _merged("tail", options, self._defaults, TailOptions)
         return Rows(self._actions.fetch_tail.make(method, params, result_type=result_type, **known))
 
@@ -256,7 +254,7 @@ class ApiV3:
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> dict[str, Any]:
-        """Sums and counts made by the portal; see `actions.v3.aggregate.make`."""
+        """Aggregates computed by the portal; see `actions.v3.aggregate.make`."""
         timeout = self._defaults.get("timeout") if timeout is None else timeout
         make = self._actions.aggregate.make
         outcome = await make(method, params, select=select, request_id=request_id, timeout=timeout)
@@ -276,7 +274,7 @@ class ApiV3:
 
 
 class ApiView(Api):
-    """A client with other defaults; it owns nothing.
+    """A view of a client with other default options; see `Api.with_options`.
 
     Args:
         actions: Calls of the client.
@@ -289,20 +287,20 @@ class ApiView(Api):
 
     @property
     def actions(self) -> ActionsManager:
-        """Calls as the JS SDK names them; the defaults of this view do not hold for them."""
+        """Calls as the JS SDK names them; the default options of this view do not apply to them."""
         return self._actions
 
     async def aclose(self) -> None:
-        """Refused: connections, limits and tokens belong to the client.
+        """Always raises: a view cannot be closed; close the client instead.
 
         Raises:
             ClientStateError: Always.
         """
-        raise ClientStateError("This is a view made by with_options: close the client it was made from")
+        raise ClientStateError("A view created by with_options cannot be closed: close the original client")
 
 
 def _merged(action: str, options: Mapping[str, Any], defaults: Mapping[str, Any], known: type) -> Any:
-    """The options of a call over those defaults that it knows."""
+    """The options of a call, completed by the defaults that apply to it."""
     if options:
         checked(options, known, action)
     if not defaults:

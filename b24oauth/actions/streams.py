@@ -1,4 +1,4 @@
-"""Rows and pages of a list as they come: iterated, closed early, or both with `async with`."""
+"""Async iterators over the rows and pages of a list; use `async with` to close them early."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Pages(Generic[T]):
-    """The pages of a list, as they come; with `async with`, leaving early closes them.
+    """Async iterator over the pages of a list; `async with` closes it, also if the block is left early.
 
     Args:
         pages: The pages.
@@ -30,7 +30,7 @@ class Pages(Generic[T]):
         return await _next_page(self._pages)
 
     async def aclose(self) -> None:
-        """Ends the requests under way. May be called twice."""
+        """Cancels running requests. May be called twice."""
         await self._pages.aclose()
 
     async def __aenter__(self) -> Self:
@@ -43,7 +43,7 @@ class Pages(Generic[T]):
 
 
 class Rows(Generic[T]):
-    """The rows of a list, as its pages come; with `async with`, leaving early closes them.
+    """Async iterator over the rows of a list; `async with` closes it, also if the block is left early.
 
     Args:
         pages: The pages of rows.
@@ -65,7 +65,7 @@ class Rows(Generic[T]):
         return row
 
     async def aclose(self) -> None:
-        """Ends the requests under way. May be called twice."""
+        """Cancels running requests. May be called twice."""
         self._page, self._next = [], 0
         await self._pages.aclose()
 
@@ -79,7 +79,7 @@ class Rows(Generic[T]):
 
 
 async def _next_page(pages: AsyncGenerator[list[T], None]) -> list[T]:
-    """The next page; an error that `fetch_list` wraps is raised as it is."""
+    """The next page; if `fetch_list` wrapped an error, the original error is raised."""
     try:
         return await anext(pages)
     except SdkError as error:

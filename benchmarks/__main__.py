@@ -24,6 +24,7 @@ from benchmarks.tables.export import exports, million_rows
 from benchmarks.tables.imports import import_times
 from benchmarks.tables.objects import object_costs
 from benchmarks.tables.queue import queue_costs
+from benchmarks.tables.stall import stalls
 from benchmarks.tables.storm import storms
 from benchmarks.workers import Workers, workers
 
@@ -39,6 +40,7 @@ def tables(portal: ServedPortal, workers: Workers, setup: Setup) -> Mapping[str,
         "export": partial(exports, portal, workers, setup, command_latency=0.0),
         "export_slow_commands": partial(exports, portal, workers, setup, command_latency=0.02),
         "million_rows": partial(million_rows, portal, workers, setup),
+        "stall": partial(stalls, portal, workers, setup),
         "storm": storms,
         "objects": partial(object_costs, portal, workers, setup),
         "imports": partial(import_times, setup),

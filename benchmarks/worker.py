@@ -42,6 +42,18 @@ async def export(contestant: Contestant, target: Target) -> Answer:
         return await measured(lambda: read(client.export()))
 
 
+async def stall(contestant: Contestant, target: Target) -> Answer:
+    """The longest turns of the event loop while all deals are read, full garbage collections apart."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, TimedLoop)
+    async with contestant.opened(target) as client:
+        raise_first(await client.calls(1, 1))
+        gc.collect()
+        loop.begin()
+        answer = await read(client.export())
+        return {**answer, **loop.figures()}
+
+
 async def objects(contestant: Contestant, target: Target, *, count: int) -> Answer:
     """CPU time and memory of creating clients."""
     return await contestant.objects(target, count)
@@ -72,14 +84,62 @@ async def measured(work: Callable[[], Awaitable[Answer]]) -> Answer:
     return {**answer, **cost, "rss_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
 
 
-JOBS: dict[str, Callable[..., Coroutine[Any, Any, Answer]]] = {"calls": calls, "export": export, "objects": objects}
+class TimedLoop(asyncio.SelectorEventLoop):
+    """Measures how long each turn keeps the thread busy: waiting for events does not count, nor do full collections."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turns: list[float] = []
+        self._collecting = self._collected = 0.0
+
+    def begin(self) -> None:
+        """Forgets what was measured."""
+        self._turns.clear()
+        self._collected = 0.0
+
+    def figures(self) -> Answer:
+        """The longest turn, how many took more than 12 ms, and all full collections together, seconds."""
+        return {
+            "longest": max(self._turns),
+            "long_turns": sum(turn > 0.012 for turn in self._turns),
+            "collections": self._collected,
+        }
+
+    def collecting(self, phase: str, info: dict[str, int]) -> None:
+        """What `gc.callbacks` calls."""
+        if info["generation"] == 2:
+            if phase == "start":
+                self._collecting = time.thread_time()
+            else:
+                self._collected += time.thread_time() - self._collecting
+
+    def _run_once(self) -> None:
+        started, collected = time.thread_time(), self._collected
+        super()._run_once()  # type: ignore[misc]  # every turn of every loop of the standard library passes here
+        self._turns.append(time.thread_time() - started - (self._collected - collected))
+
+
+JOBS: dict[str, Callable[..., Coroutine[Any, Any, Answer]]] = {
+    "calls": calls,
+    "export": export,
+    "stall": stall,
+    "objects": objects,
+}
 
 
 def run(contestant: Contestant, order: dict[str, Any]) -> Answer:
     """Does one job in an event loop of its own; a failure is an answer too."""
     try:
         job, target = JOBS[order.pop("job")], Target(**order.pop("target"))
-        return asyncio.run(job(contestant, target, **order))
+        if job is not stall:
+            return asyncio.run(job(contestant, target, **order))
+        loop = TimedLoop()
+        gc.callbacks.append(loop.collecting)
+        try:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                return runner.run(job(contestant, target, **order))
+        finally:
+            gc.callbacks.remove(loop.collecting)
     except Exception:  # noqa: BLE001 - told to the benchmark, which says so in its table
         return {"error": traceback.format_exc()}
 

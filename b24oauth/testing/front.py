@@ -24,7 +24,7 @@ _GATEWAY_TIMEOUT = Answer(
 
 @attrs.frozen
 class Front:
-    """The servers of a portal behind one door.
+    """The servers of a portal at one address.
 
     Attributes:
         addresses: Where the portal is and was.

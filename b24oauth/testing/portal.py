@@ -42,9 +42,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 @attrs.define(eq=False, kw_only=True)
 class FakePortal:
-    """A Bitrix24 portal and its OAuth server for tests: in process or on loopback, under any clock.
-
-    Every parameter has a default; without limits and faults it answers at once.
+    """A Bitrix24 portal and its OAuth server for tests: in process or on loopback. By default it answers at once.
 
     Attributes:
         clock: The portal's time: a `VirtualClock`, a function like `time.time`, or None: the loop's time, started now.

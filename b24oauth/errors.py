@@ -99,7 +99,7 @@ class SdkError(Exception):
         timestamp: When, in UTC.
     """
 
-    # Results are not pickled: they repeat the caller's parameters as they were sent, credentials included.
+    # Results are not pickled, because they contain the caller's unmasked parameters.
     _when_pickled: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, message: str = "Internal error", *, code: str, status: int = 0) -> None:
@@ -111,7 +111,7 @@ class SdkError(Exception):
 
     @property
     def description(self) -> str:
-        """The message; the reference's name for it."""
+        """Alias of `message`, for compatibility with the JS SDK."""
         return self.message
 
     def to_dict(self) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class ConfigurationError(SdkError, ValueError):
 
 
 class InvalidDataError(ConfigurationError):
-    """A payload lacks a field or has one of a wrong type.
+    """A required field is missing or has the wrong type.
 
     Attributes:
         problems: One sentence for each field, naming it and never its value.
@@ -171,7 +171,7 @@ class InvalidDataError(ConfigurationError):
 
 
 class UntrustedHostError(ConfigurationError):
-    """An endpoint is not one that may see a secret; nothing was sent to it.
+    """The endpoint's host is not trusted; no secret was sent to it.
 
     Attributes:
         host: The host that was refused.
@@ -200,7 +200,7 @@ class RefreshTokenError(SdkError):
     """The token pair could not be renewed.
 
     Attributes:
-        needs_reauth: True when only a new authorization helps: the refusal is final for this pair.
+        needs_reauth: True if the pair is permanently rejected and the user must authorize the application again.
     """
 
     def __init__(self, message: str, *, code: str, status: int = 0, needs_reauth: bool = False) -> None:
@@ -250,7 +250,7 @@ class BatchError(SdkError):
 
 
 class IncompleteBatchError(SdkError):
-    """The response to a batch leaves a command out without saying why.
+    """The response to a batch has no result and no error for a command.
 
     Attributes:
         result: What the response holds of the other commands; not in a pickle.
@@ -270,7 +270,7 @@ class ListChangedError(SdkError):
 
     Attributes:
         method: REST method of the list.
-        rows: The rows that `call_list` read before; empty for `fetch_list`, and in a pickle.
+        rows: Rows read by `call_list` before the error; empty for `fetch_list` and after unpickling.
     """
 
     _when_pickled: ClassVar = {"rows": []}
@@ -310,7 +310,7 @@ class AjaxError(SdkError):
 
     def to_dict(self) -> dict[str, Any]:
         """The error as plain values for a structured log; never holds a secret."""
-        # Not recursive: an object among the parameters would show its hidden fields.
+        # attrs.asdict(recurse=False): recursion would expose hidden fields of objects in the parameters.
         info = None if self.request_info is None else attrs.asdict(self.request_info, recurse=False)
         rows = {} if self.validation is None else {"validation": [dict(row) for row in self.validation]}
         return {**super().to_dict(), "request_info": info, **rows}
@@ -322,7 +322,7 @@ class AjaxError(SdkError):
 
 
 class InvalidCallParamsError(AjaxError, InvalidParamsError):
-    """The parameters of a call cannot be sent; nothing was."""
+    """The parameters of a call are invalid; no request was sent."""
 
 
 class AuthRefusedError(AjaxError):
@@ -352,7 +352,7 @@ class ConflictError(AjaxError):
 
 
 class RateLimitError(AjaxError):
-    """503: more requests than the portal takes; the call was not executed."""
+    """503: too many requests; the call was not executed."""
 
     retryable = True
 
@@ -382,7 +382,7 @@ class PortalMovedError(AjaxError):
 
 
 class NetworkError(AjaxError):
-    """No connection to the portal, or none until the response."""
+    """The connection failed or was lost before the response arrived."""
 
     retryable = True
 

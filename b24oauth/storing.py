@@ -1,4 +1,4 @@
-"""What a store of token pairs must do; the stores themselves are in `b24oauth.stores`."""
+"""The `TokenStore` protocol; implementations are in `b24oauth.stores`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Lease", "StoredPair", "TokenKey", "TokenStore"]
 
 @attrs.frozen
 class TokenKey:
-    """What a token pair is found by; it never changes while a client lives.
+    """Identifies a token pair in a store; constant for the lifetime of a client.
 
     Attributes:
         client_id: The application.
@@ -45,7 +45,7 @@ class Lease(Protocol):
     """The right to renew one pair, for some seconds."""
 
     async def extend(self) -> bool:
-        """Makes it last as long again from now on.
+        """Extends the lease to its full duration, counted from now.
 
         Returns:
             False when it has ended, and somebody else may hold it.
@@ -61,7 +61,7 @@ class TokenStore(Protocol):
         ...
 
     async def save(self, key: TokenKey, params: B24OAuthParams, *, expected: str | None) -> str:
-        """Stores a pair if nobody has stored another one meanwhile; comparing and storing are one step.
+        """Stores a pair if nobody has stored another one meanwhile; comparison and write must be atomic.
 
         Args:
             key: Whose pair it is.

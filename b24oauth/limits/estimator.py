@@ -1,4 +1,4 @@
-"""What the portal's refusals tell about its bucket. Numbers in, numbers out; who waits, and for what, is in `rate.py`.
+"""Estimates the portal's bucket from its rejections. Pure computation; waiting is in `rate.py`.
 
 At a refusal the portal's bucket is full. So the calls it took between two refusals, by the time between them, are the
 rate at which it drains, with an error of one call; and the calls it took since it was empty are its burst. A refusal
@@ -27,7 +27,7 @@ _LOWEST_BURST_LIMIT = 5.0
 # may just be another's work, so no guess goes below half of the slowest rate that portals have.
 _LOWEST_GUESS = 1.0
 _LARGEST_CUT_BY_GUESS = 0.1
-# The bucket is taken to be empty only when it would be at this share of a rate that nothing has confirmed.
+# Until a rate is confirmed, assume the bucket is empty only if it would be empty even at this fraction of the rate.
 _UNCONFIRMED_SHARE = 0.25
 
 # With fewer calls between two refusals the error of one call is too large to call it a measurement.
@@ -52,7 +52,7 @@ class State(Enum):
     """Where the rate in force comes from.
 
     Attributes:
-        CONFIGURED: From the configuration; refusals have at most lowered it a little.
+        CONFIGURED: The configured rate, possibly lowered after repeated rejections.
         GUESSED: From the burst that the portal took before its first refusal.
         MEASURED: From the calls that the portal took between two refusals.
         CLIMBING: Raised since the last refusal, to see whether the portal takes more.
@@ -75,10 +75,10 @@ class RateEstimator:
 
     Attributes:
         config: The bucket as configured; nothing in force exceeds it.
-        taken: Calls that the portal took: those sent, those under way included, without those refused.
+        taken: Number of calls sent (including running ones) minus rejected calls.
         burst_limit: Calls that may be sent at once.
         drain_rate: Calls a second.
-        version: Changes with these two.
+        version: Incremented whenever `burst_limit` or `drain_rate` changes.
         errors: Times of the refusals, seconds of the loop's clock, that count towards slowing down by a fifth.
         successes: Successes since the last refusal or change of the rate that count towards a raise.
     """
@@ -90,7 +90,7 @@ class RateEstimator:
     version: int = attrs.field(init=False, default=0)
     errors: tuple[float, ...] = attrs.field(init=False, default=())
     successes: int = attrs.field(init=False, default=0)
-    # When the portal's bucket was last taken to be empty and to be full, and how many calls it had taken before.
+    # Admissions at which the portal's bucket was last assumed to be empty and full (time and number of accepted calls).
     _empty: Admission | None = attrs.field(init=False, default=None)
     _full: Admission | None = attrs.field(init=False, default=None)
     _stopped_at: float = attrs.field(init=False, default=float("-inf"))
@@ -168,7 +168,7 @@ class RateEstimator:
             now: Seconds of the loop's clock.
 
         Returns:
-            False when the bucket was known to be full then.
+            False if the bucket was already known to be full at that time.
         """
         if admission is not None:
             self.taken -= 1
@@ -220,7 +220,7 @@ class RateEstimator:
             self._known = State.GUESSED if self._bursts_needed else State.CONFIGURED
         self._patience = self._patience_after(calls, certain / self._proven_rate)
         rate = min(certain, self.drain_rate * _BELOW_REFUSED)
-        # Too few calls for a measurement say no more than that the rate is too high.
+        # With too few calls for a measurement, we only know that the rate is too high.
         if self._known is not State.MEASURED:
             rate = max(rate, self.drain_rate * _LARGEST_CUT)
         self._change(rate, self.burst_limit)
@@ -228,11 +228,11 @@ class RateEstimator:
     def _patience_after(self, calls: int, change: float) -> int:
         if self._known is not State.MEASURED or change < _AS_BEFORE:
             return _SUCCESSES_TO_RECOVER
-        # Far above what was in force it may be too low: the bucket may have been empty meanwhile.
+        # A result far above the previous rate may still be too low, because the bucket may have been empty meanwhile.
         return min(_MOST_PATIENCE if change < 1 / _AS_BEFORE else _PATIENCE_IN_DOUBT, calls * _PATIENCE_GROWTH)
 
     def _learn_burst(self, calls: int, seconds: float) -> None:
-        # The bucket drained meanwhile, at a rate that is out by as much as the burst is.
+        # Account for the drain during the burst; the assumed rate is wrong by the same factor as the burst.
         burst = calls / (1 + self.drain_rate * seconds / self.burst_limit)
         guess = self.drain_rate * max(burst / self.burst_limit, _LARGEST_CUT_BY_GUESS)
         measured = self._known is State.MEASURED
@@ -287,7 +287,7 @@ class RateEstimator:
     def _successes_needed(self) -> float:
         if self.state is State.MEASURED:
             return self._patience
-        # What lies far below the configured rate is more likely to be too low.
+        # A rate far below the configured one is probably too low, so raise it sooner.
         share = min(1.0, 2 * self.drain_rate / self.config.drain_rate)
         return max(_FEWEST_SUCCESSES, _SUCCESSES_TO_RECOVER * share**2)
 

@@ -1,4 +1,4 @@
-"""How many requests may be under way at once; further ones wait in the order they came."""
+"""Limits the number of concurrent requests; excess requests wait in FIFO order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Gate:
 
     def __init__(self, places: int) -> None:
         self._free = places
-        # Those who wait, and for whom; nobody does while a place is free.
+        # Waiters and their owners; empty while a place is free.
         self._line: OrderedDict[asyncio.Future[None], object] = OrderedDict()
 
     @property
@@ -54,7 +54,7 @@ class Gate:
             if turn in self._line:
                 del self._line[turn]
             elif not turn.cancelled() and turn.exception() is None:
-                self.leave()  # it was given a place in the turn it was cancelled in
+                self.leave()  # the place was granted in the same loop iteration in which the task was cancelled
             raise
 
     def leave(self) -> None:

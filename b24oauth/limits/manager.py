@@ -126,11 +126,11 @@ class RestrictionManager:
         self._budget_floor = self._used_without_waiting()
 
     def _used_without_waiting(self) -> float:
-        """Execution time that a method may have used without anybody waiting for it, seconds; most calls are such."""
+        """Execution time in seconds below which a call of the method need not wait; the fast path for most calls."""
         return min(self.operating.exhausted_from, self.adaptive.pauses_from)
 
     def budget_wait(self, methods: Collection[str]) -> float:
-        """Seconds that a request must or should wait for the execution time of its methods.
+        """Seconds to wait before sending: until the methods have budget again, or an adaptive pause.
 
         Args:
             methods: The method, or the inner methods of a batch.
@@ -146,7 +146,7 @@ class RestrictionManager:
         return pause
 
     def time_to_reset(self, methods: Collection[str]) -> float:
-        """Seconds until used up methods have execution time again, as far as it is known; else 0.
+        """Seconds until exhausted methods have execution time again; 0 if unknown or not exhausted.
 
         Args:
             methods: The method, or the inner methods of a batch.
@@ -156,7 +156,7 @@ class RestrictionManager:
         return max(self.operating.time_to_free(method, guess=0.0) for method in methods)
 
     def max_new_requests(self, requests: int, under_way: int, seconds: float) -> int:
-        """How many of a caller's requests can be of use now: more would only queue ahead of other callers.
+        """Number of additional requests worth starting now; more would only queue ahead of other callers.
 
         Args:
             requests: How many requests the caller could begin.
@@ -164,7 +164,7 @@ class RestrictionManager:
             seconds: How long one of them takes.
         """
         room = self.rate.room(requests)
-        # One that waits is ready when the next place is given.
+        # Allow one extra waiting request, so that it can start as soon as a place becomes free.
         to_keep_pace = math.ceil(self.rate.drain_rate * seconds) + 1 - under_way
         return room if room == requests else min(requests, max(room, to_keep_pace))
 
@@ -230,7 +230,7 @@ class RestrictionManager:
         return max(self.operating.refused(method, retry_after=retry_after) for method in methods)
 
     def failed(self, method: str) -> None:
-        """Notes that a call did not come through."""
+        """Records a failed call."""
         self._error_counts[method] = self._error_counts.get(method, 0) + 1
         self._consecutive_errors += 1
 

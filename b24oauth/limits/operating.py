@@ -13,7 +13,7 @@ from b24oauth.limits.params import OperatingLimitConfig
 
 __all__ = ["OperatingLimiter", "OperatingUse"]
 
-# The portal blocks at the limit; the last calls before it would end beyond.
+# Safety margin: calls started just below the limit would exceed it.
 _RESERVE = 5.0
 _SHORTEST_LIMIT = 1.0
 _WAIT_WITHOUT_RESET = 5.0
@@ -72,7 +72,7 @@ class OperatingLimiter:
         self._uses: dict[str, OperatingUse] = {}
 
     def is_below(self, methods: Collection[str], seconds: float) -> bool:
-        """True when no method was refused or has used so much execution time, as far as the portal told.
+        """True if no method is blocked and each has used less than `seconds`, according to the portal's last reports.
 
         Args:
             methods: The methods.
@@ -104,7 +104,7 @@ class OperatingLimiter:
 
         Args:
             method: The method, for a batch the inner one.
-            guess: How long to wait for a reset that the portal did not tell, seconds.
+            guess: Wait in seconds if the portal did not report a reset time.
         """
         use = self.use_of(method)
         if use is None:
@@ -154,7 +154,7 @@ class OperatingLimiter:
             method: The method, for a batch the inner one.
             time: The response's `time`; it and its parts may be absent.
             sent_ago: How long ago the call was sent, seconds.
-            now: Seconds of the clock, if the caller has looked at it.
+            now: Current event-loop time, if already known to the caller.
         """
         # PHP writes an empty `time` as a list.
         if not isinstance(time, Mapping):
@@ -167,7 +167,7 @@ class OperatingLimiter:
             use = self._uses[method] = OperatingUse()
         now = self._now() if now is None else now
         reset_at = _number(time.get("operating_reset_at"))
-        # The use only grows until its reset: a smaller one is told by a response that was overtaken by others.
+        # Usage only grows until the reset; a smaller value comes from a response that arrived out of order.
         overtaken = (
             operating < use.operating
             and now < use.resets
@@ -179,7 +179,7 @@ class OperatingLimiter:
             if reset_at is not None:
                 left = max(0.0, reset_at - self._wall_clock())
                 use.reset_at, use.resets_as_told = reset_at, now + left
-                # No budget takes longer than the window, even if the wall clock says so.
+                # A reset is never more than one window away, whatever the system clock says.
                 use.resets = now + min(left, self.config.window)
         if now - sent_ago >= use.refused:
             use.blocked_until = None

@@ -1,4 +1,4 @@
-"""What can be set about limits and repeats, and the presets for usual kinds of load."""
+"""Settings for rate limits and retries, and presets for common workloads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["AdaptiveConfig", "OperatingLimitConfig", "ParamsFactory", "RateLimit
 
 
 def _in_range(*validators: Any, whole: bool = False) -> Any:
-    """Says which field is out of range with an error of ours."""
+    """Validator that raises `InvalidDataError` naming a field that is out of range."""
     check = and_(instance_of(int if whole else (int, float)), *validators)
     kind = "whole number" if whole else "number"
 
@@ -47,7 +47,7 @@ def _is_a(kind: type, *, or_none: bool = False) -> Any:
 
 
 def _codes(codes: Iterable[str]) -> tuple[str, ...]:
-    # One code given as plain text would fall apart into its letters. What is no collection, the validator names.
+    # A single str would be iterated letter by letter. Values that are not collections are reported by the validator.
     if isinstance(codes, str) or not hasattr(codes, "__iter__"):
         return (codes,)  # type: ignore[return-value]  # the validator refuses it
     return tuple(codes)
@@ -65,7 +65,7 @@ class RateLimitConfig:
     Attributes:
         burst_limit: Requests that may be sent at once.
         drain_rate: Requests a second in the long run.
-        adaptive_enabled: Find the portal's own rate from its refusals, and recover slowly.
+        adaptive_enabled: Estimate the portal's real rate from its rejections and raise it again slowly.
 
     Source: https://apidocs.bitrix24.com/limits.html
     """
@@ -99,7 +99,7 @@ class AdaptiveConfig:
     Attributes:
         enabled: Pause at all.
         threshold_percent: Share of the operating budget from which calls pause, percent.
-        coefficient: Share of the time until the budget is renewed that a pause takes.
+        coefficient: Length of a pause as a fraction of the time until the budget is reset.
         max_delay: Longest pause, seconds.
     """
 
@@ -118,7 +118,7 @@ class RestrictionParams:
         operating_limit: The portal's budget of execution time.
         adaptive_config: Pauses after slow calls.
         max_retries: How often a call is sent, at most; 0 sends nothing.
-        retry_delay: First pause before a call is repeated, seconds; doubles each time.
+        retry_delay: Initial retry delay in seconds; doubles with each retry.
         retry_on_network_error: None repeats a call without a response when that cannot run a write twice; True always
             repeats it, as the reference does; False never does.
         hard_error_codes: Further codes that are raised at once and never repeated.
@@ -141,7 +141,7 @@ _DEFAULT: Final = RestrictionParams()
 
 
 class ParamsFactory:
-    """Presets, with the reference's numbers."""
+    """Presets with the same values as the JS SDK."""
 
     @staticmethod
     def get_default() -> RestrictionParams:
@@ -155,7 +155,7 @@ class ParamsFactory:
 
     @staticmethod
     def get_batch_processing() -> RestrictionParams:
-        """For long background work that leaves room to others."""
+        """For long-running background jobs that leave capacity for other clients."""
         return RestrictionParams(
             rate_limit=RateLimitConfig(burst_limit=30.0, drain_rate=1.0),
             operating_limit=OperatingLimitConfig(heavy_percent=50.0),

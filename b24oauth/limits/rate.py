@@ -1,4 +1,4 @@
-"""The portal's leaky bucket: who may send next, and when. The only user of aiolimiter.
+"""The portal's leaky bucket: decides which call may be sent next, and when. The only user of aiolimiter.
 
 Two facts about `AsyncLimiter` shape this file: a newcomer may overtake those who wait, so these stand in a line whose
 first waits at the bucket; and its rate is fixed when it is built, so another rate takes another bucket.
@@ -18,14 +18,14 @@ from b24oauth.limits.params import RateLimitConfig
 
 __all__ = ["RateLimiter"]
 
-# Room left to the portal beyond a burst, calls, and the longest late start that is allowed for, seconds.
+# Calls held back after a burst as a safety margin, and the maximum late start (in seconds) taken into account.
 _MARGIN = 0.08
-# Calls arrive some milliseconds earlier or later than they are sent: room for that at rates where it matters, seconds.
+# Network jitter of a few milliseconds: extra margin in seconds, relevant at high rates.
 _JITTER = 0.02
 _WITHOUT_JITTER = 2.0
 _MOST_JITTER = 0.5
 _LATEST_START = 0.8
-# Waking up costs more than a call's wait is worth: those who wait at a high rate are admitted together, this often.
+# At high rates waking each waiter separately is too expensive, so waiters are admitted in groups at this interval.
 _TOGETHER = 0.1
 
 
@@ -50,7 +50,7 @@ class RateLimiter:
         return f"<RateLimiter {rate}, level {level:.1f}, {len(self._line)} waiting>"
 
     async def set_config(self, config: RateLimitConfig) -> None:
-        """Replaces the bucket by one as full as the old; those who wait go on with the new one."""
+        """Replaces the bucket, keeping its fill level; waiting calls continue with the new one."""
         level = self._bucket.max_rate - _room_in(self._bucket)
         self._use(config, self._estimator.taken)
         await _fill(self._bucket, level)
@@ -115,7 +115,7 @@ class RateLimiter:
         """Waits for an admission. A cancelled waiter takes none.
 
         Returns:
-            What to name when the portal refuses the call or never sees it.
+            The admission to pass to `refused()` or `not_sent()`.
         """
         return await self.acquire_at_once() or await self.acquire_in_line()
 
@@ -152,7 +152,7 @@ class RateLimiter:
             else:
                 turn.set_result(None)
                 return
-        # Kept for a later call, it would come on top of a burst.
+        # Discard unused places: if kept, they would allow more calls than a burst.
         self._given_back = 0
 
     def _leave(self, turn: asyncio.Future[Admission | None]) -> None:
@@ -185,7 +185,7 @@ class RateLimiter:
             places = self._places_together(bucket) if waits else 1
             amount = min(places + room, bucket.max_rate)
             await bucket.acquire(amount)
-            # A refusal or a new configuration may have come while this call waited for the old bucket.
+            # The bucket may have been replaced (rejection or new configuration) while this call waited.
             if bucket is self._bucket:
                 self._arrivals.calls += places
                 self._arrivals.room_left += amount - places
@@ -235,14 +235,14 @@ class RateLimiter:
         return self._estimator.succeeded(admission, now=now)
 
     def _room_to_leave(self) -> float:
-        """How many calls the portal is still to be left room for, beyond the burst."""
-        # The first calls wait for connections: the portal's bucket begins to drain that much later than ours.
+        """Safety margin in calls that is still to be kept free after a burst."""
+        # The first calls must open connections, so the portal's bucket starts draining later than ours.
         late = min(_LATEST_START, self._arrivals.late) if self.config.adaptive_enabled else 0.0
         jitter = min(_MOST_JITTER, _JITTER * max(0.0, self.drain_rate - _WITHOUT_JITTER))
         return max(0.0, _MARGIN + jitter + late * self.drain_rate - self._arrivals.room_left)
 
     async def _rebuild_bucket(self) -> None:
-        """Goes on with a bucket for the new rate that has room for as many calls, and is empty if the old one is."""
+        """Switches to a bucket with the new rate and the same free capacity; an empty bucket stays empty."""
         before, self._bucket = self._bucket, self._new_bucket()
         if not before.has_capacity(before.max_rate):
             await _fill(self._bucket, self._bucket.max_rate - _room_in(before))
@@ -253,7 +253,7 @@ class RateLimiter:
 
 
 class _Arrivals:
-    """How late the calls of a burst arrived, as far as their answers tell.
+    """Estimates from the response times how late the calls of a burst reached the portal.
 
     Args:
         started: When the first found the bucket empty, seconds of the loop's clock; infinite when it did not.
@@ -281,7 +281,7 @@ class _Arrivals:
         if sent < self._started:
             return
         self._fastest = min(self._fastest, now - sent)
-        # From the first arrival on the portal's bucket drains, but no more than has arrived.
+        # The portal's bucket drains from the first arrival, but never more calls than have arrived.
         late = now - self._started - self._answers / drain_rate
         self._latest = max(self._latest, late)
         self._answers += 1
@@ -297,7 +297,7 @@ async def _fill(bucket: AsyncLimiter, level: float) -> None:
 
 
 def _room_in(bucket: AsyncLimiter) -> float:
-    """How many calls fit into a bucket; aiolimiter only tells whether an amount does."""
+    """How many calls fit into a bucket; aiolimiter has only has_capacity(amount)."""
     fits, exceeds = 0.0, float(bucket.max_rate)
     for _ in range(20):
         middle = (fits + exceeds) / 2

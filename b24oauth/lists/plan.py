@@ -48,7 +48,7 @@ class Segment:
         first: Identifier of its first row; None before it came.
         cursor: Identifier of its last row so far; None before one came.
         received: Pages that came.
-        pages: Pages that came and were not given on, each with the identifiers that it is behind and ends with.
+        pages: Those of them that were not given on, each with the identifiers before and at its end.
         asked: Pages under way.
         growth: Pages to request next when those that were planned did not reach its end.
         refused: How often it was refused for now since something came.
@@ -84,13 +84,7 @@ class Segment:
 
 @attrs.frozen(eq=False)
 class SegmentRequest:
-    """One request: pages of a segment.
-
-    Attributes:
-        segment: Whose pages.
-        count: How many.
-        counts: The first of them is found by its distance in rows, for which the portal counts.
-    """
+    """One request for a number of pages of a segment; the portal counts when the first is found by its distance."""
 
     segment: Segment
     count: int

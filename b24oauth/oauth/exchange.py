@@ -1,4 +1,4 @@
-"""Requests to the OAuth server and what its responses mean. Pure."""
+"""Builds token requests and parses the OAuth server's responses. Pure functions, no I/O."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["Refusal", "lost_answer", "read_pair", "read_renewal", "refresh_form"
 
 DEFAULT_LIFETIME: Final = 3600
 _EARLIEST: Final = 10**9
-# As much of what a server names as a message shows.
+# Maximum length of server-supplied values quoted in messages.
 _SHOWN: Final = 64
 
-# Final for a token pair: asking again with the same pair cannot help.
+# Error codes that are permanent for a token pair: retrying with the same pair cannot succeed.
 # Source: https://apidocs.bitrix24.com/settings/oauth/index.html
 _FINAL: Final = frozenset(
     {
@@ -49,7 +49,7 @@ class Refusal:
         message: What happened.
         final: True when the same pair will never be renewed.
         answered: True when it was the server that refused, so that the same request will be refused again.
-        lost: True when the server may have renewed the pair all the same.
+        True if the server may have issued a new pair although no usable response arrived.
         repeatable: True when asking again at once may help.
         cause: The error of a custom refresh, or of the system when the server could not be reached.
         is_configuration: True when the proxy or certificates that the request needs cannot be used.
@@ -182,11 +182,11 @@ def read_pair(
 def lost_answer(
     *, sent: bool, timed_out: bool, reason: str, repeatable: bool = True, cause: BaseException | None = None
 ) -> Refusal:
-    """Why a renewal that brought no response failed.
+    """Creates the failure for a refresh request that got no response.
 
     Args:
         sent: False when the server cannot have seen the request.
-        timed_out: True when the waiting ended it.
+        timed_out: True if the request was aborted by a timeout.
         reason: What happened.
         repeatable: False when asking again cannot help.
         cause: The system's error.
@@ -208,7 +208,7 @@ def _portal_named(body: Mapping[str, Any]) -> str:
 
 
 def _timestamp(value: object) -> int:
-    """A Unix timestamp, else 0: milliseconds, and what lies before the first portal, are none."""
+    """Returns a Unix timestamp in seconds, or 0 for invalid values (milliseconds, or dates before Bitrix24 existed)."""
     seconds = _seconds(value)
     return seconds if seconds >= _EARLIEST and is_timestamp(seconds) else 0
 
@@ -231,7 +231,7 @@ def _no_data(*, lost: bool) -> Refusal:
 
 
 def _failed(answer: RawResponse) -> str:
-    # The redirect is named, because it is the reason of the failure.
+    # Show the redirect target, because the redirect caused the failure.
     host = host_of(answer.headers.get("location", ""))
     elsewhere = f": it redirects to {host}, which is not followed" if host and 300 <= answer.status < 400 else ""
     return f"Request failed with status code {answer.status}{elsewhere}"

@@ -1,6 +1,6 @@
-"""Holds the token pair and renews it once, no matter how many callers ask. How a pair is renewed is in `settling`.
+"""Holds the token pair and renews it once, no matter how many callers ask. The steps of a refresh are in `settling`.
 
-The renewal is a task that the keeper owns: waiters watch it and may be cancelled, it goes on. It returns an outcome
+The refresh runs in a task owned by the keeper. Cancelling a waiter does not cancel the task. It returns an outcome
 instead of raising, so that each waiter raises an error of its own. A renewed pair becomes visible only after the store
 and the callback have seen it.
 """
@@ -97,7 +97,7 @@ class TokenKeeper:
         """The address that names of methods are appended to, if it may see the access token.
 
         Args:
-            pair: The pair that is sent with.
+            pair: The token pair used for the request.
             dialect: The version of the API.
 
         Raises:
@@ -111,7 +111,7 @@ class TokenKeeper:
         return held.params if held.is_fresh(wall_clock=renewer.wall_clock, loop_time=renewer.wire.loop_time) else None
 
     def ready(self) -> B24OAuthParams | None:
-        """The pair in use when nothing has to be waited for: it is valid and saved, and no renewal is under way."""
+        """The current pair if it can be used immediately (valid, saved, no refresh running), otherwise None."""
         return self.fresh() if self._task is None and self._settler.unsaved is None else None
 
     async def get(self) -> B24OAuthParams:
@@ -124,20 +124,20 @@ class TokenKeeper:
         """
         if self.is_inside():
             return self._pair_inside()
-        # A call that waited for the limits while the client was closed must not begin a renewal.
+        # The client may have been closed while this call waited for the rate limit; do not start a refresh then.
         self._renewer.wire.enter_loop()
         await self._checked()
         return self.ready() or await self._settled()
 
     async def after_refusal(self, refused: str, *, accepted: bool) -> B24OAuthParams | None:
-        """Another pair than one whose access token the portal does not accept; renews it at most once.
+        """Returns a replacement for a pair whose access token the portal rejected; refreshes at most once.
 
         Args:
-            refused: The access token. When it is no longer the one in use, nothing is renewed.
+            refused: The rejected access token. If it is no longer the current one, no refresh takes place.
             accepted: True when the portal accepted a token since it refused one last.
 
         Returns:
-            A saved pair; None when a new one would hardly be accepted either.
+            A saved pair; None if a new pair would probably be rejected too.
 
         Raises:
             RefreshTokenError: The pair could not be renewed.
@@ -154,7 +154,7 @@ class TokenKeeper:
         if pair is None:
             return await self._settled()
         age = None if held.since is None else now - held.since
-        # A refusal that stands is told without a request.
+        # Raise a remembered rejection without a new request.
         renews = self._settler.is_refused(now) or self._allowance.take(age=age, accepted=accepted, now=now)
         return await self._other_than(refused, renews=renews)
 
@@ -165,7 +165,7 @@ class TokenKeeper:
             denied: The access token.
 
         Returns:
-            A saved pair; None when it is the user who has no access.
+            A saved pair; None if the denial is due to the user's permissions.
 
         Raises:
             RefreshTokenError: The pair could not be renewed.
@@ -227,7 +227,7 @@ class TokenKeeper:
             timeout: How long to wait, seconds.
 
         Raises:
-            TokenPersistenceError: The renewed pair could not be saved, or was not in time; closing again tries again.
+            TokenPersistenceError: The new pair could not be saved in time; call `aclose()` again to retry.
             ClientStateError: Called from within the renewal itself, which is a deadlock.
         """
         self.check_outside()
@@ -247,7 +247,7 @@ class TokenKeeper:
                 except asyncio.CancelledError as error:
                     cancelled = error
             for waiter in self._waiters:
-                waiter.cancel()  # of code that does not end when it is cancelled
+                waiter.cancel()  # the callback or store did not stop although it was cancelled
         if cancelled is not None:
             raise cancelled
         if lost is not None:
@@ -303,7 +303,7 @@ class TokenKeeper:
     def _forget(self, task: asyncio.Task[Outcome]) -> None:
         self._task = None
         if self._work is not None:
-            # Code that a callback started lives on and may wait for the lease.
+            # A task started by a callback may outlive the refresh and wait for the lease.
             self._work.leased = None
         self._work = None
         if not task.cancelled():

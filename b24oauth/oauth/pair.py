@@ -1,4 +1,4 @@
-"""One token pair as it is held: when it expires, and what of it is not saved yet."""
+"""A token pair in memory: its expiry and its save state."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LATEST: Final = 10**11
 
 @attrs.frozen
 class HeldPair:
-    """A token pair and the clock its lifetime is counted on.
+    """A token pair with its expiry information.
 
     Attributes:
         params: The pair.
         fresh_until: Loop time at which a pair that we received or found expires, seconds; None for a pair that was
             given to us: only its own `expires` tells, by the wall clock.
-        since: Loop time since which we have it, seconds; None for a pair that the client was made with.
+        since: Event-loop time at which the pair was obtained; None for the pair passed to the constructor.
         was_found: True for a pair that somebody else has put into the store.
     """
 
@@ -55,7 +55,7 @@ class HeldPair:
         return self.fresh_until is None
 
     def is_fresh(self, *, wall_clock: Callable[[], float], loop_time: Callable[[], float | None]) -> bool:
-        """True while the access token may be used. Asks one clock only: every call needs this.
+        """True while the access token is valid. Reads only one clock, because this runs for every call.
 
         Args:
             wall_clock: Gives a Unix timestamp, seconds.
@@ -70,14 +70,14 @@ class HeldPair:
 
 @attrs.define
 class UnsavedPair:
-    """A renewed pair on its way to the store and the callback, each of which is to see it exactly once.
+    """A new pair that must still be passed, exactly once each, to the store and the callback.
 
     Attributes:
         held: The pair.
         replaces: Refresh token of the pair that was in the store when this one was renewed.
         store_done: True once the store has it.
         callback_done: True once the callback has seen it.
-        conflicts: How often the stored pair had changed when it was saved.
+        conflicts: Number of revision conflicts while saving.
         asked_at: When the renewal began, seconds of the loop's clock.
     """
 
@@ -89,17 +89,17 @@ class UnsavedPair:
     conflicts: int = 0
 
     def may_replace(self, stored: B24OAuthParams) -> bool:
-        """False for a pair that somebody else has stored since this one was renewed."""
+        """False if `stored` was written by another process after this pair was refreshed."""
         return stored.refresh_token in (self.replaces, self.held.params.refresh_token)
 
 
 def is_timestamp(seconds: int) -> bool:
-    """False for what is no Unix timestamp in seconds: one in milliseconds, or a negative number."""
+    """False for values that are not Unix timestamps in seconds: one in milliseconds, or a negative number."""
     return 0 <= seconds < _LATEST
 
 
 def check_pair(params: B24OAuthParams, trusted_hosts: Collection[str]) -> None:
-    """Refuses a pair that the application gives and that cannot be used; what others send is mended instead.
+    """Validates a pair supplied by the application. Pairs from the OAuth server are corrected instead.
 
     Args:
         params: The pair.

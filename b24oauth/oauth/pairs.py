@@ -24,7 +24,7 @@ class Use(Enum):
         UNSAVED: The renewed pair that is not saved yet is saved and used.
         STORED: The pair from the store is used.
         RENEWED: A new pair is requested.
-        FALLBACK: A new pair is requested with the refresh token of the pair that the application gave first.
+        FALLBACK: Refresh with the pair that was passed to the constructor.
         NOTHING: No pair is left: the refusal is final.
     """
 
@@ -37,7 +37,7 @@ class Use(Enum):
 
 
 class Stored(Enum):
-    """What a look into the store brings.
+    """Result of reading the store.
 
     Attributes:
         NOTHING: No pair.
@@ -57,13 +57,13 @@ class Stored(Enum):
 def judge_stored(
     stored: B24OAuthParams | None, held: B24OAuthParams, key: TokenKey, is_refused: Callable[[str], bool]
 ) -> Stored:
-    """What a pair from the store is to us.
+    """Classifies a pair loaded from the store.
 
     Args:
         stored: The pair; None when there is none.
         held: The pair in use.
         key: Whose pair was loaded.
-        is_refused: True for a refresh token that was refused for good.
+        is_refused: Function that tells whether a refresh token was permanently rejected.
     """
     if stored is None:
         return Stored.NOTHING
@@ -79,7 +79,7 @@ def is_of_user(user_id: int, key: TokenKey) -> bool:
 
     Args:
         user_id: The user of the pair; 0 when nothing names him.
-        key: What it is to be found by.
+        key: The store key.
     """
     return key.user_id is None or user_id in (0, key.user_id)
 
@@ -90,7 +90,7 @@ def decide(*, stored: bool, unsaved: bool, may_replace: bool, prefer_held: bool,
     Args:
         stored: The store has another usable pair.
         unsaved: A renewed pair is not saved yet.
-        may_replace: The unsaved pair was renewed from the one in the store, or is that one.
+        may_replace: The unsaved pair was obtained by refreshing the stored pair, or equals it.
         prefer_held: The application has set the pair in use after the store was read last.
         renews: A new pair may be requested.
     """
@@ -107,7 +107,7 @@ def after_refusal(*, stored: bool, fallback: bool) -> Use:
 
     Args:
         stored: The store has another usable pair by now.
-        fallback: There is a pair that the application gave, and that the store's was preferred to.
+        fallback: The pair passed to the constructor was not used because the stored pair took precedence.
     """
     if stored:
         return Use.STORED

@@ -1,4 +1,4 @@
-"""How a new pair is obtained: from the OAuth server, again when a response is lost, or from a custom refresh."""
+"""Obtains a new pair from the OAuth server (with retries for lost responses) or from a custom refresh function."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ QUERY_HEADERS: Final = {"Accept": "application/json"}
 FORM_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _PAUSE: Final = 0.5
 _LONGEST_CODE: Final = 200
-# Not shortened by any timeout of a caller: giving up a renewal loses the pair if the server has made a new one.
+# Independent of callers' timeouts: if a refresh is aborted after the server issued a new pair, that pair is lost.
 _LONGEST_ATTEMPT: Final = 30.0
 _LONGEST_RENEWAL: Final = 60.0
-# People's texts name tokens in the midst of a sentence, and as Python writes arguments.
+# Exception messages may contain tokens inside a sentence or in the form of Python keyword arguments.
 _NAMED: Final = re.compile(rf"""(?<![a-z])((?:{"|".join(CREDENTIALS)})\s*=\s*['"]?)[^\s'",;&)\]}}]+""", re.IGNORECASE)
 
 
 @attrs.define(eq=False)
 class Renewer:
-    """Asks for a new pair; holds no pair itself.
+    """Requests new pairs; stateless with respect to tokens.
 
     Attributes:
         wire: Sends the request.
         secret: Identifies the application.
-        trusted_hosts: OAuth hosts that may see it.
+        trusted_hosts: OAuth hosts to which the client secret may be sent.
         http_method: "POST", or "GET" for a server that only reads the query.
         attempts: Maximum number of attempts for one renewal, when responses are lost.
         wall_clock: Unix timestamp, seconds.
@@ -97,7 +97,7 @@ class Renewer:
         seconds = min(_LONGEST_ATTEMPT, end - asyncio.get_running_loop().time())
         deadline = Deadline(seconds)
         try:
-            # The wire's own timeouts begin anew with each part of a response.
+            # The transport's timeouts restart with each chunk of a response, so an overall deadline is needed.
             async with deadline:
                 if self.http_method == "GET":
                     answer = await self.wire.send("GET", f"{url}?{form}", None, QUERY_HEADERS, timeout=seconds)
@@ -154,7 +154,7 @@ class Renewer:
 
 
 async def maybe_await(value: Any) -> Any:
-    """What an async function gives, or what a plain one gave already."""
+    """Awaits the value if it is awaitable, otherwise returns it unchanged."""
     return await value if inspect.isawaitable(value) else value
 
 
@@ -169,12 +169,12 @@ def is_own_cancellation(error: BaseException, task: asyncio.Task[Any] | None) ->
         return True
     if isinstance(error, asyncio.CancelledError):
         return task.cancelling() > 0
-    # Thrown into a coroutine that is discarded, in any task that runs at that time.
+    # GeneratorExit is raised when a coroutine is garbage-collected, in whichever task runs at that moment.
     return isinstance(error, GeneratorExit) and asyncio.current_task(task.get_loop()) is not task
 
 
 def ends_the_program(error: BaseException) -> bool:
-    """True for what has to reach the event loop."""
+    """True for exceptions that must propagate to the event loop (KeyboardInterrupt, SystemExit)."""
     return isinstance(error, (KeyboardInterrupt, SystemExit))
 
 
@@ -199,13 +199,13 @@ def safe_cause(error: BaseException, secrets: Iterable[str]) -> BaseException | 
 
 
 def _masked(text: str, secrets: Iterable[str]) -> str:
-    """The text without known secrets, and without new ones that stand under their names."""
+    """Masks known secrets, and also unknown values that follow a credential name such as `refresh_token=`."""
     return _NAMED.sub(rf"\1{REDACTED}", redact_text(scrub(text, secrets)))
 
 
 def _texts(error: BaseException) -> Iterator[str]:
     yield from (str(error), repr(error), repr(error.args))
-    # As they are: repr escapes what they hold.
+    # Use the strings unchanged: repr() would escape characters and hide a secret from the search.
     yield from map(str, error.args)
 
 

@@ -36,7 +36,7 @@ __all__ = ["CallbackRefreshAuth", "NotSaved", "Outcome", "Settler"]
 
 CallbackRefreshAuth = Callable[[RefreshedAuth], Awaitable[object] | object]
 
-# How often the stored pair may have changed while one pair is saved.
+# Maximum number of revision conflicts tolerated while saving one pair.
 _CONFLICTS: Final = 3
 _ENDPOINT_CHECKS: Final = (("server_endpoint", oauth_token_url), ("client_endpoint", rest_root))
 
@@ -76,7 +76,7 @@ class Settler:
         is_asking: True from the request for a new pair to its outcome.
         is_saving: True while the store or the callback gets a new pair.
         failure: Why the last save failed.
-        key: What the pair is found by in the store; never changes.
+        key: Store key of the pair; constant.
     """
 
     __slots__ = (
@@ -125,7 +125,7 @@ class Settler:
         return self.is_asking or self.unsaved is not None
 
     def lost_after(self, seconds: float) -> NotSaved | None:
-        """What is lost when the client ends although it waited for a renewal or a save, or None.
+        """Returns a failure if the client is closed before a running refresh or save finished, otherwise None.
 
         Args:
             seconds: How long it waited.
@@ -173,7 +173,7 @@ class Settler:
         self._refused.clear()
 
     def is_refused(self, now: float) -> bool:
-        """True when the OAuth server is not to be asked with the pair in use: it has refused it.
+        """True if the current pair must not be used for a refresh request because the OAuth server rejected it.
 
         Args:
             now: Loop time, seconds.
@@ -185,11 +185,11 @@ class Settler:
 
         Args:
             ours: The pair in use when the run began.
-            renews: False when nothing but the store's pair may replace it.
+            renews: If False, only read the store and make no token request.
         """
         found = await self._found()
         if self.held is not ours:
-            return self.held.params  # set meanwhile: what the application sets wins
+            return self.held.params  # set_params() was called meanwhile; its pair takes precedence
         unsaved = self.unsaved
         use = decide(
             stored=found is not None,
@@ -302,7 +302,7 @@ class Settler:
         return unsaved
 
     async def save(self, unsaved: UnsavedPair) -> Outcome:
-        """Shows a renewed pair to the store and the callback, each once, and uses it from then on.
+        """Passes a new pair to the store and to the callback, once each, and then makes it the current pair.
 
         When somebody else has stored a pair meanwhile, since the lease ended while this process was stopped, that pair
         is used: it was renewed later.
@@ -350,7 +350,7 @@ class Settler:
             self._log.emit(UserChanged(member_id=member_id, before=user, after=now))
 
     def failed(self, what: str, error: BaseException, pair: B24OAuthParams) -> NotSaved:
-        """Remembers, free of secrets, that the application's code failed.
+        """Stores the failure of the application's store or callback, with secrets masked.
 
         Args:
             what: What could not be done.
@@ -371,7 +371,7 @@ class Settler:
         self.previous, self.held = self.held.params, held
 
     def _with_trusted_endpoints(self, received: B24OAuthParams, before: B24OAuthParams) -> B24OAuthParams:
-        """The pair, with the old address wherever the new one must not see a secret."""
+        """Returns the pair, replacing untrusted endpoint URLs by those of the previous pair."""
         trusted = self._renewer.trusted_hosts
         for name, check in _ENDPOINT_CHECKS:
             try:

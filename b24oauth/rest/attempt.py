@@ -27,7 +27,7 @@ from b24oauth.wire import NoResponse
 
 __all__ = ["CallState", "Sender", "TimesOf"]
 
-# Statuses of a response that only names another address.
+# Redirect status codes.
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # How often a call waits for execution time that others use up before it. Bounded: the clock may stand still.
 _MOST_WINDOWS: Final = 20
@@ -37,21 +37,21 @@ TimesOf = Callable[[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]
 
 @attrs.define(eq=False)
 class CallState:
-    """How one call stands.
+    """Mutable state of one call.
 
     Attributes:
         request: What is sent.
         report: Tells the observers about it.
         methods: Whose execution time it uses.
         rule: Whether it may be repeated.
-        times_of: Finds the execution times of a batch's methods in its response.
+        times_of: Function that extracts the execution time per method from a batch response.
         renewed: True when a renewal was made for it.
         moved: True when it followed a redirect.
         may_have_run: True when it was sent without getting a response.
         sent: False when the portal cannot have seen it the last time.
-        attempts: How often it was begun to be sent.
+        attempts: Number of attempts started.
         timeouts: How many responses timed out.
-        admission: Its place in the portal's bucket the last time.
+        admission: Permission from the rate limiter for the last attempt.
         ends: When it must be done, seconds of the loop's clock; infinite without a timeout.
         elapsed: Time from sending it the last time to its response, seconds.
         secrets: What no message about it may repeat.
@@ -97,7 +97,7 @@ class Sender:
     Args:
         dialect: The version.
         services: What it shares with the other version.
-        counter: Knows how many attempts came through.
+        counter: Counts successful attempts.
     """
 
     def __init__(self, dialect: Dialect, services: Services, counter: CallCounter) -> None:
@@ -108,7 +108,7 @@ class Sender:
         self._known = _PairFacts(None, "", (), b"")
 
     def reset(self) -> None:
-        """Forgets how many attempts had come through before a token was refused last."""
+        """Resets the success count recorded at the last token rejection."""
         self._succeeded_before_refusal = 0
 
     async def send(self, call: CallState) -> AjaxResult[Any]:
@@ -120,7 +120,7 @@ class Sender:
                 await self._token(call)
                 waited = True
             if services.credentials.is_inside():
-                # A callback of the renewal must not wait behind those who wait for the renewal.
+                # A call from a refresh callback must not queue behind calls that wait for this refresh (deadlock).
                 return await self._send_admitted(call)
         for _ in range(_MOST_WINDOWS):
             if not (services.wire.lifetime.is_open and services.gate.enters_at_once()):
@@ -179,7 +179,7 @@ class Sender:
         return again
 
     async def _other_pair(self, error: AjaxError, call: CallState, pair: Grant) -> Grant | None:
-        """A pair to repeat the call with, when it failed for its token."""
+        """Returns another pair to retry with if the call failed because of its token."""
         credentials = self._services.credentials
         if is_denial(error):
             try:
@@ -200,7 +200,7 @@ class Sender:
             credentials = services.credentials
             base, secrets = credentials.base(pair, self._dialect), credentials.secrets(pair)
             self._known = _PairFacts(pair, base, secrets, token_member(pair.access_token))
-        # Judged once for each pair: who may see it, and what no message may repeat.
+        # Computed once per pair: its base URL (after the host check) and the secrets to mask.
         facts = self._known
         call.secrets = facts.secrets
         if call.report.has_content:

@@ -1,4 +1,4 @@
-"""The way of one call: admitted, sent with a valid token, understood, repeated when that is safe."""
+"""Runs one call: rate limiting, sending with a valid token, decoding, and retrying when that is safe."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class HttpClient:
 
     @property
     def api_version(self) -> ApiVersion:
-        """The version this client speaks."""
+        """API version of this client."""
         return self._dialect.version
 
     @property
@@ -107,12 +107,12 @@ class HttpClient:
         return self._services.slow_counts
 
     def current_token(self) -> str:
-        """The access token in use, valid or not, for telling whether it was renewed meanwhile."""
+        """The access token in use, valid or not, used to detect whether the token changed in the meantime."""
         token: str = self._services.credentials.params.access_token
         return token
 
     def max_new_requests(self, requests: int, under_way: int, seconds: float) -> int:
-        """How many of a caller's requests can be of use now, as `RestrictionManager.max_new_requests` says."""
+        """How many further requests are useful now, as `RestrictionManager.max_new_requests` says."""
         return self._services.limits.max_new_requests(requests, under_way, seconds)
 
     def operation(self) -> AbstractContextManager[None]:
@@ -126,7 +126,7 @@ class HttpClient:
         return services.wire.lifetime.operation()
 
     def refusals(self) -> Refusals:
-        """What waits until commands of a batch that the portal refused for now may be sent again."""
+        """Returns an object that waits until temporarily rejected batch commands may be retried."""
         return Refusals(self._services)
 
     def get_stats(self) -> HttpStats:
@@ -302,7 +302,7 @@ class HttpClient:
         last = attempt + 1 >= params.max_retries
         asked = asked_pause(error, params)
         if step is Next.WAIT_FOR_RATE:
-            # Told even when this call is at its end: the others must slow down.
+            # Report the rejection even if this call is not retried, because other calls must slow down.
             pause = await limits.rate_refused(call.admission, retry_after=asked or 0.0) * rate_backoff_factor(attempt)
         elif step is Next.WAIT_FOR_BUDGET:
             pause = limits.budget_refused(call.methods, retry_after=asked or 0.0)

@@ -1,4 +1,4 @@
-"""Who may call: what a request needs of a token pair, or of a webhook."""
+"""Credentials for requests: a token pair or a webhook URL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Credentials", "Grant", "HookGrant", "Moving", "WebhookCredentials"]
 
 
 class Grant(Protocol):
-    """What one request is sent with; a `B24OAuthParams` is one."""
+    """Credentials of one request; implemented by `B24OAuthParams` (token pair) and `HookGrant` (webhook)."""
 
     @property
     def access_token(self) -> str:
@@ -28,7 +28,7 @@ class Grant(Protocol):
 
 
 class Credentials(Protocol):
-    """Gives calls what they are sent with. The token keeper is one; so is a webhook, which never changes."""
+    """Provides the credentials for calls. Implemented by `TokenKeeper` and `WebhookCredentials`."""
 
     @property
     def renewals(self) -> int:
@@ -65,7 +65,7 @@ class Credentials(Protocol):
         ...
 
     async def after_refusal(self, refused: str, *, accepted: bool) -> Grant | None:
-        """A grant to use instead of one whose token the portal does not accept; None without one."""
+        """Returns a replacement for a grant whose token was rejected, or None."""
         ...
 
     async def after_denial(self, denied: str, /) -> Grant | None:

@@ -1,4 +1,4 @@
-"""The events of one call, built only when somebody observes them."""
+"""Creates the events of one call, only if an observer wants them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from b24oauth.shapes import is_mapping
 
 __all__ = ["CallReport"]
 
-# Waits from this many seconds on are worth an operator's attention.
+# Waits of at least this many seconds are logged at INFO.
 _LONG_WAIT: Final = 5.0
 
 
@@ -42,7 +42,7 @@ class CallReport:
         api: Version of the API it speaks.
 
     Attributes:
-        is_detailed: True when events of its course are observed; asked once, when it begins.
+        is_detailed: True if an observer wants attempt-level events; determined once, at the start of the call.
         has_content: True when contents of its requests and responses are observed as well.
 
     What happens to every call is looked at from outside: a method that says so is called only when it is observed.
@@ -122,7 +122,7 @@ class CallReport:
             )
 
     def succeeded(self, attempts: int, duration: float, status: int, error: AjaxError | None = None) -> None:
-        """It is done; an error is one that the result holds."""
+        """The call succeeded; `error` is a soft error contained in the result."""
         if self.is_detailed or attempts > 1:
             level = logging.INFO if attempts > 1 and error is None else logging.DEBUG
             self._finished(level, attempts, duration, status, error)
@@ -130,7 +130,7 @@ class CallReport:
     def failed(self, error: BaseException, attempts: int, duration: float) -> None:
         """It raises an error."""
         status = error.status if isinstance(error, AjaxError) else 0
-        # What the portal refuses is the caller's to handle; what it did not answer needs somebody's attention.
+        # Error responses are handled by the caller (DEBUG); missing responses are logged as warnings for the operator.
         given_up = isinstance(error, AjaxError) and (not 200 <= status < 500 or status in (408, 429))
         level = logging.WARNING if given_up or isinstance(error, AmbiguousResultError) else logging.DEBUG
         self._finished(level, attempts, duration, status, error)
@@ -159,5 +159,5 @@ class CallReport:
 
 
 def _as_text(value: object, secrets: Iterable[str]) -> str:
-    # Cut last: half a secret is not found any more.
+    # Truncate after masking: a truncated secret would not be recognized.
     return truncate_for_log(scrub(text_for_log(redact(value)), secrets))

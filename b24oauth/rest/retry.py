@@ -1,4 +1,4 @@
-"""Whether a call that failed is sent again, how long it waits, and how its error reaches the caller: pure decisions."""
+"""Retry decisions: whether to retry a failed call, how long to wait, and which error to raise. Pure functions."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ _LONGEST_ASKED_PAUSE: Final = 60.0
 _SHORTEST_PAUSE: Final = 0.1
 _JITTER: Final = 0.1
 _MOST_GROWTH: Final = 20
-# A response is waited for longer than a portal may work on it: waiting a third time would bring no more.
+# The response timeout is longer than the portal's own limit, so a third attempt after two timeouts is pointless.
 _MOST_TIMEOUTS: Final = 1
-# The portal says so when a parameter is missing, with status 500.
+# Message of the portal for a missing parameter; sent with status 500.
 _MISSING_PARAMETER: Final = "Could not find value for parameter"
 
 
@@ -85,7 +85,7 @@ def is_about_token(error: AjaxError) -> bool:
 
 
 def is_denial(error: AjaxError) -> bool:
-    """True when v3 may mean the access token as well as the rights of its user.
+    """True for a v3 error that may be caused by the access token or by missing permissions.
 
     Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
     """
@@ -93,7 +93,7 @@ def is_denial(error: AjaxError) -> bool:
 
 
 def is_refused_command(error: SdkError) -> bool:
-    """True when a command of a batch was not executed and may be later: for the limits, or an expired token."""
+    """True if a batch command was not executed because of a limit or an expired token, and can be retried."""
     return meaning_of(error.code, error.status).retry in (Retry.RATE, Retry.OPERATING, Retry.AFTER_RENEWAL)
 
 
@@ -146,7 +146,7 @@ def asked_pause(error: AjaxError, params: RestrictionParams) -> float | None:
 
 
 def rate_backoff_factor(attempt: int) -> float:
-    """How much longer a call waits for the rate each time it is refused again."""
+    """Factor by which the rate-limit wait grows with each further rejection."""
     return 1.5 ** min(attempt, _MOST_GROWTH)
 
 
@@ -158,7 +158,7 @@ def is_returned(error: AjaxError, params: RestrictionParams) -> bool:
         params: Limits and repeats of the client.
     """
     if error.status == 200 and not isinstance(error, BadResponseError):
-        return True  # the portal answered, if only with an error
+        return True  # the portal sent a response, although it is an error
     known = meaning_of(error.code, error.status)
     if error.code in params.hard_error_codes or known.delivery is Delivery.RAISED:
         return False
@@ -166,7 +166,7 @@ def is_returned(error: AjaxError, params: RestrictionParams) -> bool:
 
 
 def final_error(error: AjaxError, rule: RepeatRule, *, may_have_run: bool) -> AjaxError:
-    """The error as the caller sees it: a write that may have been executed says so.
+    """Returns the error to raise; `AmbiguousResultError` for a write that may have been executed.
 
     Args:
         error: What went wrong at last.
@@ -188,7 +188,7 @@ def final_error(error: AjaxError, rule: RepeatRule, *, may_have_run: bool) -> Aj
 
 
 def is_without_answer(error: AjaxError) -> bool:
-    """True when nothing tells what became of the request: no response, a gateway's, or one that cannot be read."""
+    """True if the outcome of the request is unknown: no response, a gateway error page, or an unreadable response."""
     # A gateway's 5xx page stands between us and the portal's answer just as a cut connection does.
     # Only its 503 says that nothing was executed.
     unreadable = error.code == "ERR_BAD_RESPONSE" and not isinstance(error, RateLimitError)
@@ -202,7 +202,7 @@ def took_too_long(error: SdkError) -> bool:
 
 
 def _tells_of_one_attempt(error: AjaxError) -> bool:
-    """True when it says that this attempt was not executed, or failed in the portal; an earlier one may have been."""
+    """True if the error concerns only this attempt; an earlier attempt may still have been executed."""
     refused = meaning_of(error.code, error.status).retry in (Retry.RATE, Retry.OPERATING, Retry.AFTER_RENEWAL)
     return refused or error.status == 401 or error.status >= 500
 
@@ -215,6 +215,6 @@ def _next_without_answer(error: AjaxError, rule: RepeatRule, *, sent: bool, time
     if took_too_long(error) and sent and not (rule.repeat_timeouts and timeouts <= _MOST_TIMEOUTS):
         return Next.STOP
     if isinstance(error, BadResponseError) and error.is_empty:
-        # The portal has responded, with nothing: to the reference that is no network error.
+        # An empty response is still a response; like the JS SDK, do not treat it as a network error.
         return Next.BACK_OFF if rule.harmless or rule.keyed else Next.STOP
     return Next.BACK_OFF if rule.may_run_twice or not sent else Next.STOP

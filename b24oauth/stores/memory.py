@@ -20,7 +20,7 @@ __all__ = ["MemoryStore"]
 
 @attrs.define(eq=False)
 class _Lease:
-    """A place in the line for one key; the first in the line holds the lease.
+    """A queue entry for one key; the first entry holds the lease.
 
     Attributes:
         seconds: How long it is held unless it is extended.

@@ -1,4 +1,4 @@
-"""What the entries share: checks of their arguments, and the gate that their requests pass."""
+"""Code shared by `B24OAuth` and `B24Hook`: argument checks and concurrency limits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _OF_A_STORE: Final = ("load", "save", "delete", "keys", "lease")
 
 
 def check_limits(params: object, manager: object) -> None:
-    """Refuses limits that are none, or given twice.
+    """Checks that at most one of restriction_params and restriction_manager is given, with the right type.
 
     Raises:
         ConfigurationError: Names the argument.
@@ -52,7 +52,7 @@ def check_limits(params: object, manager: object) -> None:
 
 
 def checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
-    """The observers, each of which can be called.
+    """Validates the observers and returns them as a tuple.
 
     Raises:
         ConfigurationError: Names the argument.
@@ -66,7 +66,7 @@ def checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
 
 
 def check_logger(logger: object) -> None:
-    """Refuses what has not the methods of a logger.
+    """Checks that the object has the methods of a logger.
 
     Raises:
         ConfigurationError: Names the argument.
@@ -92,7 +92,7 @@ def api_version(version: ApiVersion) -> ApiVersion:
 def gate_for(
     most: int | None, shared: RestrictionManager | None, http_client: object, limits: RestrictionManager
 ) -> Gate | Gates:
-    """What bounds the requests of this client, of all that share its limits, and of all over its httpx client."""
+    """Combines the concurrency limits of this client, of its shared RestrictionManager, and of its httpx client."""
     gates: list[Gate] = []
     if most is not None:
         gates.append(Gate(most))
@@ -121,7 +121,7 @@ def check_connections(wire: object, max_concurrency: int | None) -> None:
 
 
 def check_identity(auth_options: object, oauth_secret: object, trusted_hosts: object, http_method: str) -> None:
-    """Refuses what cannot be a token pair, an application's credentials, trusted hosts, or a way to renew.
+    """Checks auth_options, oauth_secret, trusted_oauth_hosts and refresh_http_method.
 
     Raises:
         ConfigurationError: Names the argument, and says what it must be.
@@ -149,7 +149,7 @@ def check_hosts(hosts: object, name: str) -> None:
 
 
 def check_store(store: object, auth_options: B24OAuthParams, user_id: int | None) -> None:
-    """Refuses what is no token store, and a pair that no store can find again.
+    """Checks the token store, and that the pair has the IDs needed as a store key.
 
     Raises:
         ConfigurationError: Names the argument, and says what it must be.
@@ -176,7 +176,7 @@ def check_store(store: object, auth_options: B24OAuthParams, user_id: int | None
 
 
 def warn_in_browsers(log: Log) -> None:
-    """Logs that a browser is no place for the client secret, where Python runs in one."""
+    """Logs a warning if Python runs in a browser (Pyodide), where the client secret is exposed."""
     if sys.platform == "emscripten":
         log.warning(
             "B24OAuth runs in a browser, where everybody can read the client secret: use it on a server",

@@ -1,4 +1,4 @@
-"""`b24.download`: a file of the portal, streamed to where the caller wants it, resumed when the connection breaks."""
+"""`b24.download`: downloads a file from the portal as a stream and resumes after a lost connection."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ __all__ = ["Download", "Downloader", "Progress", "Writable"]
 
 _METHOD: Final = "download"
 _FILE_METHOD: Final = "disk.file.get"
-# Bytes of an attempt after which it does not count as failed.
+# An attempt that received at least this many bytes does not count towards max_retries.
 _PROGRESS: Final = 64 * 1024
 _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -54,7 +54,7 @@ _HEADERS: Final = MappingProxyType(
         "User-Agent": HEADERS["User-Agent"],
         "Accept": "*/*",
         "Accept-Language": "en-US,en;q=0.9",
-        "Accept-Encoding": "identity",  # positions in a packed body are not positions in the file
+        "Accept-Encoding": "identity",  # byte ranges of a compressed body do not correspond to file offsets
     }
 )
 
@@ -135,7 +135,7 @@ class Downloader:
                 failed = raised
             else:
                 return
-            self._services.wire.enter_loop()  # nothing more comes once the client is closed
+            self._services.wire.enter_loop()  # raises if the client was closed meanwhile
             error = failed.error
             if failed.refused and not job.renewed:
                 job.renewed, url = True, ""
@@ -144,7 +144,7 @@ class Downloader:
             elif token is not None and not is_fresh and 400 <= error.status < 429:
                 url = ""  # it was good once only, or has expired; the drive gives another one
             else:
-                # A connection that breaks again and again is no reason to give up a file that comes on.
+                # Do not give up because of repeated disconnects as long as the download makes progress.
                 attempt = 1 if job.written - before >= _PROGRESS else attempt + 1
                 pause = None if failed.final else await self._pause(job, error, rule, attempt)
                 if pause is None:
@@ -156,7 +156,7 @@ class Downloader:
         """Seconds to wait before the next attempt; None when there is none."""
         limits = self._services.limits
         step = next_step(error, rule, sent=True)
-        # The limits must know of a refusal even when this download gives up: other requests must slow down.
+        # Report the rejection to the limits even if this download gives up, so that other requests slow down.
         pause, asked = 0.0, asked_pause(error, rule.params)
         if step is Next.WAIT_FOR_BUDGET:
             pause = limits.budget_refused([_METHOD], retry_after=asked or 0.0)
@@ -170,7 +170,7 @@ class Downloader:
         return max(pause, asked) or backoff(attempt - 1, rule.params, jitter=jitter)
 
     async def _address(self, job: Job) -> tuple[str, str | None]:
-        """The address of the file, and the token of the request that gave the address of a file of the drive."""
+        """Returns the file URL and, for a Drive file ID, the access token that was used to request the URL."""
         if isinstance(job.source, str) and not job.source.strip().isdecimal():
             return job.source, None
         answer = await self._http.call(_FILE_METHOD, {"id": int(job.source)}, request_id=job.query.request_id)

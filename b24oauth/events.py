@@ -1,4 +1,4 @@
-"""What happens in a client, as frozen objects without secrets; `str()` of each is a sentence."""
+"""Event classes: frozen, without secrets; `str(event)` is a log message."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
     "UserChanged",
 ]
 
-# Level of the contents of requests and responses: below all others, as few observers need them.
+# Log level for request and response bodies; lower than DEBUG, because few observers need them.
 CONTENT: Final = 5
 
 Reason = Literal["rate", "operating"]
@@ -120,7 +120,7 @@ class ResponseContent:
 
 @attrs.frozen(kw_only=True)
 class AttemptFinished:
-    """A request was responded to, or failed.
+    """An attempt received a response or failed.
 
     Attributes:
         level: As of `logging`.
@@ -289,7 +289,7 @@ class RefreshFailed:
 
 @attrs.frozen(kw_only=True)
 class PairNotSaved:
-    """A renewed token pair could not be saved, or the token store failed before.
+    """A new token pair could not be saved, or the token store failed while it was read.
 
     Attributes:
         level: As of `logging`.
@@ -307,7 +307,7 @@ class PairNotSaved:
 
 @attrs.frozen(kw_only=True)
 class PortalMoved:
-    """A renewal brought another address of the portal.
+    """A token refresh returned a new URL for the portal.
 
     Attributes:
         level: As of `logging`.
@@ -327,7 +327,7 @@ class PortalMoved:
 
 @attrs.frozen(kw_only=True)
 class UserChanged:
-    """A renewal brought a pair of another user: what the application may do can have changed.
+    """A token refresh returned a pair of a different user; the application's permissions may have changed.
 
     Attributes:
         level: As of `logging`.

@@ -1,4 +1,4 @@
-"""The values that applications give to a client and get from it: token data, application secret, application status."""
+"""Data classes exchanged with the application: token data, application secret, application status."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class EnumAppStatus(enum.StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> EnumAppStatus:  # noqa: ARG003 - the name is enum's
-        # A letter this version does not know must not stop a renewal; the reference reads it as free.
+        # An unknown status must not break a token refresh; like the JS SDK, treat it as free.
         return cls.FREE
 
 
 class HandlerRefreshAuth(TypedDict, total=False):
-    """What a renewal answers, whether from the OAuth server or from a custom refresh.
+    """Response of a token refresh, from the OAuth server or a custom refresh function.
 
     `access_token` and `refresh_token` are needed; an absent `status` counts as free, what else is absent stays.
     """
@@ -112,7 +112,7 @@ def _is_whole(self_: object, field: attrs.Attribute[int], value: object) -> None
     if not isinstance(value, int) or isinstance(value, bool):
         problem = f"{field.name} must be a whole number, not {type(value).__name__}"
         raise InvalidDataError(type(self_).__name__, [problem])
-    # As in text; one with thousands of digits could not even be shown.
+    # Same limit as for strings; ints with thousands of digits cannot be converted to str.
     if abs(value) >= _TOO_LARGE:
         raise InvalidDataError(type(self_).__name__, [f"{field.name} must have at most 18 digits"])
 
@@ -124,7 +124,7 @@ def _not_pickled(value: object) -> TypeError:
 
 @attrs.frozen(kw_only=True)
 class B24OAuthParams:
-    """A token pair and what Bitrix24 said with it.
+    """A token pair and the data that Bitrix24 sends with it.
 
     Attributes:
         access_token: Current access token.
@@ -269,7 +269,7 @@ class RefreshedAuth:
 
 
 def _given(data: Mapping[str, object]) -> dict[str, object]:
-    """Without the fields that are null: a store may write an absent value so."""
+    """Drops fields that are None, because some stores save missing values as null."""
     if not is_mapping(data):
         raise InvalidDataError("The payload", [f"must be a mapping of its fields, not {type(data).__name__}"])
     return {name: value for name, value in data.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What the responses to the requests of one download bring: bytes of the file, or an error instead of it."""
+"""Handles the responses of a download: writes file bytes, or detects an error."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["Failed", "Hop", "Job", "Progress", "bad", "receive"]
 
 Progress = Callable[[int, int | None], Awaitable[object] | object]
 
-# Of an error page, bytes.
+# Maximum number of bytes read from an error page.
 _LONGEST_PAGE: Final = 64 * 1024
 
 
 @attrs.define(eq=False, kw_only=True)
 class Job:
-    """How one download stands.
+    """State of one download.
 
     Attributes:
         source: Address or identifier of the file.
@@ -39,7 +39,7 @@ class Job:
         name: The name of the file, as far as it is known.
         content_type: Its MIME type.
         written: Bytes in the sink.
-        validator: Identifies their version of the file; None when the rest cannot be requested.
+        validator: ETag or Last-Modified of the file, for If-Range; None if the download cannot be resumed.
         renewed: True when a token was renewed for it.
         place: Place of the last request to the portal in its bucket.
     """
@@ -68,7 +68,7 @@ class Hop:
 
     Attributes:
         url: The address.
-        from_portal: Whether the portal is asked, and not a storage elsewhere.
+        from_portal: True if the request goes to the portal, False if to external storage.
         bearer: The token in a header; None when the address has its own, or must not see any.
         secrets: What no error may repeat.
     """
@@ -96,7 +96,7 @@ class Failed(Exception):  # noqa: N818 - carries an error
 
 
 async def receive(job: Job, hop: Hop, answer: StreamedResponse, token: str | None) -> None:
-    """Writes what a response brings into the sink of a download.
+    """Writes the body of a response to the download's destination.
 
     Args:
         job: The download.
@@ -105,7 +105,7 @@ async def receive(job: Job, hop: Hop, answer: StreamedResponse, token: str | Non
         token: The token that the address contains or was requested with; None without one.
 
     Raises:
-        Failed: The response is no file, or not all of it came.
+        Failed: The response is not a file, or it is incomplete.
     """
     if answer.status == 416:
         # The bytes written so far are not the beginning of the current file.
@@ -175,7 +175,7 @@ def _check_size(job: Job, size: int | None) -> None:
 
 
 async def _restart(job: Job) -> None:
-    """Starts again: the bytes written are of another version, or the server only sends whole files."""
+    """Restarts the download, because the file changed or the server does not support ranges."""
     if job.written and not await job.sink.restart():
         message = "The download broke off, and `to` cannot be written to from its beginning again"
         raise _broken_off(message, job, final=True)

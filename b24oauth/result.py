@@ -1,4 +1,4 @@
-"""What a call gives back: data or errors by key. What a response means is decided elsewhere."""
+"""Result objects of calls: data, or errors by key. Decoding of responses is in `protocol.decoding`."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class _Outcome:
             first, *others = self._errors.items()
             for key, error in others:
                 note = f"also failed: {key}: {_message(error)}"
-                # The same result may be asked twice.
+                # raise_for_error() may be called several times; do not add the notes twice.
                 if note not in getattr(first[1], "__notes__", ()):
                     first[1].add_note(note)
             raise first[1]
@@ -252,7 +252,7 @@ class AjaxResult(_Outcome, Generic[T_co]):
 
     @property
     def payload(self) -> Mapping[str, Any]:
-        """The whole decoded body, for methods that answer outside of `result`."""
+        """The whole decoded body, for methods that return data outside the `result` field."""
         return self._payload
 
     @property
@@ -278,7 +278,7 @@ class AjaxResult(_Outcome, Generic[T_co]):
         return SuccessPayload(self.result, cast("PayloadTime", time) if isinstance(time, Mapping) else None)
 
     def with_result(self, result: T) -> AjaxResult[T]:
-        """The same answer, whose `result` was built into something of another type."""
+        """Returns a copy whose `result` has been converted to another type."""
         other: AjaxResult[T] = AjaxResult(self._payload, query=self._query, status=self._status)
         other._errors, other._built = dict(self._errors), (result,)
         other.elapsed, other.size = self.elapsed, self.size

@@ -1,4 +1,4 @@
-"""Builds results and rows as the caller's own types, by a converter of cattrs that is made on first use."""
+"""Converts results and rows to the caller's types with a lazily created cattrs converter."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _cattrs: Any = cattrs  # not every part of it has complete types
 
 _MAX_PROBLEMS: Final = 5
 _MAPS: Final = (dict, abc.Mapping, abc.MutableMapping)
-# Types that are read from lists, and what makes them of a list.
+# Types that are read from lists, with their constructors.
 _LISTS: Final[abc.Mapping[Any, Any]] = {
     **dict.fromkeys((list, abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable), list),
     **{cls: cls for cls in (tuple, set, frozenset, deque)} | {abc.MutableSet: set, abc.Set: frozenset},
 }
-# Attributes that tell classes with fields from others.
+# Attributes by which classes with fields are recognized.
 _MARKS: Final = ("__attrs_attrs__", "__dataclass_fields__", "__required_keys__", "_field_defaults", "model_fields")
 _RUN_FIRST: Final = ("BeforeValidator", "PlainValidator", "WrapValidator")  # of pydantic
 _ADVICE: Final = (
@@ -47,7 +47,7 @@ _ADVICE_ON: Final[abc.Mapping[Any, str]] = {
 
 
 def check_row_type(row_type: Any) -> None:
-    """Refuses a type that no value can be read as, before anything is sent.
+    """Raises if `row_type` is not supported, before a request is sent.
 
     Args:
         row_type: As for `structure_rows`.
@@ -161,7 +161,7 @@ class _RowConverter(cattrs.Converter):
         plain = _plain(type)
         hook = self._hooks.get(plain) or self._exact_hook(plain)
         if hook is None:
-            # Where a type is inside itself, its hook is looked up when a value is read.
+            # For recursive types the hook is looked up lazily, when a value is read.
             self._hooks[plain] = self.structure
             try:
                 hook = super().get_structure_hook(plain)
@@ -317,7 +317,7 @@ _converter = cache(_RowConverter)
 
 
 def _finder(fields: _Fields) -> abc.Callable[[str], str | None]:
-    """Makes what finds the field that a key of a row means: `STAGE_ID` and `stageId` are spellings of `stage_id`."""
+    """Returns a function that maps a row key to a field name: `STAGE_ID` and `stageId` are spellings of `stage_id`."""
     exact = {name: field.name for field in fields for name in (field.alias, field.name)}
     alike = {name.replace("_", "").lower(): field for name, field in exact.items()}
     alike |= {name.lower(): field for name, field in exact.items()}
@@ -360,7 +360,7 @@ def _fields_of(cls: Any) -> _Fields:
     if not hasattr(origin, "__required_keys__"):
         parameters = inspect.signature(origin).parameters.values()
         return [_field(p.name, types.get(p.name, Any), required=p.default is p.empty) for p in parameters]
-    # Where annotations are strings, `__required_keys__` does not know the qualifiers inside.
+    # With string annotations, `__required_keys__` ignores Required/NotRequired.
     hints = {name: str(hint) for name, hint in get_type_hints(origin, include_extras=True).items()}
     required = {name for name, hint in hints.items() if "Required[" in hint} | origin.__required_keys__
     return [

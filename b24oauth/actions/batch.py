@@ -39,7 +39,7 @@ _CONCURRENCY: Final = 4
 
 @attrs.frozen(kw_only=True)
 class _Options:
-    """What holds for all requests of a batch."""
+    """Options that apply to all requests of a batch."""
 
     halt: bool
     as_results: bool
@@ -88,7 +88,7 @@ class Batch:
                 ``{"method": …, "params": …}``. References to earlier commands are made with `BatchRefV2` or
                 `BatchRefV3`.
             result_type: An attrs class, dataclass or TypedDict to build each result as.
-            options: How the batch is run; see `BatchOptions`.
+            options: See `BatchOptions`.
 
         Returns:
             The results in the caller's order: for a list a list, with None where a command failed or was not run;
@@ -97,7 +97,7 @@ class Batch:
         Raises:
             InvalidCallParamsError: No commands, more than 50, or one that cannot be sent: for a value, for a reference
                 that leads nowhere, or for text that looks like a reference. Nothing was sent.
-            IncompleteBatchError: The response leaves a command out; what it holds is in the error's `result`.
+            IncompleteBatchError: The response has no result for a command; the other results are in `error.result`.
             AjaxError: The request as a whole failed; the class tells why.
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
@@ -153,7 +153,7 @@ class BatchByChunk:
         its own, for which the portal fills in nothing; its result stands among the others. Otherwise it is refused.
 
         Args:
-            calls: As for `batch.make`; commands can only refer to others of their own 50.
+            calls: As for `batch.make`; a command can only refer to commands in the same chunk of 50.
             result_type: An attrs class, dataclass or TypedDict to build each result as.
             options: How the requests are made; see `ChunkOptions`. Without a halt several are under way at once.
 
@@ -162,7 +162,7 @@ class BatchByChunk:
             commands and hides no result of the others.
 
         Raises:
-            InvalidCallParamsError: A command that cannot be sent, as for `batch.make`; nothing was sent.
+            A command is invalid; see `batch.make`; nothing was sent.
             IncompleteBatchError: A response leaves a command out; what came is in the error's `result`.
             RefreshTokenError: The pair could not be renewed, and no request was made.
             TokenPersistenceError: The renewed pair could not be saved, and no request was made.
@@ -228,7 +228,7 @@ class BatchByChunk:
         except SdkError as error:
             return [Row(error=error) for _ in chunk]
         if isinstance(outcome, AjaxResult):
-            # A soft error of a whole request tells nothing about the commands of the next one.
+            # A soft error of one request does not affect the next request, so go on.
             errors = [failure for failure in outcome.get_errors() if isinstance(failure, SdkError)]
             return [Row(error=errors[0], soft=True) for _ in chunk]
         return outcome
@@ -298,7 +298,7 @@ async def _run(http: HttpClient, commands: Sequence[Command], options: _Options)
         except SdkError as error:
             if len(pending) == len(commands):
                 raise
-            # What became of the others must not be lost with the repeat of these.
+            # If the retry of these commands fails, keep the results of the other commands.
             for position in pending:
                 rows[position] = Row(error=error)
             break
@@ -326,7 +326,7 @@ def _to_repeat(commands: Sequence[Command], rows: Sequence[Row | None], pending:
     refused = [position for position in pending if (row := rows[position]) is not None and _is_refused(row)]
     halted = [position for position in pending if rows[position] is None and refused]
     again = sorted({*refused, *halted})
-    # What refers to an earlier answer cannot be understood without it.
+    # A command that refers to an earlier result cannot be sent in a request without that earlier command.
     return [] if any(commands[position].refers for position in again) else again
 
 
@@ -377,7 +377,7 @@ def _given(command: Command, row: Row | None, options: _Options) -> Any:
 def _check_complete(
     http: HttpClient, commands: Sequence[Command], rows: Sequence[Row | None], result: Result[Any], *, halt: bool
 ) -> None:
-    """Refuses a response that leaves a command out without a reason."""
+    """Raises IncompleteBatchError if a command has no result and no earlier failure explains it."""
     if halt and any(row is not None and row.error is not None for row in rows):
         return  # what came after the failure was not run
     for position, (command, row) in enumerate(zip(commands, rows, strict=True)):

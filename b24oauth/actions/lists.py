@@ -1,4 +1,4 @@
-"""Whole lists and tails: all rows at once, or page by page as they come. One class for each action."""
+"""Actions that read whole lists and tails, either all rows at once or page by page."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class CallList:
             InvalidDataError: A row does not fit `result_type`; names row and field.
             InvalidParamsError: A parameter is given twice in different spellings, or cannot be read; nothing was sent.
             ListChangedError: Rows were added or deleted while the list was read by position; `rows` has what was read.
-            RequestTimeoutError: Not done in time.
+            RequestTimeoutError: The list was not read within `timeout`.
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/list-methods-pecularities.html
         """
@@ -147,7 +147,7 @@ class FetchList:
             InvalidDataError: A row does not fit `result_type`; names row and field.
             InvalidParamsError: A parameter is given twice in different spellings, or cannot be read; nothing was sent.
             ListChangedError: Rows were added or deleted while the list was read by position.
-            SdkError: A request failed with a soft error, which is the cause.
+            SdkError: A request returned a soft error; it is available as `__cause__`.
 
         Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/list-methods-pecularities.html
         """
@@ -259,7 +259,7 @@ class CallTail:
     async def make(
         self, method: str, params: V3Params = None, *, result_type: Any = None, **options: Unpack[TailOptions]
     ) -> Result[list[Any]]:
-        """All rows of a `*.tail` method from a place on.
+        """Reads all rows of a `*.tail` method after `initial_value`.
 
         Args:
             method: Tail method, for example "main.eventlog.tail".

@@ -9,10 +9,10 @@ from typing import Final, Protocol
 
 __all__ = ["ACCEPTED", "BadEncodingError", "TooLargeError", "Unpacker"]
 
-# What requests offer: exactly what is unpacked in bounded steps here.
+# Value of Accept-Encoding: only encodings that can be decompressed here in bounded steps.
 ACCEPTED: Final = "gzip, deflate"
 _STEP: Final = 64 * 1024
-# No server packs a body more often than that.
+# Maximum number of nested Content-Encodings.
 _MOST_LAYERS: Final = 3
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
@@ -45,7 +45,7 @@ class Unpacker:
 
     Args:
         encodings: The header `Content-Encoding`.
-        limit: Most bytes that come out, also between two encodings.
+        limit: Maximum number of decompressed bytes, also for intermediate results.
 
     Raises:
         BadEncodingError: An encoding that was not offered, or too many of them.
@@ -97,7 +97,7 @@ class _Inflater:
         self._left = limit
         self._member: _Member | None = None  # None between two members
         self._has_member = False
-        self._head = b""  # too short to tell what begins here
+        self._head = b""  # bytes that are too few to detect the next member
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._member is None:
@@ -123,7 +123,7 @@ class _Inflater:
                 more = bool(data)
             else:
                 data = self._member.unconsumed_tail
-                # A full step may have left output behind though all of the input is used up.
+                # If the output chunk is full, zlib may hold more output although all input was consumed.
                 more = bool(data) or len(part) == _STEP
 
     def finish(self) -> None:

@@ -51,12 +51,12 @@ async def context_for(certificates: Certificates) -> ssl.SSLContext:
     known = _CONTEXTS.get(certificates)
     if known is not None:
         return known
-    # A caller that is cancelled leaves the thread alone, which loads the context for the next one.
+    # Cancelling the caller does not stop the thread; it finishes loading the context for the next caller.
     return await anyio.to_thread.run_sync(_load, certificates, abandon_on_cancel=True)
 
 
 def _load(certificates: Certificates) -> ssl.SSLContext:
-    # Those who come together wait in their threads, and one of them loads it.
+    # Concurrent callers block on the lock in their threads; only one loads the context.
     with _LOCK:
         known = _CONTEXTS.get(certificates)
         if known is None:
@@ -78,7 +78,7 @@ def _new_context(certificates: Certificates) -> ssl.SSLContext:
         reason = "it holds no certificates" if isinstance(error, ssl.SSLError) else error.__class__.__name__
         if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
             reason = os.strerror(error.errno)
-    # Raised outside of the except block: the path is the caller's.
+    # Raised outside the except block, so that the original exception with the file path is not chained.
     name = "SSL_CERT_FILE" if file else "certifi"
     raise ConfigurationError(
         f"{name} names a file that cannot be used ({reason}): correct it, unset it, or pass ssl_context"

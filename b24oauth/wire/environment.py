@@ -1,4 +1,4 @@
-"""Proxies of the environment, read as curl reads them: pure. Every wire gets its proxy from here."""
+"""Reads proxy settings from environment variables with curl's rules. Pure; used by all transports."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Proxy:
         host: Its host, without brackets.
         port: Its port.
         username: Empty without credentials.
-        password: Goes with it.
+        password: Empty without credentials.
         source: Where it is configured: the name of a variable or argument.
     """
 
@@ -89,7 +89,7 @@ def parse_proxy(value: str, source: str) -> Proxy:
         username, password = unquote(parts.username or ""), unquote(parts.password or "")
     is_host = host.isascii() and host.isprintable() and not re.search(r"[\s%/\\]", host)
     if scheme not in _SCHEMES or not host or not is_host or port == 0 or len(host) > _LONGEST_HOST:
-        # Raised here and not by urllib, whose error repeats the address with its password.
+        # urllib's own exception would include the URL with the password, so raise ours instead.
         raise ConfigurationError(
             f"{source} is not the address of a usable proxy: write http://host:port, https://host:port or "
             "socks5://host:port, with user:password@ before the host if needed; or unset it"
@@ -105,7 +105,7 @@ def parse_proxy(value: str, source: str) -> Proxy:
 
 
 class ProxyRules:
-    """Which proxy the environment names for which address.
+    """Selects the proxy for a URL from the environment variables.
 
     Args:
         environ: The variables of the environment.
@@ -172,7 +172,7 @@ def _first(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
 
 
 def _upper_http_proxy(environ: Mapping[str, str]) -> tuple[str, ...]:
-    # In a CGI process HTTP_PROXY is the header `Proxy` of the request's sender (CVE-2016-5385).
+    # In a CGI process HTTP_PROXY contains the client's `Proxy` request header ("httpoxy", CVE-2016-5385).
     return () if "REQUEST_METHOD" in environ else ("HTTP_PROXY",)
 
 

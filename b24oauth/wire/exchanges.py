@@ -11,7 +11,7 @@ from b24oauth.wire.failures import Place
 
 __all__ = ["Exchange", "Exchanges", "Limits", "Wait"]
 
-# A body of which less than this many bytes come within each timeout is given up.
+# Minimum number of body bytes that must arrive within each timeout.
 _PACE: Final = 64 * 1024
 
 
@@ -22,7 +22,7 @@ class Limits(NamedTuple):
         connect: For making a connection.
         response: For the head of the response, for each 64 KiB of its body, and for each part of the request's body to
             be taken.
-        both: For a request of which nobody tells how far it is.
+        both: Combined limit for transports that do not report progress.
     """
 
     connect: float
@@ -37,7 +37,7 @@ class Limits(NamedTuple):
 
 
 class Exchange:
-    """One request under way, ended by its `scope` when it is given up or the client is closed.
+    """One running request. Its cancel `scope` ends it on timeout or when the client is closed.
 
     It is under way from here on: its task must enter the scope at once, and call
     `Exchanges.remove` before it leaves the scope.
@@ -50,17 +50,17 @@ class Exchange:
         scope: What the sending task enters; it ends with `TimeoutError`.
         limits: As above.
         due: When it is given up, by the loop's clock.
-        turns: Turns of the loop that it gets before it is given up.
+        turns: Remaining event-loop iterations before it is aborted.
         task: The task that sends.
         place: Where the request goes, for messages; None until it is known.
-        connection: A transport's own word for the connection that was made for it; None without one.
+        connection: Transport-specific connection object (or key); None without one; None without one.
         is_tracked: True when the transport tells when the request begins to be written.
         sent: True once it began to be written.
         uploaded: True once all of it was handed to the operating system.
         closing: True once the client was closed.
     """
 
-    # Defaults of the class: most requests end before most of these change.
+    # Class-level defaults for speed: most requests finish without changing them.
     place: Place | None = None
     connection: Any = None
     is_tracked = False
@@ -86,7 +86,7 @@ class Exchange:
         return self.sent or not self.is_tracked
 
     def connecting(self) -> None:
-        """A transport that tells when the request is written begins to make a connection."""
+        """Called when a progress-reporting transport starts to connect."""
         self.is_tracked = True
         self._wait(self.limits.connect)
 
@@ -96,7 +96,7 @@ class Exchange:
         self._wait(self.limits.response)
 
     def progress(self) -> None:
-        """The other side took or sent something: the wait begins anew."""
+        """The peer read or sent data; the timeout restarts."""
         self._wait(self.limits.response)
 
     def received(self, size: int) -> None:
@@ -112,7 +112,7 @@ class Exchange:
             self._wait(self.limits.response)
 
     def pause(self) -> None:
-        """Nothing is waited for: who reads a stream has its part."""
+        """Suspends the timeout while the consumer processes the chunk it has received."""
         self.due = inf
 
     def close(self) -> None:
@@ -236,7 +236,7 @@ class Exchanges:
         """Ends all exchanges and waits but those of the calling task, and waits until they have ended.
 
         Returns:
-            A cancellation that came meanwhile: connections must be closed before it counts.
+            The CancelledError received meanwhile; re-raise it after closing the connections.
         """
         here, cancelled = asyncio.current_task(), None
         # A task that closes the client while it reads a stream must not wait for itself.
@@ -272,7 +272,7 @@ class Exchanges:
         self.watch(nearest)
 
     def _on_turn(self, exchange: Exchange, due: float) -> None:
-        """Gives an exchange that is due some turns, in which what waits in its socket may arrive."""
+        """Gives an expired exchange a few loop iterations, so that data waiting in its socket can be read."""
         if exchange not in self.under_way:
             return
         if exchange.due != due:

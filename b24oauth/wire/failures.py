@@ -1,4 +1,4 @@
-"""Why a request brought no response: failures of httpx, httpx2, aiohttp and the system in words of our own. Pure."""
+"""Translates exceptions of httpx, httpx2, aiohttp and the OS into `NoResponse`. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class NoResponse(Exception):  # noqa: N818 - not an error by itself: the caller 
         sent: False when the other side cannot have seen the request.
         timed_out: True when a timeout ended it.
         retryable: False when sending it again cannot help.
-        cause: The system's error without addresses, headers and bodies; None where it says nothing more.
+        cause: The system's error without addresses, headers and bodies; None if it adds no information.
     """
 
     def __init__(
@@ -105,25 +105,25 @@ _UNREACHABLE: Final = frozenset(
 )
 _RESET: Final = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 _TEMPORARY: Final = frozenset({socket.EAI_AGAIN, socket.EAI_MEMORY, getattr(socket, "EAI_SYSTEM", socket.EAI_AGAIN)})
-# Another attempt meets the same proxy with the same credentials and rules.
+# Proxy status codes for which a retry cannot succeed (same credentials, same rules).
 _FINAL_OF_PROXY: Final = frozenset({401, 403, 405, 407})
 
 
 def is_failure(error: BaseException) -> bool:
     """True for a failed request, False for anything else, such as a mistake in a program."""
-    # Names that no resolver takes end in a UnicodeError.
+    # Invalid host names cause a UnicodeError in the resolver.
     return isinstance(error, (OSError, UnicodeError)) or bool(_names(error) & _FAILURES)
 
 
 def never_sent(error: BaseException) -> bool:
     """True when the kind of error alone tells that the request was not sent."""
-    # The deepest library knows best: httpx-aiohttp calls every broken connection one that was never made.
+    # Use the innermost exception: httpx-aiohttp reports every broken connection as a ConnectError.
     known = [names for names in map(_names, _chain(error)) if names]
     return bool(known) and bool(known[-1] & _NEVER_SENT)
 
 
 def no_response(error: BaseException, place: Place, *, sent: bool) -> NoResponse:
-    """What a failure means.
+    """Converts an exception to `NoResponse`.
 
     Args:
         error: What a library or the system raised.

@@ -1,4 +1,4 @@
-"""Which event loop a client lives in, and how far its close is."""
+"""Binds a client to its event loop and tracks its state: open, draining, stopped, closed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Lifetime:
         entered_at: Time of the first use by the loop's clock, seconds; None before it.
         is_open: False as soon as a close has begun.
         under_way: Calls, lists, batches and downloads that have begun and not ended.
-        idle: What a drain waits for; None without one.
+        idle: Event that a drain waits for; None if no drain is running.
     """
 
     __slots__ = (
@@ -39,7 +39,7 @@ class Lifetime:
         self.under_way = 0
         self.idle: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        # The loop while nothing else must be looked at: used by every request.
+        # Fast path for every request: set only while the client is open.
         self._usable: asyncio.AbstractEventLoop | None = None
         self._parent = parent
         self._closed = False
@@ -57,7 +57,7 @@ class Lifetime:
         return loop
 
     def check_beginning(self, *, within_renewal: bool) -> None:
-        """Refuses a new call once a close has begun, unless something that may end before the close needs it.
+        """Raises if a close has begun, except for calls needed by an operation that may still finish.
 
         Args:
             within_renewal: True for a call of a renewal's callback.
@@ -70,7 +70,7 @@ class Lifetime:
             raise closed_client()
 
     def check_waiting(self, *, within_renewal: bool) -> None:
-        """Refuses to let a call wait for something that a close has ended for the others.
+        """Raises if waiting calls have already been cancelled by a close.
 
         Args:
             within_renewal: True for a call of a renewal's callback.
@@ -117,7 +117,7 @@ class Lifetime:
         self.idle = None
 
     def close(self) -> None:
-        """Lets nothing in any more."""
+        """Marks the client as closed; all further calls raise."""
         self.stop()
         self._closed, self._usable = True, None
 
@@ -134,7 +134,7 @@ class Lifetime:
             self._usable = loop
 
     def check_loop(self) -> None:
-        """Refuses another event loop than the first one; a client that was not used yet fits any.
+        """Refuses another event loop than the first one; an unused client accepts any loop.
 
         Raises:
             ClientStateError: The running event loop is not the first one.

@@ -75,7 +75,7 @@ class OwnSession:
         if route.proxy.authorization is not None:
             proxy_headers["Proxy-Authorization"] = route.proxy.authorization
         if address.origin.scheme == "http":
-            # There is no tunnel: the proxy reads the request itself.
+            # Plain http through a proxy uses no CONNECT tunnel; the proxy itself processes the request.
             all_headers = all_headers.copy()
             all_headers.update(proxy_headers)
         opened = await _open(
@@ -137,7 +137,7 @@ class GivenSession:
         _drop_unclean(session, address.origin)
         all_headers = CIMultiDict({"Accept-Encoding": DEFAULT_HEADERS["Accept-Encoding"]})
         all_headers.update(checked_headers(headers))
-        # The pool of the session may be waited for as long as a response.
+        # Allow waiting for a pooled connection as long as for a response.
         timeout = _timeout(exchange.limits.response, exchange.limits.connect)
         return await _open(session, method, address, body, exchange, headers=all_headers, timeout=timeout)
 
@@ -223,7 +223,7 @@ class _Body(aiohttp.payload.Payload):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Uses no connection again on which something came unasked: it would be taken for the next response."""
+    """Does not reuse a connection on which unexpected bytes arrived; they would be read as the next response."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # pyright: ignore[reportUnknownMemberType] - an option of aiohttp's has an open type
@@ -233,7 +233,7 @@ class _Connector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
-            # What a new connection has to read belongs to the beginning of TLS.
+            # On a new connection, readable bytes are part of the TLS handshake (session tickets).
             if protocol not in self._used:
                 self._used.add(protocol)
                 return connection
@@ -245,7 +245,7 @@ class _Connector(aiohttp.TCPConnector):
 def _drop_unclean(session: aiohttp.ClientSession, origin: Origin) -> None:
     """Closes the idle connections of a given session on which something came unasked.
 
-    There is no public way to look at them; without `_conns` none is closed.
+    aiohttp has no public API for this; if `_conns` does not exist, nothing is closed.
     """
     for key, idle in list(getattr(session.connector, "_conns", {}).items()):
         if (key.host, key.port) == (origin.host, origin.port):
@@ -273,7 +273,7 @@ def _is_readable(sock: Any) -> bool:
 
 @lru_cache(maxsize=16)
 def _timeout(connect: float, sock_connect: float) -> aiohttp.ClientTimeout:
-    """How long a connection may take; how long a response may take, an `Exchange` knows."""
+    """Timeouts for connecting only; response timeouts are handled by `Exchange`."""
     return aiohttp.ClientTimeout(
         total=None,
         connect=None if connect == inf else connect,

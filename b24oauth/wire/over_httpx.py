@@ -1,4 +1,4 @@
-"""Requests over httpx and httpx2, which are told apart by name only: one code for both."""
+"""Sends requests over httpx and httpx2; the same code serves both, only the package name differs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OwnConnections:
         self._routes = routes
         self._new_body = _body_class(package)
         self._limits = self._httpx.Limits(max_connections=1, keepalive_expiry=None)
-        # By origin; the one used last is at the end, since the other side is the least likely to have closed it.
+        # Idle transports by origin, most recently used last: it is the least likely to have been closed by the server.
         self._idle: dict[str, list[_Idle]] = {}
         self._idle_count = 0
         self._is_closed = False
@@ -104,7 +104,7 @@ class OwnConnections:
             proxy = self._httpx.Proxy(known.url, auth=auth, ssl_context=own_context)
         context = route.context
         if context is None:
-            # Where no TLS is spoken, a context that trusts nobody keeps httpx from loading one of its own.
+            # Without TLS, pass an empty SSL context so that httpx does not load certificates.
             context = self._no_tls = self._no_tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return self._httpx.AsyncHTTPTransport(verify=context, limits=self._limits, proxy=proxy)
 
@@ -210,11 +210,11 @@ async def _follow(exchange: Exchange, event: str, info: Mapping[str, Any]) -> No
     """Tells an exchange what httpcore does with its request."""
     exchange.is_tracked = True  # a network transport of httpx's own
     if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-        # httpcore leaves it open when what follows is cancelled, or when a SOCKS proxy refuses.
+        # httpcore does not close the stream if the next step is cancelled or a SOCKS proxy refuses.
         exchange.connection = info["return_value"]
         return
     if event.endswith("send_request_headers.started"):
-        # The request by which a proxy is asked for a tunnel is not ours.
+        # Ignore the CONNECT request to a proxy; it is not the API request.
         if info["request"].method != b"CONNECT":
             exchange.sending()
     elif event.endswith("send_request_body.complete") and exchange.sent:
@@ -282,7 +282,7 @@ class _GivenResponse:
         """Gives the connection back to the client, closed if bytes follow the response."""
         with anyio.CancelScope(shield=True):
             if self._is_complete and _has_leftovers(self._response, getattr(self._response.stream, "_stream", None)):
-                # First: what is given back may be used by another request at once.
+                # Check before releasing: a released connection can be reused immediately.
                 await self._response.extensions["network_stream"].aclose()
             await _close(self._parts, self._response)
 
@@ -339,7 +339,7 @@ def _now() -> float:
 
 
 async def _close(*opened: Any) -> None:
-    """Closes transports and streams, None for nothing, also for a caller that is cancelled: nobody else would.
+    """Closes transports and streams (None is ignored), even if the caller is cancelled.
 
     An iterator of a body that was not read to its end is one of them: otherwise the garbage collector closes it, maybe
     while the loop is shut down.

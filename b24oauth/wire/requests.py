@@ -1,4 +1,4 @@
-"""One request as every transport gets it, and what every transport gives back."""
+"""The interface between requests and transports: `Route`, `Opened` and `Transport`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = [
 ]
 
 USER_AGENT: Final = f"b24-python-oauth/{__version__} (Python {platform.python_version()})"
-# What a request has unless it says otherwise. Nothing is offered that is not unpacked in bounded steps.
+# Default headers. Accept-Encoding lists only encodings that `bodies` can decompress.
 DEFAULT_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {"Accept": "*/*", "Accept-Encoding": ACCEPTED, "Connection": "keep-alive", "User-Agent": USER_AGENT}
 )
-# Longer bodies are sent in parts of this size, each of which must be taken in time, bytes.
+# Chunk size in bytes for large request bodies; each chunk must be sent within the timeout.
 PART: Final = 64 * 1024
 
 
@@ -101,7 +101,7 @@ class Transport(Protocol):
             url: Where it goes.
             body: None for a request without one.
             headers: Its headers besides the default ones.
-            exchange: Told how far it is.
+            exchange: Receives progress notifications.
 
         Raises:
             NoResponse: The address is not valid, or the proxy refuses it.
@@ -120,7 +120,7 @@ def checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     """The headers, if they can be sent.
 
     Raises:
-        NoResponse: The libraries differ in what they make of one: an error, or bytes that nobody meant.
+        NoResponse: A header contains characters other than printable ASCII; the HTTP libraries treat these differently.
     """
     if not all(value.isascii() and value.isprintable() for value in headers.values()):
         raise NoResponse("a header holds other characters than printable ASCII", sent=False, retryable=False)

@@ -1,4 +1,4 @@
-"""How addresses are reached: which proxy and which certificates, found once for each origin."""
+"""Selects proxy and certificates for each origin, and caches the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from b24oauth.wire.requests import Route
 
 __all__ = ["Routes"]
 
-# Addresses of files lead to any number of hosts.
+# Bound the cache: download URLs may refer to an unlimited number of hosts.
 _MOST_KNOWN: Final = 10_000
 
 
@@ -41,7 +41,7 @@ class Routes:
         self._ssl_context = ssl_context
         self._log = log
         self._rules: ProxyRules | None = None
-        # An application may hold thousands of clients that have not sent anything.
+        # Create lazily: an application may hold thousands of unused clients.
         self._known: dict[Origin, Route] | None = None
 
     async def find(self, url: str, exchange: Exchange) -> tuple[Address, Route]:

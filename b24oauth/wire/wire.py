@@ -1,4 +1,4 @@
-"""One HTTP request and its response. Tells "never sent" from "sent, no response"."""
+"""One HTTP request and its response. Distinguishes the failures "never sent" and "sent, no response"."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CONNECT_TIMEOUT: Final = 10.0
 RESPONSE_TIMEOUT: Final = 65.0
 MAX_RESPONSE_SIZE: Final = 64 * 1024 * 1024
 MAX_DOWNLOAD_SIZE: Final = 1024 * 1024 * 1024
-# Bytes that are unpacked before other tasks have a turn.
+# Number of decompressed bytes after which control returns to the event loop.
 _UNPACKED_AT_ONCE: Final = 1024 * 1024
 # Digits of a Content-Length that is worth reading.
 _LONGEST_NUMBER: Final = 18
@@ -63,7 +63,7 @@ class Wire:
         proxy: Address of a proxy, such as "http://user:password@host:port" or "socks5://host:port"; None for those of
             the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` …).
         ssl_context: For TLS; None for certifi's certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
-        wire: Another wire to share the connections of; it stays open when this one is closed.
+        wire: Another `Wire` whose connection pool is shared; it is not closed with this one.
         log: Is told about entries of `NO_PROXY` that are skipped.
 
     Attributes:
@@ -147,10 +147,10 @@ class Wire:
             url: Address, with its query.
             body: What to send; None for nothing.
             headers: Headers of this request.
-            timeout: Seconds to wait for the response instead of the client's own timeout.
+            timeout: Response timeout in seconds for this request; overrides the client's timeout.
 
         Raises:
-            NoResponse: No whole response came.
+            NoResponse: No complete response was received.
             ConfigurationError: The proxy or the certificates for this address cannot be used; nothing was sent.
             ClientStateError: The client is closed, or used in another event loop than before.
         """
@@ -185,7 +185,7 @@ class Wire:
         raise failure
 
     async def send_silently(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> RawResponse:
-        """As `send`, for an address that is a secret: the libraries that send write no records of it."""
+        """Like `send`, but suppresses the HTTP libraries' logging, because the URL is secret."""
         with unlogged():
             return await self.send(method, url, body, headers)
 
@@ -221,7 +221,7 @@ class Wire:
     async def stream(self, url: str, headers: Mapping[str, str]) -> AsyncGenerator[StreamedResponse]:
         """Requests a body of any size with GET; follows no redirect, adds no authentication, and logs no address.
 
-        Closing the client ends the body of the context, wherever it waits.
+        Closing the client cancels the `async with` block at whatever it is awaiting.
 
         Args:
             url: Address, with its query.
@@ -279,7 +279,7 @@ class Wire:
         return self._exchanges
 
     def _failure(self, error: Exception, exchange: Exchange, url: str) -> NoResponse | None:
-        """What an error of a request means; None when it is no failure of one."""
+        """Converts an exception to `NoResponse`; None if it is not a request failure."""
         place = exchange.place or _place_of(url)
         if isinstance(error, TooLargeError):
             return ResponseTooLarge(self._max_response_size, place)
@@ -288,7 +288,7 @@ class Wire:
         if exchange.scope.expired():
             return _given_up(exchange, place)
         sent = exchange.may_be_sent and not never_sent(error)
-        # httpcore asserts what a SOCKS proxy answers.
+        # httpcore raises AssertionError for an unexpected reply of a SOCKS proxy.
         if not is_failure(error) and (sent or not place.is_socks_proxy):
             return None
         return no_response(error, place, sent=sent)
@@ -348,7 +348,7 @@ class Wire:
 
 
 def _given_up(exchange: Exchange, place: Place) -> NoResponse:
-    """Why an exchange was ended from here: the client was closed, or nothing came in time."""
+    """Creates the failure for an exchange that we aborted: client closed, or timeout."""
     if exchange.closing:
         return NoResponse("the client was closed", sent=exchange.may_be_sent)
     if not exchange.may_be_sent:

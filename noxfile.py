@@ -13,6 +13,8 @@ nox.options.stop_on_first_error = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
+# All that tests use.
+EXTRAS = ".[cli,crypto,file,redis,speed,sqlalchemy,testing]"
 GROUPS = {name: nox.project.dependency_groups(PROJECT, name) for name in PROJECT["dependency-groups"]}
 # The transports that tests do not choose by themselves, and what is repeated over them.
 OTHER_TRANSPORTS = ("httpx2", "httpx")
@@ -34,7 +36,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy and pyright, both strict, over the package and what users' code sees of it."""
-    session.install(*GROUPS["types"], *GROUPS["test"], "-e", ".[cli,speed,testing]")
+    session.install(*GROUPS["types"], *GROUPS["test"], "-e", EXTRAS)
     session.run("mypy")
     session.run("basedpyright", "--level", "error", "--pythonpath", str(Path(session.bin) / "python"))
 
@@ -45,7 +47,7 @@ def tests(session: nox.Session) -> None:
 
     Tests of the wire run over every transport by themselves. Those of errors and of closing are repeated over each.
     """
-    session.install(*GROUPS["test"], "-e", ".[cli,speed,testing]")
+    session.install(*GROUPS["test"], "-e", EXTRAS)
     if session.posargs:
         session.run("pytest", "-n", "2", "--ignore=tests/docs", *session.posargs)
         return
@@ -60,7 +62,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def storms(session: nox.Session) -> None:
     """All tests over every transport, with the full numbers of examples, kills and cancellations."""
-    session.install(*GROUPS["test"], "-e", ".[cli,speed,testing]")
+    session.install(*GROUPS["test"], "-e", EXTRAS)
     for transport in ("aiohttp", *OTHER_TRANSPORTS):
         session.run(
             "pytest", "-n", "2", "--ignore=tests/docs", f"--transport={transport}", *session.posargs,

@@ -8,7 +8,9 @@ SdkError                          anything raised by this library
 ├── ClientStateError              closed, entered twice, or used in a second event loop (also a RuntimeError)
 ├── RefreshTokenError             the token pair could not be renewed
 ├── TokenPersistenceError         the renewed pair could not be saved; it is kept and saved again
-├── StoreConflictError            a token store holds another pair than the one to be replaced
+├── StoreError                    a store cannot be read or written: no permission, disk full, server not reachable
+│   ├── StoreConflictError        it holds another record than the one to be replaced
+│   └── StoreRecordError          a record of it cannot be read; the record stays as it is
 ├── BatchError                    commands of a batch failed; holds all results and errors by key
 ├── IncompleteBatchError          a batch was answered without one of its commands; holds the results of the others
 ├── ListChangedError              rows were added or deleted while a list was read by position
@@ -41,37 +43,16 @@ import attrs
 
 from b24oauth.redaction import redact, redact_validation
 
+# fmt: off
 __all__ = [
-    "AccessDeniedError",
-    "AjaxError",
-    "AmbiguousResultError",
-    "AuthRefusedError",
-    "BadResponseError",
-    "BatchError",
-    "ClientStateError",
-    "ConfigurationError",
-    "ConflictError",
-    "ExpiredTokenError",
-    "IncompleteBatchError",
-    "InvalidCallParamsError",
-    "InvalidDataError",
-    "InvalidParamsError",
-    "ListChangedError",
-    "NetworkError",
-    "NotFoundError",
-    "OperatingLimitError",
-    "PortalBlockedError",
-    "PortalMovedError",
-    "RateLimitError",
-    "RefreshTokenError",
-    "RequestInfo",
-    "RequestTimeoutError",
-    "SdkError",
-    "StoreConflictError",
-    "TokenPersistenceError",
-    "UntrustedHostError",
-    "ValidationError",
+    "AccessDeniedError", "AjaxError", "AmbiguousResultError", "AuthRefusedError", "BadResponseError", "BatchError",
+    "ClientStateError", "ConfigurationError", "ConflictError", "ExpiredTokenError", "IncompleteBatchError",
+    "InvalidCallParamsError", "InvalidDataError", "InvalidParamsError", "ListChangedError", "NetworkError",
+    "NotFoundError", "OperatingLimitError", "PortalBlockedError", "PortalMovedError", "RateLimitError",
+    "RefreshTokenError", "RequestInfo", "RequestTimeoutError", "SdkError", "StoreConflictError", "StoreError",
+    "StoreRecordError", "TokenPersistenceError", "UntrustedHostError", "ValidationError",
 ]
+# fmt: on
 
 
 @attrs.frozen(kw_only=True)
@@ -218,12 +199,26 @@ class TokenPersistenceError(SdkError):
         super().__init__(message, code=code)
 
 
-class StoreConflictError(SdkError):
-    """The pair in a token store is not the one to be replaced: somebody else has saved or removed one meanwhile."""
+class StoreError(SdkError):
+    """A store could not be read or written; the message names the store and the remedy."""
+
+    def __init__(self, message: str, *, code: str = "B24OAUTH_STORE") -> None:
+        super().__init__(message, code=code)
+
+
+class StoreConflictError(StoreError):
+    """The stored record is not the one to be replaced: another process has saved or removed it meanwhile."""
 
     def __init__(
         self, message: str = "The stored token pair has changed meanwhile", *, code: str = "B24OAUTH_STORE_CONFLICT"
     ) -> None:
+        super().__init__(message, code=code)
+
+
+class StoreRecordError(StoreError):
+    """A stored record cannot be read: damaged, of a newer version or encrypted with another key. It is not replaced."""
+
+    def __init__(self, message: str, *, code: str = "B24OAUTH_STORE_RECORD") -> None:
         super().__init__(message, code=code)
 
 

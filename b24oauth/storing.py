@@ -1,4 +1,4 @@
-"""The `TokenStore` protocol; implementations are in `b24oauth.stores`."""
+"""The protocols of stores: token pairs and installations. Implementations are in `b24oauth.stores`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Protocol
 
 import attrs
 
-from b24oauth.models import B24OAuthParams
+from b24oauth.models import B24OAuthParams, Installation
 
-__all__ = ["Lease", "StoredPair", "TokenKey", "TokenStore"]
+__all__ = ["InstallationStore", "Lease", "StoredInstallation", "StoredPair", "TokenKey", "TokenStore"]
 
 
 @attrs.frozen
@@ -102,5 +102,57 @@ class TokenStore(Protocol):
         Args:
             key: Whose pair it is; there need not be one.
             seconds: How long it is held unless it is extended.
+        """
+        ...
+
+
+@attrs.frozen
+class StoredInstallation:
+    """An installation as it was read.
+
+    Attributes:
+        installation: The installation.
+        revision: Changes with each save; the store chooses what it looks like.
+    """
+
+    installation: Installation
+    revision: str
+
+
+class InstallationStore(Protocol):
+    """Keeps the installations of any number of applications."""
+
+    async def load_installation(self, client_id: str, member_id: str) -> StoredInstallation | None:
+        """The stored installation of an application on a portal, or None."""
+        ...
+
+    async def save_installation(self, installation: Installation, *, expected: str | None) -> str:
+        """Stores an installation if nobody has stored another one meanwhile; comparison and write must be atomic.
+
+        Args:
+            installation: The installation.
+            expected: Revision of the stored installation that it replaces; None when there is none.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            StoreConflictError: The stored installation has another revision, is there, or is gone.
+        """
+        ...
+
+    async def delete_installation(self, client_id: str, member_id: str) -> bool:
+        """Removes an installation.
+
+        Returns:
+            False when there was none.
+        """
+        ...
+
+    def installations(self, client_id: str) -> AsyncIterator[Installation]:
+        """All installations of an application.
+
+        Args:
+            client_id: The application.
         """
         ...

@@ -335,7 +335,7 @@ async def test_a_client_of_either_httpx_is_used_as_it_is(package: Any) -> None:
 @REAL
 @pytest.mark.usefixtures("all_installed")
 async def test_a_session_of_aiohttp_is_used_as_it_is(anyio_backend: Any) -> None:
-    import aiohttp  # noqa: PLC0415 - a run may be without it
+    import aiohttp
 
     portal = FakePortal()
     async with portal.serve(), aiohttp.ClientSession(headers={"X-Mine": "yes"}) as http:

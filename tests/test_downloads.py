@@ -802,7 +802,7 @@ async def test_a_cancelled_download_leaves_nothing_behind(tmp_path: Path) -> Non
 async def test_a_download_that_is_cancelled_while_a_thread_writes_waits_for_the_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from b24oauth import sinks  # noqa: PLC0415 - only here looked into
+    from b24oauth import sinks
 
     going_on, closed = threading.Event(), list[bool]()
     write = sinks._File._write

@@ -1,4 +1,4 @@
-"""Token pairs in memory."""
+"""Token pairs and installations in memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import attrs
 
 from b24oauth.errors import StoreConflictError
-from b24oauth.models import B24OAuthParams
-from b24oauth.storing import Lease, StoredPair, TokenKey
+from b24oauth.models import B24OAuthParams, Installation
+from b24oauth.storing import Lease, StoredInstallation, StoredPair, TokenKey
 
 __all__ = ["MemoryStore"]
 
@@ -71,6 +71,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._pairs: dict[TokenKey, StoredPair] = {}
+        self._installations: dict[tuple[str, str], StoredInstallation] = {}
         self._lines: defaultdict[TokenKey, deque[_Lease]] = defaultdict(deque)
         self._revisions = itertools.count(1)
 
@@ -133,3 +134,38 @@ class MemoryStore:
             # Who has lost the lease may end when others have begun a new line.
             if not line and self._lines.get(key) is line:
                 del self._lines[key]
+
+    async def load_installation(self, client_id: str, member_id: str) -> StoredInstallation | None:
+        """The stored installation of an application on a portal, or None."""
+        return self._installations.get((client_id, member_id))
+
+    async def save_installation(self, installation: Installation, *, expected: str | None) -> str:
+        """Stores an installation if nobody has stored another one meanwhile.
+
+        Args:
+            installation: The installation.
+            expected: Revision of the stored installation that it replaces; None when there is none.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            StoreConflictError: The stored installation has another revision, is there, or is gone.
+        """
+        key = installation.client_id, installation.member_id
+        stored = self._installations.get(key)
+        if (None if stored is None else stored.revision) != expected:
+            raise StoreConflictError("The stored installation has changed meanwhile")
+        revision = str(next(self._revisions))
+        self._installations[key] = StoredInstallation(installation, revision)
+        return revision
+
+    async def delete_installation(self, client_id: str, member_id: str) -> bool:
+        """Removes an installation; False when there was none."""
+        return self._installations.pop((client_id, member_id), None) is not None
+
+    async def installations(self, client_id: str) -> AsyncIterator[Installation]:
+        """All installations of an application."""
+        for key, stored in list(self._installations.items()):
+            if key[0] == client_id:
+                yield stored.installation

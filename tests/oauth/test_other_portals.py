@@ -105,7 +105,7 @@ async def test_t13_a_renewal_after_a_redirect_that_names_another_portal_is_refus
     target = "https://renamed.example"
 
     async def redirect(_: Any) -> Any:
-        from b24oauth.testing.messages import Answer  # noqa: PLC0415 - the portal's own type
+        from b24oauth.testing.messages import Answer
 
         return Answer(status=302, body=b"", headers=(("location", f"{target}/rest/profile"),))
 

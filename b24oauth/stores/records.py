@@ -1,0 +1,357 @@
+"""Stores that keep records of text: what SQLite, files, Redis and SQL databases have in common.
+
+A backend implements `Records`. `RecordStore` turns token pairs and installations into records and back. It also waits
+for leases, because no backend can wake a waiter in another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from typing import Any, Final, Literal, Protocol, Self, TypeVar, cast
+
+import attrs
+
+from b24oauth.errors import InvalidDataError, StoreConflictError, StoreError, StoreRecordError
+from b24oauth.models import B24OAuthParams, Installation
+from b24oauth.stores.loops import completed
+from b24oauth.storing import Lease, StoredInstallation, StoredPair, TokenKey
+
+__all__ = ["RECORD_SCHEMA", "Record", "RecordKey", "RecordStore", "Records"]
+
+Kind = Literal["pair", "installation"]
+
+# Version of the text of a record. A reader accepts this version and all versions before it.
+RECORD_SCHEMA: Final = 1
+# How often a waiter looks whether a lease has ended, seconds; each wait is up to half shorter or longer, by chance.
+_LOOK_EVERY: Final = 0.05
+# Time in which a lease must be given back, seconds. After that it ends by itself.
+_GIVE_BACK: Final = 5.0
+
+_T = TypeVar("_T")
+_Build = Callable[[Mapping[str, object]], _T]
+
+_log = logging.getLogger("b24oauth")
+
+
+@attrs.frozen
+class RecordKey:
+    """Identifies a record.
+
+    Attributes:
+        kind: What the record holds.
+        client_id: The application.
+        member_id: The portal.
+        user_id: The user whose pair it is; 0 for the working pair and for installations.
+    """
+
+    kind: Kind
+    client_id: str
+    member_id: str
+    user_id: int = 0
+
+    def __str__(self) -> str:
+        user = f", user {self.user_id}" if self.user_id else ""
+        return f"the {self.kind} of portal {self.member_id}{user}, application {self.client_id}"
+
+
+@attrs.frozen
+class Record:
+    """A record as it was read.
+
+    Attributes:
+        text: JSON, with secrets.
+        revision: Changes with each write.
+    """
+
+    text: str = attrs.field(repr=False)
+    revision: str
+
+
+class Records(Protocol):
+    """A backend: reads and writes records, and keeps leases. Every method raises `StoreError` if it cannot."""
+
+    async def read(self, key: RecordKey) -> Record | None:
+        """The record, or None."""
+        ...
+
+    async def write(self, key: RecordKey, text: str, *, expected: str | None, revision: str) -> bool:
+        """Writes a record in place of the one of revision `expected`, atomically; None means that there is none.
+
+        Returns:
+            False if there is another one, or none; nothing was written then.
+        """
+        ...
+
+    async def remove(self, key: RecordKey) -> bool:
+        """Removes a record; False when there was none."""
+        ...
+
+    async def set_aside(self, key: RecordKey) -> bool:
+        """Removes a record that cannot be read and keeps a copy of it; False when there was none."""
+        ...
+
+    def keys(self, kind: Kind, client_id: str, member_id: str | None) -> AsyncIterator[RecordKey]:
+        """The keys of all records of a kind and an application; only those of one portal if `member_id` is given."""
+        ...
+
+    async def take(self, key: RecordKey, owner: str, seconds: float) -> bool:
+        """Takes the lease of a record for an owner, if nobody else holds it."""
+        ...
+
+    async def extend(self, key: RecordKey, owner: str, seconds: float) -> bool:
+        """Extends a lease, counted from now; False when the owner does not hold it any more."""
+        ...
+
+    async def give_back(self, key: RecordKey, owner: str) -> None:
+        """Ends the lease of an owner, if he holds it."""
+        ...
+
+    async def aclose(self) -> None:
+        """Closes connections and files."""
+        ...
+
+
+@attrs.frozen
+class _Lease:
+    records: Records
+    key: RecordKey
+    owner: str
+    seconds: float
+
+    async def extend(self) -> bool:
+        return await self.records.extend(self.key, self.owner, self.seconds)
+
+
+class RecordStore:
+    """Token pairs and installations over a backend.
+
+    It may be used by several clients, event loops and processes. Close it with `aclose` or `async with`.
+
+    Args:
+        records: The backend.
+        name: What error messages call the store; it must not contain a password.
+    """
+
+    def __init__(self, records: Records, name: str) -> None:
+        self._records = records
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+    async def load(self, key: TokenKey) -> StoredPair | None:
+        """Reads a pair.
+
+        Returns:
+            The stored pair, or None.
+
+        Raises:
+            StoreRecordError: The record cannot be read; it stays as it is.
+            StoreError: The store cannot be read.
+        """
+        record_key = _key_of_pair(key)
+        record = await self._records.read(record_key)
+        if record is None:
+            return None
+        return StoredPair(self._parsed(record, record_key, B24OAuthParams.from_dict), record.revision)
+
+    async def save(self, key: TokenKey, params: B24OAuthParams, *, expected: str | None) -> str:
+        """Stores a pair if nobody has stored another one meanwhile.
+
+        Args:
+            key: Whose pair it is.
+            params: The pair.
+            expected: Revision of the stored pair that it replaces; None when there is none.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            StoreConflictError: The stored pair has another revision, is there, or is gone.
+            StoreError: The store cannot be written.
+        """
+        return await self._write(_key_of_pair(key), params.to_dict(), expected)
+
+    async def delete(self, key: TokenKey) -> bool:
+        """Removes a pair. A copy is kept of a record that cannot be read.
+
+        Returns:
+            False when there was none.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        return await self._delete(_key_of_pair(key), B24OAuthParams.from_dict)
+
+    async def keys(self, client_id: str, member_id: str | None = None) -> AsyncIterator[TokenKey]:
+        """The keys of all pairs of an application.
+
+        Args:
+            client_id: The application.
+            member_id: Only those of this portal.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        async for key in self._records.keys("pair", client_id, member_id):
+            yield TokenKey(key.client_id, key.member_id, key.user_id or None)
+
+    @contextlib.asynccontextmanager
+    async def lease(self, key: TokenKey, *, seconds: float) -> AsyncGenerator[Lease]:
+        """Waits until nobody else holds the lease of a pair, and holds it.
+
+        Args:
+            key: Whose pair it is; there need not be one.
+            seconds: How long it is held unless it is extended.
+
+        Raises:
+            StoreError: The store cannot be read or written.
+        """
+        # The owner is chosen before anything is sent: a request without a response may have taken the lease.
+        lease = _Lease(self._records, _key_of_pair(key), secrets.token_hex(16), seconds)
+        try:
+            # Giving a lease back while it is being taken could come first at the server, and leave it held by nobody.
+            while not await completed(self._records.take(lease.key, lease.owner, seconds)):  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - spreads out the waiters
+            yield lease
+        finally:
+            await completed(self._give_back(lease))
+
+    async def load_installation(self, client_id: str, member_id: str) -> StoredInstallation | None:
+        """Reads an installation.
+
+        Returns:
+            The stored installation, or None.
+
+        Raises:
+            StoreRecordError: The record cannot be read; it stays as it is.
+            StoreError: The store cannot be read.
+        """
+        key = RecordKey("installation", client_id, member_id)
+        record = await self._records.read(key)
+        if record is None:
+            return None
+        return StoredInstallation(self._parsed(record, key, Installation.from_dict), record.revision)
+
+    async def save_installation(self, installation: Installation, *, expected: str | None) -> str:
+        """Stores an installation if nobody has stored another one meanwhile.
+
+        Args:
+            installation: The installation.
+            expected: Revision of the stored installation that it replaces; None when there is none.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            StoreConflictError: The stored installation has another revision, is there, or is gone.
+            StoreError: The store cannot be written.
+        """
+        key = RecordKey("installation", installation.client_id, installation.member_id)
+        return await self._write(key, installation.to_dict(), expected)
+
+    async def delete_installation(self, client_id: str, member_id: str) -> bool:
+        """Removes an installation. A copy is kept of a record that cannot be read.
+
+        Returns:
+            False when there was none.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        return await self._delete(RecordKey("installation", client_id, member_id), Installation.from_dict)
+
+    async def installations(self, client_id: str) -> AsyncIterator[Installation]:
+        """All installations of an application.
+
+        Args:
+            client_id: The application.
+
+        Raises:
+            StoreRecordError: A record cannot be read.
+            StoreError: The store cannot be read.
+        """
+        async for key in self._records.keys("installation", client_id, None):
+            stored = await self.load_installation(client_id, key.member_id)
+            if stored is not None:
+                yield stored.installation
+
+    async def aclose(self) -> None:
+        """Closes connections and files; a client that still uses the store opens them again."""
+        await self._records.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _write(self, key: RecordKey, fields: Mapping[str, Any], expected: str | None) -> str:
+        text = json.dumps({"schema": RECORD_SCHEMA, key.kind: fields}, ensure_ascii=False)
+        # Chosen here and not counted, so that a record which was removed and made anew is another one.
+        revision = secrets.token_hex(8)
+        # A cancelled save must not come into effect later, over what was read after it.
+        if not await completed(self._records.write(key, text, expected=expected, revision=revision)):
+            raise StoreConflictError(f"{self._name}: {key} has changed meanwhile")
+        return revision
+
+    async def _delete(self, key: RecordKey, build: _Build[object]) -> bool:
+        try:
+            record = await self._records.read(key)
+            if record is None:
+                return False
+            self._parsed(record, key, build)
+        except StoreRecordError:
+            return await self._records.set_aside(key)
+        return await self._records.remove(key)
+
+    def _parsed(self, record: Record, key: RecordKey, build: _Build[_T]) -> _T:
+        try:
+            return _parsed(record.text, key.kind, build)
+        except InvalidDataError as error:
+            problem = error.message
+        raise StoreRecordError(
+            f"{self._name}: {key} cannot be read: {problem}. The record stays as it is; "
+            "restore it from a backup, or remove it with delete(), which keeps a copy"
+        )
+
+    async def _give_back(self, lease: _Lease) -> None:
+        # A cancelled waiter gives back too; who does not hold the lease takes nothing from its holder.
+        try:
+            async with asyncio.timeout(_GIVE_BACK):
+                await self._records.give_back(lease.key, lease.owner)
+        except (StoreError, TimeoutError) as error:
+            # What the lease was for is done, or has failed with an error of its own.
+            _log.warning("%s: a lease could not be given back, it ends by itself: %s", self._name, error)
+
+
+def _key_of_pair(key: TokenKey) -> RecordKey:
+    return RecordKey("pair", key.client_id, key.member_id, key.user_id or 0)
+
+
+def _parsed(text: str, kind: Kind, build: _Build[_T]) -> _T:
+    """Reads the text of a record.
+
+    Raises:
+        InvalidDataError: Says what is wrong, never with a value.
+    """
+    try:
+        data: object = json.loads(text)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise InvalidDataError("The record", ["is not a JSON object"])
+    fields = cast("dict[str, Any]", data)
+    schema = fields.get("schema")
+    if not isinstance(schema, int) or not isinstance(fields.get(kind), dict):
+        raise InvalidDataError("The record", [f"lacks its schema version or its {kind}"])
+    if schema > RECORD_SCHEMA:
+        problem = f"has schema version {schema}, and this version of b24oauth reads {RECORD_SCHEMA}: update b24oauth"
+        raise InvalidDataError("The record", [problem])
+    return build(fields[kind])

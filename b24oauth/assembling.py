@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
-from collections.abc import Iterable
-from typing import Any, Final, cast
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, cast
 
-from b24oauth.checks import at_least, check_function
-from b24oauth.errors import ConfigurationError
+import attrs
+
+from b24oauth.checks import at_least, check_function, check_text
+from b24oauth.errors import ConfigurationError, UnknownPortalError
 from b24oauth.limits.gate import Gate, Gates, gate_of
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.params import RestrictionParams
 from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
 from b24oauth.oauth.pairs import is_of_user
-from b24oauth.observing import Log, Observer
-from b24oauth.storing import TokenKey
-from b24oauth.wire import Wire
+from b24oauth.observing import Log, LoggerLike, Observer
+from b24oauth.storing import TokenKey, TokenStore
+from b24oauth.wire import TransportName, Wire
 from b24oauth.wire.choosing import library_of
 
+if TYPE_CHECKING:
+    from b24oauth.wire.foreign import ForeignClient
+
 __all__ = [
+    "ClientOptions",
     "api_version",
     "check_connections",
     "check_hosts",
@@ -28,8 +35,33 @@ __all__ = [
     "check_store",
     "checked_observers",
     "gate_for",
+    "stored_pair",
     "warn_in_browsers",
 ]
+
+
+class ClientOptions(TypedDict, total=False):
+    """Arguments of `B24OAuth` that do not say whose client it is."""
+
+    restriction_params: RestrictionParams | None
+    restriction_manager: RestrictionManager | None
+    http_client: ForeignClient | None
+    transport: TransportName
+    max_concurrency: int | None
+    logger: LoggerLike | None
+    observers: Iterable[Observer]
+    timeout: float | None
+    connect_timeout: float | None
+    max_response_size: int
+    proxy: str | None
+    ssl_context: ssl.SSLContext | None
+    wire: Wire | None
+    close_timeout: float
+    trusted_oauth_hosts: Collection[str]
+    refresh_http_method: Literal["POST", "GET"]
+    refresh_attempts: int
+    clock: Callable[[], float]
+
 
 _OVER_HTTPX_CLIENT: Final = 10
 _OF_A_STORE: Final = ("load", "save", "delete", "keys", "lease")
@@ -162,16 +194,49 @@ def check_store(store: object, auth_options: B24OAuthParams, user_id: int | None
         )
     if store is None:
         return
-    missing = [name for name in _OF_A_STORE if not callable(getattr(store, name, None))]
-    if missing:
-        raise ConfigurationError(
-            f"token_store must be a b24oauth.stores.TokenStore; it has no {', '.join(missing)}. Stores made for 0.1.0 "
-            "find pairs by a key and by revision now: the changelog shows how to convert one"
-        )
+    check_is_store(store, "token_store")
     if not auth_options.member_id:
         raise ConfigurationError(
             "member_id: a token_store keeps pairs by it, so auth_options must name it; every response of the "
             "OAuth server and every event does"
+        )
+
+
+async def stored_pair(store: object, secret: object, member_id: object, user_id: int | None) -> B24OAuthParams:
+    """The pair of a portal or user, from a store.
+
+    Raises:
+        UnknownPortalError: The store has none.
+        StoreError: The store cannot be read.
+        ConfigurationError: Names the argument.
+    """
+    check_is_store(store, "store")
+    if not isinstance(secret, B24OAuthSecret):
+        raise ConfigurationError("oauth_secret must be B24OAuthSecret; use B24OAuthSecret.from_dict() for a mapping")
+    check_text(member_id, "member_id")
+    key = TokenKey(secret.client_id, str(member_id), user_id)
+    stored = await cast("TokenStore", store).load(key)
+    if stored is None:
+        user = "" if user_id is None else f" and user {user_id}"
+        raise UnknownPortalError(
+            f"The store has no token pair of portal {member_id}{user} for application {secret.client_id}: "
+            "save the pair of the installation event first"
+        )
+    params = stored.params
+    return params if params.member_id else attrs.evolve(params, member_id=key.member_id)
+
+
+def check_is_store(store: object, name: str) -> None:
+    """Refuses what does not keep token pairs.
+
+    Raises:
+        ConfigurationError: Names the argument, and what it lacks.
+    """
+    missing = [method for method in _OF_A_STORE if not callable(getattr(store, method, None))]
+    if missing:
+        raise ConfigurationError(
+            f"{name} must be a b24oauth.stores.TokenStore; it has no {', '.join(missing)}. Stores made for 0.1.0 "
+            "find pairs by a key and by revision now: the changelog shows how to convert one"
         )
 
 

@@ -7,24 +7,13 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterable
 from os import PathLike
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, Unpack
 
 import anyio
 
+from b24oauth import assembling
 from b24oauth.actions import ActionsManager
 from b24oauth.actions.short import Api
-from b24oauth.assembling import (
-    api_version,
-    check_connections,
-    check_identity,
-    check_limits,
-    check_logger,
-    check_store,
-    checked_observers,
-    gate_for,
-    warn_in_browsers,
-)
 from b24oauth.checks import check_seconds
 from b24oauth.errors import ClientStateError, ConfigurationError
 from b24oauth.limits.manager import RestrictionManager
@@ -127,13 +116,13 @@ class B24OAuth(Api):
         refresh_attempts: int = 3,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        check_identity(auth_options, oauth_secret, trusted_oauth_hosts, refresh_http_method)
-        check_limits(restriction_params, restriction_manager)
-        check_connections(wire, max_concurrency)
-        check_store(token_store, auth_options, user_id)
+        assembling.check_identity(auth_options, oauth_secret, trusted_oauth_hosts, refresh_http_method)
+        assembling.check_limits(restriction_params, restriction_manager)
+        assembling.check_connections(wire, max_concurrency)
+        assembling.check_store(token_store, auth_options, user_id)
         trusted = frozenset(trusted_oauth_hosts)
         check_pair(auth_options, trusted)
-        self._log = Log(logger, checked_observers(observers))
+        self._log = Log(logger, assembling.checked_observers(observers))
         self._wire = Wire(
             http_client,
             transport=transport,
@@ -151,7 +140,7 @@ class B24OAuth(Api):
         self._keeper = TokenKeeper(auth_options, renewer, store=token_store, log=self._log)
         self._services = services = Services(
             wire=wire,
-            gate=gate_for(max_concurrency, restriction_manager, http_client, self._limits),
+            gate=assembling.gate_for(max_concurrency, restriction_manager, http_client, self._limits),
             send=wire.send,
             credentials=self._keeper,
             limits=self._limits,
@@ -164,7 +153,33 @@ class B24OAuth(Api):
         self._actions = ActionsManager(self._http[ApiVersion.V2], self._http[ApiVersion.V3])
         self._tools = ToolsManager(self._http[ApiVersion.V2])
         self._close_timeout, self._entered = close_timeout, False
-        warn_in_browsers(self._log)
+        assembling.warn_in_browsers(self._log)
+
+    @classmethod
+    async def from_store(
+        cls,
+        store: TokenStore,
+        oauth_secret: B24OAuthSecret,
+        *,
+        member_id: str,
+        user_id: int | None = None,
+        **options: Unpack[assembling.ClientOptions],
+    ) -> Self:
+        """Constructs a client from the stored token pair of a portal.
+
+        Args:
+            store: The store that has the pair; the client goes on using it, as with `token_store`.
+            oauth_secret: The application's credentials.
+            member_id: The portal.
+            user_id: The user whose pair it is; None for the application's default pair.
+            options: Further arguments of the constructor.
+
+        Raises:
+            UnknownPortalError: The store has no pair of this portal and user.
+            StoreError: The store cannot be read.
+        """
+        pair = await assembling.stored_pair(store, oauth_secret, member_id, user_id)
+        return cls(pair, oauth_secret, token_store=store, user_id=user_id, **options)
 
     @property
     def auth(self) -> AuthOAuthManager:
@@ -246,8 +261,6 @@ class B24OAuth(Api):
             UntrustedHostError: The URL is not https, or would send a token to another host; nothing was sent.
             ConfigurationError: `source` or `to` has an unsupported type.
             OSError: The file cannot be written.
-
-        Source: https://apidocs.bitrix24.com/api-reference/files/how-to-upload-files.html
         """
         from b24oauth.downloads import Downloader  # noqa: PLC0415 - most programs download nothing
 
@@ -260,9 +273,6 @@ class B24OAuth(Api):
 
         Args:
             callback: A function or coroutine function with one argument, a `RefreshedAuth`.
-
-        Raises:
-            ConfigurationError: `callback` is not callable.
         """
         self._auth.set_callback_refresh_auth(callback)
 
@@ -275,9 +285,6 @@ class B24OAuth(Api):
 
         Args:
             custom: A function or coroutine function without arguments that returns a `HandlerRefreshAuth`.
-
-        Raises:
-            ConfigurationError: `custom` is not callable.
         """
         self._auth.set_custom_refresh_auth(custom)
 
@@ -302,7 +309,7 @@ class B24OAuth(Api):
         Raises:
             ConfigurationError: `version` is not a supported API version.
         """
-        return self._http[api_version(version)]
+        return self._http[assembling.api_version(version)]
 
     def set_http_client(self, version: ApiVersion, client: HttpClient) -> None:
         """Replaces the HTTP client of one API version.
@@ -316,16 +323,12 @@ class B24OAuth(Api):
         """
         if not callable(getattr(client, "call", None)):
             raise ConfigurationError(f"client must be an HttpClient, not {type(client).__name__}")
-        self._http[api_version(version)] = client
+        self._http[assembling.api_version(version)] = client
         self._actions = ActionsManager(self._http[ApiVersion.V2], self._http[ApiVersion.V3])
         self._tools = ToolsManager(self._http[ApiVersion.V2])
 
     async def set_restriction_manager_params(self, params: RestrictionParams) -> None:
-        """Replaces the rate-limit and retry settings; measured usage of the portal is kept.
-
-        Args:
-            params: The new settings; use `attrs.evolve` to change single fields.
-        """
+        """Replaces the rate-limit and retry settings; measured usage of the portal is kept."""
         await self._limits.set_params(params)
 
     def get_restriction_manager_params(self) -> RestrictionParams:
@@ -337,12 +340,8 @@ class B24OAuth(Api):
         return self._log.logger
 
     def set_logger(self, logger: LoggerLike) -> None:
-        """Replaces the logger in every part of the client.
-
-        Args:
-            logger: Anything like a `logging.Logger`; a ConfigurationError names the methods it lacks.
-        """
-        check_logger(logger)
+        """Replaces the logger in every part of the client; a `ConfigurationError` names the methods it lacks."""
+        assembling.check_logger(logger)
         self._log.logger = logger
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
@@ -361,9 +360,7 @@ class B24OAuth(Api):
         self._entered = True
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self, *, drain: float = 0.0) -> None:

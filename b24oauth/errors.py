@@ -10,7 +10,8 @@ SdkError                          anything raised by this library
 ├── TokenPersistenceError         the renewed pair could not be saved; it is kept and saved again
 ├── StoreError                    a store cannot be read or written: no permission, disk full, server not reachable
 │   ├── StoreConflictError        it holds another record than the one to be replaced
-│   └── StoreRecordError          a record of it cannot be read; the record stays as it is
+│   ├── StoreRecordError          a record of it cannot be read; the record stays as it is
+│   └── UnknownPortalError        it has no token pair of the portal (also a LookupError)
 ├── BatchError                    commands of a batch failed; holds all results and errors by key
 ├── IncompleteBatchError          a batch was answered without one of its commands; holds the results of the others
 ├── ListChangedError              rows were added or deleted while a list was read by position
@@ -50,7 +51,7 @@ __all__ = [
     "InvalidCallParamsError", "InvalidDataError", "InvalidParamsError", "ListChangedError", "NetworkError",
     "NotFoundError", "OperatingLimitError", "PortalBlockedError", "PortalMovedError", "RateLimitError",
     "RefreshTokenError", "RequestInfo", "RequestTimeoutError", "SdkError", "StoreConflictError", "StoreError",
-    "StoreRecordError", "TokenPersistenceError", "UntrustedHostError", "ValidationError",
+    "StoreRecordError", "TokenPersistenceError", "UnknownPortalError", "UntrustedHostError", "ValidationError",
 ]
 # fmt: on
 
@@ -202,24 +203,28 @@ class TokenPersistenceError(SdkError):
 class StoreError(SdkError):
     """A store could not be read or written; the message names the store and the remedy."""
 
-    def __init__(self, message: str, *, code: str = "B24OAUTH_STORE") -> None:
-        super().__init__(message, code=code)
+    _what: ClassVar = ("The store failed", "B24OAUTH_STORE")
+
+    def __init__(self, message: str = "", *, code: str = "") -> None:
+        super().__init__(message or self._what[0], code=code or self._what[1])
 
 
 class StoreConflictError(StoreError):
     """The stored record is not the one to be replaced: another process has saved or removed it meanwhile."""
 
-    def __init__(
-        self, message: str = "The stored token pair has changed meanwhile", *, code: str = "B24OAUTH_STORE_CONFLICT"
-    ) -> None:
-        super().__init__(message, code=code)
+    _what = ("The stored token pair has changed meanwhile", "B24OAUTH_STORE_CONFLICT")
 
 
 class StoreRecordError(StoreError):
     """A stored record cannot be read: damaged, of a newer version or encrypted with another key. It is not replaced."""
 
-    def __init__(self, message: str, *, code: str = "B24OAUTH_STORE_RECORD") -> None:
-        super().__init__(message, code=code)
+    _what = ("A stored record cannot be read", "B24OAUTH_STORE_RECORD")
+
+
+class UnknownPortalError(StoreError, LookupError):
+    """A store has no token pair of the portal and user that were asked for."""
+
+    _what = ("The store has no token pair of this portal", "B24OAUTH_UNKNOWN_PORTAL")
 
 
 class BatchError(SdkError):

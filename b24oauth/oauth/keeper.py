@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from contextlib import AsyncExitStack
 from typing import Final
 
 import anyio
 
 from b24oauth.errors import ClientStateError, RefreshTokenError
 from b24oauth.models import B24OAuthParams
-from b24oauth.oauth.leasing import LEASE_SECONDS, extended
+from b24oauth.oauth.leasing import LEASE_SECONDS, extended, held_unless
 from b24oauth.oauth.renewal import Renewer, ends_the_program, is_own_cancellation
 from b24oauth.oauth.restraint import Allowance
 from b24oauth.oauth.settling import CallbackRefreshAuth, NotSaved, Outcome, Settler
@@ -351,7 +352,11 @@ class TokenKeeper:
                 return await settler.settle(ours, renews=work.renews)
             task = asyncio.current_task()
             try:
-                async with settler.store.lease(settler.key, seconds=LEASE_SECONDS) as lease:
+                async with AsyncExitStack() as stack:
+                    leased = settler.store.lease(settler.key, seconds=LEASE_SECONDS)
+                    lease = await held_unless(settler.finds_a_fresh_pair, leased, stack, self._log)
+                    if lease is None:
+                        return await settler.settle(ours, renews=False)
                     work.leased = settler.store, settler.key
                     async with extended(lease, self._log):
                         return await settler.settle(ours, renews=work.renews)

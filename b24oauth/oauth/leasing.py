@@ -1,20 +1,69 @@
-"""Holds the store's lease of a pair for as long as its renewal takes."""
+"""Waits for the store's lease of a pair, and holds it for as long as the renewal takes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from b24oauth.observing import Log
 from b24oauth.storing import Lease
 
-__all__ = ["EXTEND_EVERY", "LEASE_SECONDS", "extended"]
+__all__ = ["EXTEND_EVERY", "LEASE_SECONDS", "extended", "held_unless"]
 
 # After a process was killed, the next one renews within this time.
 LEASE_SECONDS: Final = 15.0
 EXTEND_EVERY: Final = 5.0
+# How often those who wait for a lease look whether its holder has saved a new pair, seconds.
+_LOOK_EVERY: Final = 0.25
+
+
+async def held_unless(
+    is_needless: Callable[[], Awaitable[bool]],
+    lease: AbstractAsyncContextManager[Lease],
+    stack: AsyncExitStack,
+    log: Log,
+) -> Lease | None:
+    """Waits for a lease until it is needless: the many who wait for one renewal need not get it one after another.
+
+    Args:
+        is_needless: Tells whether the wait may end; asked again and again.
+        lease: What `TokenStore.lease` returned.
+        stack: Gives the lease back.
+        log: Is told when `is_needless` failed.
+
+    Returns:
+        The lease, or None if it became needless.
+    """
+    loop = asyncio.get_running_loop()
+
+    async def look(wait: asyncio.Timeout) -> None:
+        needless = False
+        while not needless:
+            await asyncio.sleep(_LOOK_EVERY)
+            try:
+                needless = await is_needless()
+            except Exception as error:  # noqa: BLE001 - who gets the lease reads the store again, and says what is wrong
+                what = f"The token store could not be read while its lease was waited for: {type(error).__name__}"
+                log.warning(what)
+                return
+        wait.reschedule(loop.time())
+
+    wait = asyncio.timeout(None)
+    try:
+        async with wait:
+            looking = loop.create_task(look(wait), name="b24oauth lease wait")
+            try:
+                return await stack.enter_async_context(lease)
+            finally:
+                looking.cancel()
+                # A lease that came at the last moment is in the stack already.
+                await asyncio.wait({looking})
+    except TimeoutError:
+        if not wait.expired():
+            raise
+    return None
 
 
 @asynccontextmanager

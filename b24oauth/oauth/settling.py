@@ -206,6 +206,13 @@ class Settler:
             return self._adopt(found)
         return await self._renew(ours) if use is Use.RENEWED else ours.params
 
+    async def finds_a_fresh_pair(self) -> bool:
+        """True when another process has saved a pair that is valid, so that none needs to be requested."""
+        if self.unsaved is not None:
+            return False
+        found = await self._found()
+        return found is not None and found.expires > self._renewer.wall_clock()
+
     async def _found(self) -> B24OAuthParams | None:
         """The store's pair when it is another one than ours, of the same portal, and was not refused for good."""
         if self.store is None:

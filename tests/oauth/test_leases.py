@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
 import pytest
@@ -163,3 +164,63 @@ async def test_t9_a_lease_that_is_not_extended_costs_no_pair(
         assert await stored_for(store, portal) == b24.auth.get_params()
     assert len(portal.token_requests) == 1
     assert any(text in record.message for record in caplog.records if record.levelno == logging.WARNING)
+
+
+class QueuedStore(MemoryStore):
+    """A store whose lease somebody holds for ever, as the many before us in a queue do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited = 0
+
+    @asynccontextmanager
+    async def lease(self, key: TokenKey, *, seconds: float) -> AsyncGenerator[Lease]:
+        self.waited += 1
+        await asyncio.sleep(3600)
+        async with super().lease(key, seconds=seconds) as lease:
+            yield lease
+
+
+async def test_t9_who_waits_for_a_lease_uses_the_pair_that_its_holder_has_saved() -> None:
+    portal, store = fake_portal(), QueuedStore()
+    pair, newer = portal.issue(expired=True), portal.issue()
+    loop = asyncio.get_running_loop()
+    async with connected(portal, pair, token_store=store) as b24:
+        began = loop.time()
+        calling = asyncio.create_task(call(b24))
+        await asyncio.sleep(10)
+        assert not calling.done()
+        await put(store, newer)
+        await calling
+        assert loop.time() - began < 11
+        assert b24.auth.get_params() == newer
+    assert not portal.token_requests
+    assert store.waited == 1
+
+
+async def test_t9_a_pair_in_the_store_that_has_expired_is_no_reason_to_stop_waiting_for_the_lease() -> None:
+    portal, store = fake_portal(), QueuedStore()
+    pair = portal.issue(expired=True)
+    await put(store, portal.issue(expired=True))
+    loop = asyncio.get_running_loop()
+    async with connected(portal, pair, token_store=store) as b24:
+        began = loop.time()
+        await call(b24)
+        assert loop.time() - began >= 3600
+
+
+class UnreadableStore(QueuedStore):
+    async def load(self, key: TokenKey) -> Any:
+        if asyncio.get_running_loop().time() < 3000:
+            raise OSError
+        return await super().load(key)
+
+
+async def test_a_store_that_cannot_be_read_while_the_lease_is_waited_for_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    portal, store = fake_portal(), UnreadableStore()
+    async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
+        await call(b24)
+    assert "could not be read while its lease was waited for: OSError" in caplog.text
+    assert len(portal.token_requests) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 import attrs
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -179,6 +179,18 @@ class EncryptedStore:
         async for installation in self._store.installations(client_id):
             number += await self._reencrypt_installation(installation)
         return number
+
+    async def aclose(self) -> None:
+        """Closes the other store, if it can be closed."""
+        close = getattr(self._store, "aclose", None)
+        if close is not None:
+            await close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     async def _reencrypt_pair(self, key: TokenKey) -> bool:
         for attempt in range(_CONFLICTS):

@@ -42,6 +42,8 @@ _WHERE: Final = "WHERE kind = ? AND client_id = ? AND member_id = ? AND user_id 
 # stopped within one blocks the others.
 _BUSY: Final = 10.0
 
+_KEPT: Final = "a renewed pair is kept in memory and saved again before the next call"
+
 T = TypeVar("T")
 
 
@@ -281,11 +283,11 @@ def _problem(error: sqlite3.Error) -> str:
     remedies = {
         "SQLITE_NOTADB": "restore the file from a backup, or move it away",
         "SQLITE_CORRUPT": "restore the file from a backup, or move it away",
-        "SQLITE_FULL": "free some space; a renewed pair is kept in memory and saved again before the next call",
+        "SQLITE_FULL": f"free some space; {_KEPT}",
         "SQLITE_READONLY": "the process needs write access to the file and its folder",
         "SQLITE_CANTOPEN": "the folder must exist and be accessible",
         "SQLITE_BUSY": f"another process has kept the file locked for {_BUSY:g} s",
-        "SQLITE_IOERR": "check the disk",
+        "SQLITE_IOERR": f"check the disk; {_KEPT}",
     }
     name = getattr(error, "sqlite_errorname", "") or ""
     remedy = next((hint for code, hint in remedies.items() if name.startswith(code)), "")

@@ -67,6 +67,11 @@ async def test_a_portal_that_is_not_stored_is_named() -> None:
 )
 async def test_wrong_arguments_are_named(arguments: dict[str, Any], named: str) -> None:
     portal = fake_portal()
-    given: dict[str, Any] = {"store": MemoryStore(), "secret": portal.secret, "member_id": portal.member_id, **arguments}
+    given: dict[str, Any] = {
+        "store": MemoryStore(),
+        "secret": portal.secret,
+        "member_id": portal.member_id,
+        **arguments,
+    }
     with pytest.raises(ConfigurationError, match=named):
         await B24OAuth.from_store(given["store"], given["secret"], member_id=given["member_id"])

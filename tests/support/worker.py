@@ -1,0 +1,90 @@
+"""Worker processes that share a store. The script forks a process for each line that it reads.
+
+A process that was forked is as one that was started, without the second that importing takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+import attrs
+
+from b24oauth import B24OAuth, B24OAuthSecret
+from b24oauth.oauth import keeper, leasing
+from b24oauth.stores import EncryptedStore, FileStore, RedisStore, SQLAlchemyStore, SQLiteStore
+from tests.support.clients import UNLIMITED
+
+
+def opened(spec: str) -> Any:
+    """The store of a specification: its kind, and where it is."""
+    kind, _, place = spec.partition(" ")
+    match kind:
+        case "file":
+            return FileStore(place)
+        case "sqlite":
+            return SQLiteStore(place)
+        case "redis":
+            return RedisStore(place)
+        case "postgresql":
+            return SQLAlchemyStore(place)
+        case _:
+            path, key = place.split(" ")
+            return EncryptedStore(SQLiteStore(path), [key])
+
+
+@attrs.frozen
+class Job:
+    """What a worker does: a number of calls at once over one client of its own."""
+
+    store: str
+    secret: dict[str, str]
+    member_id: str
+    hosts: list[str]
+    calls: int = 1
+    lease: float = 15.0
+
+
+async def work(job: Job) -> dict[str, Any]:
+    keeper.LEASE_SECONDS, leasing.EXTEND_EVERY = job.lease, job.lease / 3
+    store = opened(job.store)
+    b24 = await B24OAuth.from_store(
+        store,
+        B24OAuthSecret.from_dict(job.secret),
+        member_id=job.member_id,
+        trusted_oauth_hosts=job.hosts,
+        restriction_params=UNLIMITED,
+        transport="aiohttp",
+    )
+    async with b24:
+        results = await asyncio.gather(*(b24.call("profile") for _ in range(job.calls)), return_exceptions=True)
+    if hasattr(store, "aclose"):
+        await store.aclose()
+    failed = sorted({f"{type(result).__name__}: {result}" for result in results if isinstance(result, BaseException)})
+    return {"succeeded": sum(isinstance(result, dict) for result in results), "failed": failed}
+
+
+def report(**said: Any) -> None:
+    # One write is not mixed with those of the other processes.
+    os.write(1, (json.dumps({"pid": os.getpid(), **said}) + "\n").encode())
+
+
+def main() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while line := sys.stdin.readline():
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            report(event="started")
+            try:
+                report(event="done", **asyncio.run(work(Job(**json.loads(line)))))
+            except BaseException as error:  # noqa: BLE001 - the test shows it
+                report(event="done", succeeded=0, failed=[f"{type(error).__name__}: {error}"])
+            os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -65,6 +65,7 @@ class RestrictionManager:
 
     Attributes:
         params: Limits and repeats in force; replaced by `set_params`.
+        are_shared: Whether other processes have the same limits, from which this one learns with each admission.
 
     Args:
         params: Limits and repeats; None for the usual ones.
@@ -85,6 +86,7 @@ class RestrictionManager:
             check_type(params, RestrictionParams, "params")
         self.params = ParamsFactory.get_default() if params is None else params
         self._gate: Gate | None = None
+        self.are_shared = False
         self.rate: Bucket = RateLimiter(self.params.rate_limit) if bucket is None else bucket
         self.operating = OperatingLimiter(self.params.operating_limit, wall_clock=clock)
         self.adaptive = AdaptiveDelayer(self.params.adaptive_config, self.operating)

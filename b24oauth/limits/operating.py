@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from b24oauth.limits.params import OperatingLimitConfig
+from b24oauth.sharing import Budget
 
 __all__ = ["OperatingLimiter", "OperatingUse"]
 
@@ -21,6 +22,8 @@ _AFTER_RESET = 1.0
 _AFTER_REFUSAL = 10.0
 _MEMORY_BEYOND_WINDOW = 10.0
 _LARGEST_NUMBER = 1e12
+# Other processes learn of a method that has used this share of its limit.
+_WORTH_TELLING = 0.5
 
 
 @attrs.define
@@ -55,6 +58,11 @@ class OperatingLimiter:
             may be set back or forward at any time.
         loop_time: The clock that everything is counted by, seconds; by default the running event loop's.
 
+    Attributes:
+        config: The budget.
+        heavy_requests: Responses of methods that had used up much of their budget.
+        shares: Whether other processes learn what this one knows, see `take_news`.
+
     Source: https://apidocs.bitrix24.com/limits.html
     """
 
@@ -67,9 +75,11 @@ class OperatingLimiter:
     ) -> None:
         self.config = config
         self.heavy_requests = 0
+        self.shares = False
         self._wall_clock = wall_clock
         self._now = loop_time or _running_loop_time
         self._uses: dict[str, OperatingUse] = {}
+        self._news: set[str] = set()
 
     def is_below(self, methods: Collection[str], seconds: float) -> bool:
         """True if no method is blocked and each has used less than `seconds`, according to the portal's last reports.
@@ -143,7 +153,42 @@ class OperatingLimiter:
         use = self._uses.setdefault(method, OperatingUse())
         use.refused = now
         use.updated = use.blocked_until = now + wait
+        if self.shares:
+            self._news.add(method)
         return wait
+
+    def take_news(self) -> dict[str, Budget]:
+        """What other processes should know; each piece is given once."""
+        if not self._news:
+            return {}
+        methods, self._news = self._news, set()
+        return {method: self._budget_of(use) for method in methods if (use := self.use_of(method)) is not None}
+
+    def put_back_news(self, methods: Collection[str]) -> None:
+        """Notes that other processes did not get the news of these methods."""
+        self._news.update(methods)
+
+    def _budget_of(self, use: OperatingUse) -> Budget:
+        now = self._now()
+        blocked = 0.0 if use.blocked_until is None else max(0.0, use.blocked_until - now)
+        return Budget(use.operating, max(0.0, use.resets - now), blocked)
+
+    def hear(self, method: str, budget: Budget) -> None:
+        """Notes what another process has learned; what this one knows stays if it is more.
+
+        Args:
+            method: The method, for a batch the inner one.
+            budget: What is known of its execution time.
+        """
+        now = self._now()
+        use = self._uses.setdefault(method, OperatingUse(updated=now))
+        if budget.used > use.operating or use.resets <= now:
+            use.operating, use.updated = budget.used, max(use.updated, now)
+            use.resets = use.resets_as_told = now + min(budget.resets_in, self.config.window)
+        if budget.blocked_for > 0:
+            until = now + min(budget.blocked_for, self.config.window)
+            use.blocked_until = max(use.blocked_until or 0.0, until)
+            use.refused, use.updated = now, max(use.updated, use.blocked_until)
 
     def observe(
         self, method: str, time: Mapping[str, Any] | None, *, sent_ago: float = 0.0, now: float | None = None
@@ -187,6 +232,8 @@ class OperatingLimiter:
             use.updated = now
         if operating / self.config.limit * 100 > self.config.heavy_percent:
             self.heavy_requests += 1
+        if self.shares and operating >= self.config.limit * _WORTH_TELLING:
+            self._news.add(method)
 
     def reset(self) -> None:
         """Forgets everything."""

@@ -121,6 +121,7 @@ class Sender:
                 waited = True
             if services.credentials.is_inside():
                 # A call from a refresh callback must not queue behind calls that wait for this refresh (deadlock).
+                call.admission = await services.admit(call.report)
                 return await self._send_admitted(call)
         for _ in range(_MOST_WINDOWS):
             if not (services.wire.lifetime.is_open and services.gate.enters_at_once()):
@@ -129,7 +130,14 @@ class Sender:
             try:
                 seconds = services.limits.time_to_reset(call.methods) if waited else 0.0
                 if seconds <= 0:
-                    return await self._send_admitted(call)
+                    call.admission = await services.admit(call.report)
+                    # With the admission may have come that another process has used the time up.
+                    if not services.limits.are_shared:
+                        return await self._send_admitted(call)
+                    seconds = services.limits.time_to_reset(call.methods)
+                    if seconds <= 0:
+                        return await self._send_admitted(call)
+                    services.limits.not_sent(call.admission)
             finally:
                 services.gate.leave()
             # Others have used the time up while this call waited for its turn.
@@ -138,6 +146,7 @@ class Sender:
             waited = True
         await services.enter_gate()
         try:
+            call.admission = await services.admit(call.report)
             return await self._send_admitted(call)
         finally:
             services.gate.leave()
@@ -154,7 +163,6 @@ class Sender:
 
     async def _send_admitted(self, call: CallState) -> AjaxResult[Any]:
         services = self._services
-        call.admission = await services.admit(call.report)
         pair = await self._token(call)
         answer = await self._send(call, pair)
         if answer.status in _REDIRECTS and not call.moved:

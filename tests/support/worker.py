@@ -6,6 +6,7 @@ A process that was forked is as one that was started, without the second that im
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from b24oauth import B24OAuth, B24OAuthSecret
+from b24oauth import B24OAuth, B24OAuthParams, B24OAuthSecret, SdkError
 from b24oauth.oauth import keeper, leasing
 from b24oauth.stores import EncryptedStore, FileStore, RedisStore, SQLAlchemyStore, SQLiteStore
 from tests.support.clients import UNLIMITED
@@ -73,7 +74,21 @@ def report(**said: Any) -> None:
     os.write(1, (json.dumps({"pid": os.getpid(), **said}) + "\n").encode())
 
 
+async def warm_up() -> None:
+    """Loads what a client loads when it is first used."""
+    nobody = "http://127.0.0.1:9/rest/"
+    params = B24OAuthParams(
+        access_token="a", refresh_token="r", expires=2**31, client_endpoint=nobody, server_endpoint=nobody
+    )
+    secret = B24OAuthSecret(client_id="app", client_secret="secret")
+    hosts = ["127.0.0.1:9"]
+    async with B24OAuth(params, secret, transport="aiohttp", trusted_oauth_hosts=hosts) as b24:
+        with contextlib.suppress(SdkError):
+            await b24.with_options(max_attempts=1).call("profile")
+
+
 def main() -> None:
+    asyncio.run(warm_up())
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while line := sys.stdin.readline():
         if os.fork() == 0:

@@ -14,6 +14,7 @@ from b24oauth.errors import ConfigurationError, UnknownPortalError
 from b24oauth.limits.gate import Gate, Gates, gate_of
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.limits.params import RestrictionParams
+from b24oauth.limits.shared import SharedRestrictionManager
 from b24oauth.models import ApiVersion, B24OAuthParams, B24OAuthSecret
 from b24oauth.oauth.pairs import is_of_user
 from b24oauth.observing import Log, LoggerLike, Observer
@@ -35,6 +36,7 @@ __all__ = [
     "check_store",
     "checked_observers",
     "gate_for",
+    "limits_for",
     "stored_pair",
     "warn_in_browsers",
 ]
@@ -81,6 +83,27 @@ def check_limits(params: object, manager: object) -> None:
         )
     if params is not None and manager is not None:
         raise ConfigurationError("restriction_params belong into the restriction_manager: give one of the two")
+
+
+def limits_for(
+    manager: RestrictionManager | None,
+    params: RestrictionParams | None,
+    store: object,
+    member_id: str,
+    clock: Callable[[], float],
+) -> RestrictionManager:
+    """The limits of a client: those that are given, those that its store shares between processes, or its own.
+
+    Raises:
+        ConfigurationError: Names the argument.
+    """
+    check_limits(params, manager)
+    if manager is not None:
+        return manager
+    shared = getattr(store, "shared_limits", None)
+    if shared is None or (params is not None and params.share != 1):
+        return RestrictionManager(params, clock=clock)
+    return SharedRestrictionManager(shared(member_id), params, clock=clock)
 
 
 def checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:

@@ -117,7 +117,6 @@ class B24OAuth(Api):
         clock: Callable[[], float] = time.time,
     ) -> None:
         assembling.check_identity(auth_options, oauth_secret, trusted_oauth_hosts, refresh_http_method)
-        assembling.check_limits(restriction_params, restriction_manager)
         assembling.check_connections(wire, max_concurrency)
         assembling.check_store(token_store, auth_options, user_id)
         trusted = frozenset(trusted_oauth_hosts)
@@ -134,7 +133,9 @@ class B24OAuth(Api):
             wire=wire,
             log=self._log,
         )
-        self._limits = restriction_manager or RestrictionManager(restriction_params, clock=clock)
+        self._limits = assembling.limits_for(
+            restriction_manager, restriction_params, token_store, auth_options.member_id, clock
+        )
         wire, attempts = self._wire, refresh_attempts
         renewer = Renewer(wire, oauth_secret, trusted, refresh_http_method, attempts, clock, user_id=user_id)
         self._keeper = TokenKeeper(auth_options, renewer, store=token_store, log=self._log)

@@ -87,7 +87,7 @@ class RestrictionManager:
         self.params = ParamsFactory.get_default() if params is None else params
         self._gate: Gate | None = None
         self.are_shared = False
-        self.rate: Bucket = RateLimiter(self.params.rate_limit) if bucket is None else bucket
+        self.rate: Bucket = RateLimiter(self.params.rate_limit.part(self.params.share)) if bucket is None else bucket
         self.operating = OperatingLimiter(self.params.operating_limit, wall_clock=clock)
         self.adaptive = AdaptiveDelayer(self.params.adaptive_config, self.operating)
         self._budget_floor = self._used_without_waiting()
@@ -120,9 +120,10 @@ class RestrictionManager:
             ConfigurationError: They are no `RestrictionParams`; the old ones stay.
         """
         check_type(params, RestrictionParams, "params")
-        before, self.params = self.params, params
-        if params.rate_limit != before.rate_limit:
-            await self.rate.set_config(params.rate_limit)
+        self.params = params
+        rate_limit = params.rate_limit if self.are_shared else params.rate_limit.part(params.share)
+        if rate_limit != self.rate.config:
+            await self.rate.set_config(rate_limit)
         self.operating.config = params.operating_limit
         self.adaptive.config = params.adaptive_config
         self._budget_floor = self._used_without_waiting()

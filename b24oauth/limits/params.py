@@ -74,6 +74,16 @@ class RateLimitConfig:
     drain_rate: float = attrs.field(default=2.0, validator=_in_range(gt(0), lt(math.inf)))
     adaptive_enabled: bool = attrs.field(default=True, validator=_is_a(bool))
 
+    def part(self, share: float) -> RateLimitConfig:
+        """The bucket of a process that gets a part of the portal's.
+
+        Args:
+            share: The part, at most 1.
+        """
+        if share == 1:
+            return self
+        return attrs.evolve(self, burst_limit=max(1.0, self.burst_limit * share), drain_rate=self.drain_rate * share)
+
 
 @attrs.frozen(kw_only=True)
 class OperatingLimitConfig:
@@ -123,6 +133,7 @@ class RestrictionParams:
             repeats it, as the reference does; False never does.
         hard_error_codes: Further codes that are raised at once and never repeated.
         soft_error_codes: Further error codes that are returned inside the result.
+        share: This process's part of the bucket: 1/N for N processes that do not share limits in another way.
     """
 
     rate_limit: RateLimitConfig = attrs.field(factory=RateLimitConfig, validator=_is_a(RateLimitConfig))
@@ -135,6 +146,7 @@ class RestrictionParams:
     retry_on_network_error: bool | None = attrs.field(default=None, validator=_is_a(bool, or_none=True))
     hard_error_codes: tuple[str, ...] = attrs.field(default=(), converter=_codes, validator=_are_codes)
     soft_error_codes: tuple[str, ...] = attrs.field(default=(), converter=_codes, validator=_are_codes)
+    share: float = attrs.field(default=1.0, validator=_in_range(gt(0), le(1)))
 
 
 _DEFAULT: Final = RestrictionParams()

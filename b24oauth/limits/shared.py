@@ -69,7 +69,7 @@ class SharedBucket:
         self._config = config
         self._share = share
         self._operating = operating
-        self._local = RateLimiter(_part_of(config, share))
+        self._local = RateLimiter(config.part(share))
         self._away_until: float | None = None
         # Reservations that must be waited for and that nobody has taken yet, each with when it was made.
         self._reserved: deque[tuple[Reservation, float]] = deque()
@@ -111,7 +111,7 @@ class SharedBucket:
     async def set_config(self, config: RateLimitConfig) -> None:
         """Replaces the configured bucket; what is known of the portal stays."""
         self._config = config
-        await self._local.set_config(_part_of(config, self._share))
+        await self._local.set_config(config.part(self._share))
 
     def reset(self) -> None:
         """Back to the configured rate, for all processes, with the next admission."""
@@ -159,9 +159,9 @@ class SharedBucket:
     async def _next(self) -> tuple[Reservation, float] | None:
         """The reservation that was made first and nobody has taken, with its time; None while the limits are away."""
         while self._reserved:
-            reservation, since = self._reserved.popleft()
-            if _now() - since - reservation.wait < _STALE:
-                return reservation, since
+            reserved = self._reserved.popleft()
+            if _now() - reserved[1] - reserved[0].wait < _STALE:
+                return reserved
             self._given_back += 1
         reservation = await self._reserve()
         return None if reservation is None else (reservation, _now())
@@ -306,10 +306,6 @@ class SharedRestrictionManager(RestrictionManager):
     async def aclose(self) -> None:
         """Closes connections to the shared limits."""
         await self._shared.aclose()
-
-
-def _part_of(config: RateLimitConfig, share: float) -> RateLimitConfig:
-    return attrs.evolve(config, burst_limit=max(1.0, config.burst_limit * share), drain_rate=config.drain_rate * share)
 
 
 def _admission(reservation: Reservation) -> SharedAdmission:

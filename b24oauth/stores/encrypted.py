@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol, Self
 
@@ -12,6 +12,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from b24oauth.errors import ConfigurationError, StoreConflictError, StoreRecordError
 from b24oauth.models import B24OAuthParams, Installation
+from b24oauth.sharing import SharedLimits
 from b24oauth.storing import InstallationStore, Lease, StoredInstallation, StoredPair, TokenKey, TokenStore
 
 __all__ = ["EncryptedStore"]
@@ -179,6 +180,12 @@ class EncryptedStore:
         async for installation in self._store.installations(client_id):
             number += await self._reencrypt_installation(installation)
         return number
+
+    @property
+    def shared_limits(self) -> Callable[[str], SharedLimits] | None:
+        """Shared limits of the other store, if it has any."""
+        limits: Callable[[str], SharedLimits] | None = getattr(self._store, "shared_limits", None)
+        return limits
 
     async def aclose(self) -> None:
         """Closes the other store, if it can be closed."""

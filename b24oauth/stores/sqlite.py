@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-from b24oauth.errors import StoreError
-from b24oauth.stores.loops import Threads
+from b24oauth.sharing import SharedLimits
 from b24oauth.stores.records import Kind, Record, RecordKey, RecordStore
+from b24oauth.stores.sqlite_file import SQLiteFile, transaction
+from b24oauth.stores.sqlite_limits import SQLiteLimits
 
 __all__ = ["SQLiteStore"]
 
-# Each script leads from the version before to the next one; `PRAGMA user_version` says which the file has.
-_MIGRATIONS: Final = (
-    """
-    CREATE TABLE b24oauth_records (
-        kind TEXT NOT NULL, client_id TEXT NOT NULL, member_id TEXT NOT NULL, user_id INTEGER NOT NULL,
-        record TEXT NOT NULL, revision TEXT NOT NULL, updated_at REAL NOT NULL,
-        PRIMARY KEY (kind, client_id, member_id, user_id)
-    ) WITHOUT ROWID;
-    CREATE TABLE b24oauth_leases (
-        kind TEXT NOT NULL, client_id TEXT NOT NULL, member_id TEXT NOT NULL, user_id INTEGER NOT NULL,
-        owner TEXT NOT NULL, seconds REAL NOT NULL, ends_at REAL NOT NULL,
-        PRIMARY KEY (kind, client_id, member_id, user_id)
-    ) WITHOUT ROWID;
-    CREATE TABLE b24oauth_set_aside (
-        kind TEXT NOT NULL, client_id TEXT NOT NULL, member_id TEXT NOT NULL, user_id INTEGER NOT NULL,
-        record TEXT NOT NULL, set_aside_at REAL NOT NULL
-    );
-    """,
-)
-_SCHEMA: Final = len(_MIGRATIONS)
 _WHERE: Final = "WHERE kind = ? AND client_id = ? AND member_id = ? AND user_id = ?"
-# How long a write waits for the write of another process, seconds. Writes take milliseconds; a process that is
-# stopped within one blocks the others.
-_BUSY: Final = 10.0
-
-_KEPT: Final = "a renewed pair is kept in memory and saved again before the next call"
-
-T = TypeVar("T")
 
 
 class SQLiteStore(RecordStore):
@@ -60,21 +32,34 @@ class SQLiteStore(RecordStore):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(SQLiteRecords(Path(path)), f"SQLiteStore({os.fspath(path)!r})")
+        # Nothing is lost with the state of a bucket.
+        self._limits_file = SQLiteFile(Path(path), durable=False)
+
+    def shared_limits(self, portal: str, source: str = "") -> SharedLimits:
+        """The limits of a portal that all processes with this file share; a client with this store uses them by itself.
+
+        Args:
+            portal: The portal's `member_id`.
+            source: Name of the address that requests come from: Bitrix24 counts the requests of each address by itself.
+        """
+        return SQLiteLimits(self._limits_file, portal, source)
+
+    async def aclose(self) -> None:
+        """Closes the file; a client that still uses the store opens it again."""
+        await super().aclose()
+        await self._limits_file.aclose()
 
 
 class SQLiteRecords:
-    """Records in an SQLite file. Statements run in a thread, one at a time, over one connection a process.
+    """Records in an SQLite file.
 
     Args:
         path: The file.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._process = 0
-        self._threads = Threads(1)
+        # The pair must survive a loss of power: its predecessor is used up.
+        self._file = SQLiteFile(path, durable=True)
 
     async def read(self, key: RecordKey) -> Record | None:
         """The record, or None."""
@@ -83,7 +68,7 @@ class SQLiteRecords:
             row = db.execute(f"SELECT record, revision FROM b24oauth_records {_WHERE}", _values(key)).fetchone()
             return None if row is None else Record(_text(row[0]), row[1])
 
-        return await self.run(read)
+        return await self._file.run(read)
 
     async def write(self, key: RecordKey, text: str, *, expected: str | None, revision: str) -> bool:
         """Writes a record in place of the one of revision `expected`; False if there is another one."""
@@ -102,17 +87,17 @@ class SQLiteRecords:
                 )
             return done.rowcount == 1
 
-        return await self.run(write)
+        return await self._file.run(write)
 
     async def remove(self, key: RecordKey) -> bool:
         """Removes a record; False when there was none."""
-        return await self.run(lambda db: _delete(db, key))
+        return await self._file.run(lambda db: _delete(db, key))
 
     async def set_aside(self, key: RecordKey) -> bool:
         """Moves a record into the table `b24oauth_set_aside`; False when there was none."""
 
         def move(db: sqlite3.Connection) -> bool:
-            with _transaction(db):
+            with transaction(db):
                 db.execute(
                     "INSERT INTO b24oauth_set_aside SELECT kind, client_id, member_id, user_id, record, ? "
                     f"FROM b24oauth_records {_WHERE}",
@@ -120,7 +105,7 @@ class SQLiteRecords:
                 )
                 return _delete(db, key)
 
-        return await self.run(move)
+        return await self._file.run(move)
 
     async def keys(self, kind: Kind, client_id: str, member_id: str | None) -> AsyncIterator[RecordKey]:
         """The keys of all records of a kind and an application."""
@@ -131,7 +116,7 @@ class SQLiteRecords:
             where = f"WHERE kind = ? AND client_id = ?{portal}"
             return db.execute(f"SELECT member_id, user_id FROM b24oauth_records {where}", values).fetchall()
 
-        for member, user in await self.run(read):
+        for member, user in await self._file.run(read):
             yield RecordKey(kind, client_id, member, user)
 
     async def take(self, key: RecordKey, owner: str, seconds: float) -> bool:
@@ -153,7 +138,7 @@ class SQLiteRecords:
             )
             return done.rowcount == 1
 
-        return await self.run(take)
+        return await self._file.run(take)
 
     async def extend(self, key: RecordKey, owner: str, seconds: float) -> bool:
         """Extends a lease, counted from now; False when it has ended."""
@@ -163,100 +148,17 @@ class SQLiteRecords:
             statement = f"UPDATE b24oauth_leases SET seconds = ?, ends_at = ? {_WHERE} AND owner = ? AND ends_at > ?"
             return db.execute(statement, (seconds, now + seconds, *_values(key), owner, now)).rowcount == 1
 
-        return await self.run(extend)
+        return await self._file.run(extend)
 
     async def give_back(self, key: RecordKey, owner: str) -> None:
         """Ends the lease of an owner, if he holds it."""
-        await self.run(
+        await self._file.run(
             lambda db: db.execute(f"DELETE FROM b24oauth_leases {_WHERE} AND owner = ?", (*_values(key), owner))
         )
 
     async def aclose(self) -> None:
         """Closes the file."""
-
-        def close() -> None:
-            with self._lock:
-                if self._connection is not None and self._process == os.getpid():
-                    self._connection.close()
-                self._connection = None
-
-        await self._threads.run(close)
-
-    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs a function with the connection, in a thread. A cancelled caller waits until it has ended.
-
-        Args:
-            function: Executes statements; each is a transaction of its own.
-
-        Raises:
-            StoreError: Names the file and what is wrong.
-        """
-
-        def locked() -> T:
-            with self._lock:
-                return function(self._opened())
-
-        try:
-            return await self._threads.run(locked)
-        except sqlite3.Error as error:
-            problem = _problem(error)
-        except OSError as error:
-            problem = error.strerror or type(error).__name__
-        raise StoreError(f"SQLiteStore({os.fspath(self._path)!r}): {problem}")
-
-    def _opened(self) -> sqlite3.Connection:
-        # A connection must not be used by a child process. It is left alone there: closing it would end the locks of
-        # the parent.
-        if self._connection is None or self._process != os.getpid():
-            self._connection = _open(self._path)
-            self._process = os.getpid()
-        return self._connection
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    if not path.exists():
-        # SQLite gives the files beside it the same permissions.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        # The pair must survive a loss of power: its predecessor is used up.
-        db.execute("PRAGMA synchronous = FULL")
-        _migrate(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    if _schema(db) == _SCHEMA:
-        return
-    with _transaction(db):
-        found = _schema(db)  # another process may have migrated the file meanwhile
-        if found > _SCHEMA:
-            raise sqlite3.DatabaseError(
-                f"the file has schema version {found}, and this version of b24oauth knows {_SCHEMA}: update b24oauth"
-            )
-        for script in _MIGRATIONS[found:]:
-            for statement in filter(None, map(str.strip, script.split(";"))):
-                db.execute(statement)
-        db.execute(f"PRAGMA user_version = {_SCHEMA}")
-
-
-def _schema(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
-
-
-@contextlib.contextmanager
-def _transaction(db: sqlite3.Connection) -> Generator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
+        await self._file.aclose()
 
 
 def _values(key: RecordKey) -> tuple[str, str, str, int]:
@@ -276,19 +178,3 @@ def _is_held(lease: tuple[str, float, float], owner: str, now: float) -> bool:
 def _text(value: object) -> str:
     # What is not text is no record; reading it says so.
     return value if isinstance(value, str) else ""
-
-
-def _problem(error: sqlite3.Error) -> str:
-    text = str(error)
-    remedies = {
-        "SQLITE_NOTADB": "restore the file from a backup, or move it away",
-        "SQLITE_CORRUPT": "restore the file from a backup, or move it away",
-        "SQLITE_FULL": f"free some space; {_KEPT}",
-        "SQLITE_READONLY": "the process needs write access to the file and its folder",
-        "SQLITE_CANTOPEN": "the folder must exist and be accessible",
-        "SQLITE_BUSY": f"another process has kept the file locked for {_BUSY:g} s",
-        "SQLITE_IOERR": f"check the disk; {_KEPT}",
-    }
-    name = getattr(error, "sqlite_errorname", "") or ""
-    remedy = next((hint for code, hint in remedies.items() if name.startswith(code)), "")
-    return f"{text}: {remedy}" if remedy else text

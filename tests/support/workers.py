@@ -55,7 +55,8 @@ class Workers:
 
     @staticmethod
     def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
-        os.kill(pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.kill(pid, number)
 
 
 @asynccontextmanager

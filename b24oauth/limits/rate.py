@@ -55,6 +55,12 @@ class RateLimiter:
         self._use(config, self._estimator.taken)
         await _fill(self._bucket, level)
 
+    async def fill(self) -> None:
+        """Takes the portal's bucket for full; it drains from now on."""
+        self._bucket = bucket = self._new_bucket()
+        await _fill(bucket, bucket.max_rate)
+        self._arrivals = _Arrivals()
+
     def reset(self) -> None:
         """Back to the configured rate, with an empty bucket; what was found of the portal is forgotten."""
         self._held_until = None
@@ -208,9 +214,7 @@ class RateLimiter:
         """
         if self._estimator.refused(admission, now=_now()):
             self._given_back = 0
-            self._bucket = bucket = self._new_bucket()
-            await _fill(bucket, bucket.max_rate)
-            self._arrivals = _Arrivals()
+            await self.fill()
         if retry_after > 0:
             self._held_until = max(self._held_until or 0.0, _now() + retry_after)
         return 1 / self.drain_rate + 1.0

@@ -10,6 +10,8 @@ from typing import Any, Final, cast
 
 import attrs
 import redis.asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from b24oauth.checks import check_text
@@ -22,6 +24,8 @@ __all__ = ["RedisLimits", "RedisRestrictionManager"]
 
 # What is not used is forgotten; seconds. A bucket is empty again much earlier.
 _KEPT: Final = 86_400
+# Seconds.
+_TIMEOUT: Final = 1.0
 
 # The functions `reserve` and `refuse` of `b24oauth.sharing`, in one step for all clients of the server. The state is a
 # hash with the fields of `SharedState`; the budgets in it are JSON.
@@ -177,7 +181,7 @@ class RedisLimits:
         if not isinstance(redis, str | aioredis.Redis | aioredis.RedisCluster):
             raise ConfigurationError("redis must be a URL, or a client of redis.asyncio")
         self._owns = isinstance(redis, str)
-        self._client: Any = cast("Any", aioredis.Redis).from_url(redis) if isinstance(redis, str) else redis
+        self._client: Any = _connected(redis) if isinstance(redis, str) else redis
         self._key = key
         self._script = self._client.register_script(_SCRIPT)
         # Some hosts do not let scripts ask for the time.
@@ -249,6 +253,13 @@ class RedisLimits:
         except (RedisError, OSError) as error:
             problem = _problem(error)
         raise StoreError(problem)
+
+
+def _connected(url: str) -> Any:
+    # One more try is for a connection that the server has closed. While it is away, calls must not wait for it.
+    retry = Retry(NoBackoff(), 1)
+    options = {"socket_timeout": _TIMEOUT, "socket_connect_timeout": _TIMEOUT, "retry": retry}
+    return cast("Any", aioredis.Redis).from_url(url, **options)
 
 
 def _problem(error: Exception) -> str:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeVar
 
 import attrs
@@ -32,7 +33,10 @@ _CHECK_AFTER: Final = 0.25
 _STALE: Final = 1.0
 # How long shared limits may take to answer, and how long they are left alone when they do not, seconds.
 _TIMEOUT: Final = 2.0
-_LEFT_ALONE: Final = 2.0
+_LEFT_ALONE: Final = 0.5
+# A refusal of a request that had no reservation of its own counts as one of the latest, with the bucket full.
+_FULL: Final = 1e9
+_NO_EPOCH: Final = 1 << 50
 
 _log = logging.getLogger("b24oauth")
 
@@ -167,9 +171,9 @@ class SharedBucket:
         return None if reservation is None else (reservation, _now())
 
     async def _is_good(self, reservation: Reservation) -> bool:
-        epoch = await self._asked(self._limits.epoch)
-        # Without an answer the reservation counts: what it was made from was right.
-        return epoch is None or epoch == reservation.epoch
+        # While the limits are away, their reservations are void too: together with the shares of all processes they
+        # would exceed the rate.
+        return await self._asked(self._limits.epoch) == reservation.epoch
 
     def not_sent(self, admission: Admission) -> None:
         """Notes that an admitted request did not reach the portal: the next reservation gives its place back."""
@@ -193,23 +197,18 @@ class SharedBucket:
         pause = await self._local.refused(
             None if isinstance(admission, SharedAdmission) else admission, retry_after=retry_after
         )
-        level, epoch = 1e9, 1 << 50
+        level, epoch = _FULL, _NO_EPOCH
         if isinstance(admission, SharedAdmission):
             level, epoch = admission.level, admission.epoch
-
-        async def refuse() -> bool:
-            await self._limits.refuse(
-                self._wanted(),
-                level=level,
-                sent_epoch=epoch,
-                retry_after=retry_after,
-                adapts=self._config.adaptive_enabled,
-            )
-            return True
-
-        if await self._asked(refuse) is None:
-            return pause
-        return 1 / self.drain_rate + 1.0
+        tell = partial(
+            self._limits.refuse,
+            self._wanted(),
+            level=level,
+            sent_epoch=epoch,
+            retry_after=retry_after,
+            adapts=self._config.adaptive_enabled,
+        )
+        return 1 / self.drain_rate + 1.0 if await self._told(tell) else pause
 
     def succeeded(self, admission: Admission | None = None, *, now: float | None = None) -> bool:
         """Notes that the portal took a request; the rate is raised with the reservations."""
@@ -227,7 +226,7 @@ class SharedBucket:
 
     async def _reserve(self) -> Reservation | None:
         """A reservation; None while the shared limits are away."""
-        if self._away_until is not None and _now() < self._away_until:
+        if self._away_until is not None and not await self._are_back():
             return None
         given_back, self._given_back = self._given_back, 0
         resets, self._resets = self._resets, False
@@ -253,6 +252,25 @@ class SharedBucket:
                 self._operating.hear(method, budget)
         return reservation
 
+    async def _are_back(self) -> bool:
+        """True if the shared limits, which were away, answer again. One call at a time asks them."""
+        if self._away_until is not None and _now() < self._away_until:
+            return False
+        self._away_until = _now() + _LEFT_ALONE
+        # What was sent meanwhile is in the portal's bucket and not in the shared one. Nobody uses that one until the
+        # other processes have noticed too: until then they send at their own share of the rate.
+        fill = partial(self._limits.refuse, level=_FULL, sent_epoch=_NO_EPOCH, retry_after=_LEFT_ALONE, adapts=False)
+        return await self._told(partial(fill, self._wanted()))
+
+    async def _told(self, tell: Callable[[], Awaitable[None]]) -> bool:
+        """True if the shared limits were told."""
+
+        async def told() -> bool:
+            await tell()
+            return True
+
+        return await self._asked(told) is not None
+
     def _put_back(self, resets: bool, wanted: Reserve) -> None:
         self._resets = self._resets or resets
         self._operating.put_back_news(wanted.budgets)
@@ -264,6 +282,8 @@ class SharedBucket:
                 answer = await ask()
         except (StoreError, TimeoutError) as error:
             if self._away_until is None:
+                # What was admitted by the shared limits is in the portal's bucket.
+                await self._local.fill()
                 _log.warning(
                     "Shared limits are away, this process sends at %g of the rate until they are back: %s",
                     self._share,

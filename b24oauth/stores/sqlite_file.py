@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final, TypeVar
@@ -44,6 +46,9 @@ _SCHEMA: Final = len(_MIGRATIONS)
 _BUSY: Final = 10.0
 
 _KEPT: Final = "a renewed pair is kept in memory and saved again before the next call"
+
+# How soon it is tried again, seconds.
+_LOOK_AGAIN: Final = (0.0002, 0.002)
 
 T = TypeVar("T")
 
@@ -86,8 +91,16 @@ class SQLiteFile:
         """
 
         def locked() -> T:
+            end = time.monotonic() + _BUSY
             with self._lock:
-                return function(self._opened())
+                while True:
+                    try:
+                        return function(self._opened())
+                    except sqlite3.OperationalError as error:
+                        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                            raise
+                    # SQLite's own waits double, so that newcomers overtake those who have waited long.
+                    time.sleep(random.uniform(*_LOOK_AGAIN))  # noqa: S311 - spreads out the waiters
 
         try:
             return await self._threads.run(locked)
@@ -110,7 +123,7 @@ def _open(path: Path, *, durable: bool) -> sqlite3.Connection:
     if not path.exists():
         # SQLite gives the files beside it the same permissions.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")

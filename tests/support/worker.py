@@ -11,14 +11,15 @@ import json
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 import attrs
 
-from b24oauth import B24OAuth, B24OAuthParams, B24OAuthSecret, SdkError
+from b24oauth import B24OAuth, B24OAuthParams, B24OAuthSecret, RateLimitConfig, RestrictionParams, SdkError
+from b24oauth.limits.redis import RedisRestrictionManager
 from b24oauth.oauth import keeper, leasing
 from b24oauth.stores import EncryptedStore, FileStore, RedisStore, SQLAlchemyStore, SQLiteStore
-from tests.support.clients import UNLIMITED
 
 
 def opened(spec: str) -> Any:
@@ -40,7 +41,10 @@ def opened(spec: str) -> Any:
 
 @attrs.frozen
 class Job:
-    """What a worker does: a number of calls at once over one client of its own."""
+    """What a worker does with a client of its own: a number of calls at once, or calls for some seconds.
+
+    `limits` is the URL of a Redis server; without one the limits are those of the store.
+    """
 
     store: str
     secret: dict[str, str]
@@ -48,25 +52,68 @@ class Job:
     hosts: list[str]
     calls: int = 1
     lease: float = 15.0
+    seconds: float = 0.0
+    starts_at: float = 0.0
+    burst: float = 1e6
+    rate: float = 1e6
+    limits: str = ""
 
 
 async def work(job: Job) -> dict[str, Any]:
     keeper.LEASE_SECONDS, leasing.EXTEND_EVERY = job.lease, job.lease / 3
     store = opened(job.store)
+    config = RateLimitConfig(burst_limit=job.burst, drain_rate=job.rate)
+    params = RestrictionParams(rate_limit=config, max_retries=10)
+    limits: Any = {"restriction_params": params}
+    if job.limits:
+        limits = {"restriction_manager": RedisRestrictionManager(job.limits, job.member_id, params)}
     b24 = await B24OAuth.from_store(
         store,
         B24OAuthSecret.from_dict(job.secret),
         member_id=job.member_id,
         trusted_oauth_hosts=job.hosts,
-        restriction_params=UNLIMITED,
         transport="aiohttp",
+        **limits,
     )
+    if job.seconds:
+        await b24.call("profile")  # opens the connections
+        await asyncio.sleep(job.starts_at - time.time())
+    began = time.time()
+    loop = asyncio.get_running_loop()
+    end, results, longest_stall = loop.time() + job.seconds, list[Any](), 0.0
+
+    async def call() -> None:
+        while not results or loop.time() < end:
+            try:
+                results.append(await b24.call("profile"))
+            except SdkError as error:
+                results.append(error)
+            if not job.seconds:
+                return
+
+    async def watch() -> None:
+        nonlocal longest_stall
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0.01)
+            longest_stall = max(longest_stall, loop.time() - before - 0.01)
+
     async with b24:
-        results = await asyncio.gather(*(b24.call("profile") for _ in range(job.calls)), return_exceptions=True)
-    if hasattr(store, "aclose"):
-        await store.aclose()
+        watching = asyncio.create_task(watch())
+        await asyncio.gather(*(call() for _ in range(job.calls)))
+        watching.cancel()
+        ended = time.time()
+    if limits.get("restriction_manager"):
+        await limits["restriction_manager"].aclose()
+    await store.aclose()
     failed = sorted({f"{type(result).__name__}: {result}" for result in results if isinstance(result, BaseException)})
-    return {"succeeded": sum(isinstance(result, dict) for result in results), "failed": failed}
+    return {
+        "succeeded": sum(isinstance(result, dict) for result in results),
+        "failed": failed,
+        "stall": longest_stall,
+        "began": began,
+        "ended": ended,
+    }
 
 
 def report(**said: Any) -> None:

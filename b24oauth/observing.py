@@ -15,6 +15,7 @@ __all__ = ["Log", "LoggerLike", "Observer", "text_for_log", "truncate_for_log"]
 
 _LONGEST: Final = 300
 _KEPT: Final = 100
+_NONE: Final = frozenset[int]()
 
 
 class Observer(Protocol):
@@ -46,7 +47,7 @@ class Log:
     def __init__(self, logger: LoggerLike | None = None, observers: Iterable[Observer] = ()) -> None:
         self._logging = LoggingObserver(logger)
         self._others = tuple(observers)
-        self._failed: set[int] = set()
+        self._failed = _NONE
         self.is_enabled_for = self._any_enabled_for if self._others else self._logging.is_enabled_for
 
     @property
@@ -81,7 +82,7 @@ class Log:
     def _observer_failed(self, observer: Observer, error: Exception) -> None:
         """Says so, once for each observer."""
         if id(observer) not in self._failed:
-            self._failed.add(id(observer))
+            self._failed |= {id(observer)}
             with contextlib.suppress(Exception):
                 what = f"The observer {type(observer).__name__} raised {type(error).__name__}"
                 text = f"{what}; further failures of it are not logged"

@@ -20,6 +20,8 @@ class AdaptiveDelayer:
         operating: Knows what methods used.
     """
 
+    __slots__ = ("_operating", "config", "delays", "total_delay")
+
     def __init__(self, config: AdaptiveConfig, operating: OperatingLimiter) -> None:
         self.config = config
         self.delays = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -24,6 +24,7 @@ _MEMORY_BEYOND_WINDOW = 10.0
 _LARGEST_NUMBER = 1e12
 # Other processes learn of a method that has used this share of its limit.
 _WORTH_TELLING = 0.5
+_NONE: Final = frozenset[str]()
 
 
 @attrs.define
@@ -66,6 +67,8 @@ class OperatingLimiter:
     Source: https://apidocs.bitrix24.com/limits.html
     """
 
+    __slots__ = ("_news", "_now", "_uses", "_wall_clock", "config", "heavy_requests", "shares")
+
     def __init__(
         self,
         config: OperatingLimitConfig,
@@ -79,7 +82,7 @@ class OperatingLimiter:
         self._wall_clock = wall_clock
         self._now = loop_time or _running_loop_time
         self._uses: dict[str, OperatingUse] = {}
-        self._news: set[str] = set()
+        self._news: frozenset[str] = _NONE
 
     def is_below(self, methods: Collection[str], seconds: float) -> bool:
         """True if no method is blocked and each has used less than `seconds`, according to the portal's last reports.
@@ -154,19 +157,19 @@ class OperatingLimiter:
         use.refused = now
         use.updated = use.blocked_until = now + wait
         if self.shares:
-            self._news.add(method)
+            self._news |= {method}
         return wait
 
     def take_news(self) -> dict[str, Budget]:
         """What other processes should know; each piece is given once."""
         if not self._news:
             return {}
-        methods, self._news = self._news, set()
+        methods, self._news = self._news, _NONE
         return {method: self._budget_of(use) for method in methods if (use := self.use_of(method)) is not None}
 
     def put_back_news(self, methods: Collection[str]) -> None:
         """Notes that other processes did not get the news of these methods."""
-        self._news.update(methods)
+        self._news = self._news.union(methods)
 
     def _budget_of(self, use: OperatingUse) -> Budget:
         now = self._now()
@@ -233,7 +236,7 @@ class OperatingLimiter:
         if operating / self.config.limit * 100 > self.config.heavy_percent:
             self.heavy_requests += 1
         if self.shares and operating >= self.config.limit * _WORTH_TELLING:
-            self._news.add(method)
+            self._news |= {method}
 
     def reset(self) -> None:
         """Forgets everything."""

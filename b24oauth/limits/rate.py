@@ -267,6 +267,8 @@ class _Arrivals:
         room_left: Calls that the portal was left room for.
     """
 
+    __slots__ = ("_answers", "_fastest", "_latest", "_started", "calls", "room_left")
+
     def __init__(self, started: float = math.inf) -> None:
         self.calls = 0
         self.room_left = 0.0

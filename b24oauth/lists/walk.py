@@ -184,7 +184,7 @@ class _Walker:
             if not counts or not took_too_long(failure):
                 raise
             counts = False
-            self._http.slow_counts.add(pager.kind)
+            self._http.slow_counts[pager.kind] = None
             [request] = chain.requests(1)
             [row] = await requests.send([_command(pager.method, 0, request, alone=True)])
         payload = (row.payload if row is not None else None) or {}
@@ -213,7 +213,7 @@ class _Walker:
             async for page in pages:
                 yield page
         if plan.counting_is_slow:
-            self._http.slow_counts.add(pager.kind)
+            self._http.slow_counts[pager.kind] = None
 
     async def _in_segments(self, pager: KeysetPager, plan: Plan, count: int) -> Pages:
         wanted = self._options.max_items

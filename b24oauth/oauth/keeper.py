@@ -58,7 +58,7 @@ class TokenKeeper:
         self._work: Work | None = None
         self._allowance = Allowance()
         self._doubt = _FIRST_DOUBT
-        self._waiters: set[asyncio.Future[Outcome]] = set()
+        self._waiters: dict[asyncio.Future[Outcome], None] = {}
         self._ended_by_close = False
 
     @property
@@ -313,7 +313,7 @@ class TokenKeeper:
 
     async def _watch(self, task: asyncio.Task[Outcome]) -> B24OAuthParams:
         waiter = asyncio.shield(task)
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
         try:
             outcome = await waiter
         except BaseException as error:
@@ -325,7 +325,7 @@ class TokenKeeper:
                 return outcome
             raise outcome.error()
         finally:
-            self._waiters.discard(waiter)
+            del self._waiters[waiter]
         if self._ended_by_close:
             raise ClientStateError("This client was closed: make a new one", code="B24OAUTH_CLIENT_CLOSED")
         unsaved = self._settler.unsaved is not None

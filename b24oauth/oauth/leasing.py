@@ -17,6 +17,7 @@ LEASE_SECONDS: Final = 15.0
 EXTEND_EVERY: Final = 5.0
 # How often those who wait for a lease look whether its holder has saved a new pair, seconds.
 _LOOK_EVERY: Final = 0.25
+_CANCEL_EVERY: Final = 0.05
 
 
 async def held_unless(
@@ -57,9 +58,8 @@ async def held_unless(
             try:
                 return await stack.enter_async_context(lease)
             finally:
-                looking.cancel()
                 # A lease that came at the last moment is in the stack already.
-                await asyncio.wait({looking})
+                await _ended(looking)
     except TimeoutError:
         if not wait.expired():
             raise
@@ -80,8 +80,14 @@ async def extended(lease: Lease, log: Log) -> AsyncGenerator[None]:
     try:
         yield
     finally:
+        await _ended(task)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Ends a task. Drivers of databases swallow a cancellation now and then, so it is repeated."""
+    while not task.done():
         task.cancel()
-        await asyncio.wait({task})
+        await asyncio.wait({task}, timeout=_CANCEL_EVERY)
 
 
 async def _extend(lease: Lease, log: Log) -> None:

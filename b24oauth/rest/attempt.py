@@ -100,6 +100,8 @@ class Sender:
         counter: Counts successful attempts.
     """
 
+    __slots__ = ("_counter", "_dialect", "_known", "_services", "_succeeded_before_refusal")
+
     def __init__(self, dialect: Dialect, services: Services, counter: CallCounter) -> None:
         self._dialect = dialect
         self._services = services

@@ -102,7 +102,7 @@ class HttpClient:
         return self._services.wire.enter_loop()
 
     @property
-    def slow_counts(self) -> set[tuple[str, ...]]:
+    def slow_counts(self) -> dict[tuple[str, ...], None]:
         """Lists whose rows the portal counts slowly, by method and conditions."""
         return self._services.slow_counts
 

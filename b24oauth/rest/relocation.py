@@ -26,6 +26,8 @@ class Relocation:
         keeper: Renews the token pair, whose data name the portal's address.
     """
 
+    __slots__ = ("_keeper", "_unconfirmed")
+
     def __init__(self, keeper: TokenKeeper) -> None:
         self._keeper = keeper
         # Hosts that the OAuth server did not confirm, so that each further redirect does not cost a renewal.

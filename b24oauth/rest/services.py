@@ -45,7 +45,7 @@ class Services:
     log: Log
     trusted_hosts: frozenset[str]
     decoding: asyncio.Lock = attrs.field(factory=asyncio.Lock)
-    slow_counts: set[tuple[str, ...]] = attrs.field(factory=set[tuple[str, ...]])
+    slow_counts: dict[tuple[str, ...], None] = attrs.field(factory=dict[tuple[str, ...], None])
 
     async def pause(self, seconds: float) -> None:
         """Waits, unless the client is closed meanwhile.

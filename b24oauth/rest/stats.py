@@ -50,6 +50,8 @@ class HttpStats:
 class CallCounter:
     """Counts attempts."""
 
+    __slots__ = ("_by_method", "_failed", "_last_errors", "_succeeded")
+
     def __init__(self) -> None:
         self._succeeded = self._failed = 0
         self._by_method: dict[str, MethodStats] = {}

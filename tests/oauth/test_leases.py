@@ -224,3 +224,51 @@ async def test_a_store_that_cannot_be_read_while_the_lease_is_waited_for_is_logg
         await call(b24)
     assert "could not be read while its lease was waited for: OSError" in caplog.text
     assert len(portal.token_requests) == 1
+
+
+class DeafStore(MemoryStore):
+    """A store that swallows a cancellation, as some drivers do; its lease comes while it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deaf = self.extended = 0
+        self.reading = asyncio.Event()
+
+    async def load(self, key: TokenKey) -> Any:
+        if not self.deaf:
+            self.deaf = 1
+            self.reading.set()
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                self.deaf = 2
+        return await super().load(key)
+
+    @asynccontextmanager
+    async def lease(self, key: TokenKey, *, seconds: float) -> AsyncGenerator[Lease]:
+        await self.reading.wait()
+        async with super().lease(key, seconds=seconds):
+            yield DeafLease(self)
+
+
+class DeafLease:
+    def __init__(self, store: DeafStore) -> None:
+        self.store = store
+
+    async def extend(self) -> bool:
+        self.store.extended += 1
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            if self.store.extended > 1:
+                raise
+        return True
+
+
+async def test_a_store_that_swallows_a_cancellation_does_not_stop_the_renewal() -> None:
+    portal, store = fake_portal(refresh_latency=8), DeafStore()
+    async with connected(portal, portal.issue(expired=True), token_store=store) as b24:
+        async with asyncio.timeout(60):
+            await call(b24)
+    assert (store.deaf, store.extended) == (2, 1)
+    assert len(portal.token_requests) == 1

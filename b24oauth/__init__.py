@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from b24oauth.limits.manager import RestrictionManager
     from b24oauth.limits.params import ParamsFactory, RateLimitConfig, RestrictionParams
     from b24oauth.models import ApiVersion, AuthData, B24OAuthParams, B24OAuthSecret, EnumAppStatus
+    from b24oauth.portals import B24Portals
     from b24oauth.protocol.batch_ref_v2 import BatchRefV2
     from b24oauth.protocol.batch_ref_v3 import BatchRefV3
     from b24oauth.protocol.files import File
@@ -51,6 +52,7 @@ __all__ = [
     "B24OAuth",
     "B24OAuthParams",
     "B24OAuthSecret",
+    "B24Portals",
     "BatchError",
     "BatchRefV2",
     "BatchRefV3",
@@ -87,6 +89,7 @@ _NAMES = {
         "SdkError TokenPersistenceError"
     ),
     "hook": "B24Hook",
+    "portals": "B24Portals",
     "limits.manager": "RestrictionManager",
     "limits.params": "ParamsFactory RateLimitConfig RestrictionParams",
     "models": "ApiVersion AuthData B24OAuthParams B24OAuthSecret EnumAppStatus",

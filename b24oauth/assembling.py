@@ -31,8 +31,10 @@ __all__ = [
     "check_connections",
     "check_hosts",
     "check_identity",
+    "check_is_store",
     "check_limits",
     "check_logger",
+    "check_secret",
     "check_store",
     "checked_observers",
     "gate_for",
@@ -183,13 +185,23 @@ def check_identity(auth_options: object, oauth_secret: object, trusted_hosts: ob
     """
     if not isinstance(auth_options, B24OAuthParams):
         raise ConfigurationError("auth_options must be B24OAuthParams; use B24OAuthParams.from_dict() for a mapping")
-    if not isinstance(oauth_secret, B24OAuthSecret):
-        raise ConfigurationError("oauth_secret must be B24OAuthSecret; use B24OAuthSecret.from_dict() for a mapping")
+    check_secret(oauth_secret)
     if isinstance(trusted_hosts, str):
         raise ConfigurationError("trusted_oauth_hosts must be a collection of hosts, not one string")
     check_hosts(trusted_hosts, "trusted_oauth_hosts")
     if http_method not in ("POST", "GET"):
         raise ConfigurationError('refresh_http_method must be "POST" or "GET"')
+
+
+def check_secret(secret: object) -> B24OAuthSecret:
+    """The secret, if it is one.
+
+    Raises:
+        ConfigurationError: Names the argument, and says what it must be.
+    """
+    if not isinstance(secret, B24OAuthSecret):
+        raise ConfigurationError("oauth_secret must be B24OAuthSecret; use B24OAuthSecret.from_dict() for a mapping")
+    return secret
 
 
 def check_hosts(hosts: object, name: str) -> None:
@@ -225,7 +237,7 @@ def check_store(store: object, auth_options: B24OAuthParams, user_id: int | None
         )
 
 
-async def stored_pair(store: object, secret: object, member_id: object, user_id: int | None) -> B24OAuthParams:
+async def stored_pair(store: object, oauth_secret: object, member_id: object, user_id: int | None) -> B24OAuthParams:
     """The pair of a portal or user, from a store.
 
     Raises:
@@ -234,8 +246,7 @@ async def stored_pair(store: object, secret: object, member_id: object, user_id:
         ConfigurationError: Names the argument.
     """
     check_is_store(store, "store")
-    if not isinstance(secret, B24OAuthSecret):
-        raise ConfigurationError("oauth_secret must be B24OAuthSecret; use B24OAuthSecret.from_dict() for a mapping")
+    secret = check_secret(oauth_secret)
     check_text(member_id, "member_id")
     key = TokenKey(secret.client_id, str(member_id), user_id)
     stored = await cast("TokenStore", store).load(key)

@@ -202,6 +202,11 @@ class B24OAuth(Api):
         """Always True: the client is ready as soon as it is constructed."""
         return True
 
+    @property
+    def is_idle(self) -> bool:
+        """True while no call is under way and no token pair is being renewed or saved."""
+        return self._wire.lifetime.under_way == 0 and self._keeper.is_settled
+
     async def init_is_admin(self, request_id: str | None = None) -> None:
         """Requests whether the token's user is an administrator; the answer is then in `auth.is_admin`.
 
@@ -294,7 +299,7 @@ class B24OAuth(Api):
         self._auth.remove_custom_refresh_auth()
 
     def off_client_side_warning(self) -> None:
-        """Does nothing; exists because the JS SDK has it. A client warns about browsers once, when constructed."""
+        """Does nothing; exists because the JS SDK has it."""
 
     def get_target_origin(self) -> str:
         """The portal's URL, for example ``https://xxx.bitrix24.com``."""

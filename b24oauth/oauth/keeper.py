@@ -17,9 +17,10 @@ import anyio
 from b24oauth.errors import ClientStateError, RefreshTokenError
 from b24oauth.models import B24OAuthParams
 from b24oauth.oauth.leasing import LEASE_SECONDS, extended, held_unless
+from b24oauth.oauth.outcomes import NotSaved, Outcome
 from b24oauth.oauth.renewal import Renewer, ends_the_program, is_own_cancellation
 from b24oauth.oauth.restraint import Allowance
-from b24oauth.oauth.settling import CallbackRefreshAuth, NotSaved, Outcome, Settler
+from b24oauth.oauth.settling import CallbackRefreshAuth, Settler
 from b24oauth.oauth.work import WORK_OF_THIS_CONTEXT, Work, would_wait_for_itself
 from b24oauth.observing import Log
 from b24oauth.protocol.dialects import Dialect
@@ -28,14 +29,12 @@ from b24oauth.storing import TokenStore
 
 __all__ = ["TokenKeeper"]
 
-# v3 answers the same to a token it does not accept and to a user without rights: a renewal that only changed the token
-# doubles the age from which the next one is worth asking for.
+# v3 answers the same to a bad token and to a user without rights: a renewal that only changed the token doubles the age
+# from which the next one is worth asking for.
 _FIRST_DOUBT: Final = 60.0
 _LAST_DOUBT: Final = 3600.0
-# How long a task that was cancelled may take to end.
-_GRACE: Final = 0.5
-# Loop turns in which a response that is there already may still arrive: a stopped process wakes up with all of its
-# deadlines passed.
+_GRACE: Final = 0.5  # for a task that was cancelled to end
+# Loop turns in which a response may still arrive: a stopped process wakes up with all of its deadlines passed.
 _LAST_TURNS: Final = 3
 
 
@@ -77,8 +76,13 @@ class TokenKeeper:
 
     @property
     def renewals(self) -> int:
-        """How many new pairs were obtained."""
+        """How many pairs were obtained."""
         return self._settler.renewals
+
+    @property
+    def is_settled(self) -> bool:
+        """True while no pair is being renewed, looked for or waiting to be saved."""
+        return self._task is None and self._settler.unsaved is None
 
     def set_params(self, params: B24OAuthParams) -> None:
         """Uses another pair from now on; forgets a refusal, an unsaved pair, and what a renewal under way brings.
@@ -113,7 +117,7 @@ class TokenKeeper:
 
     def ready(self) -> B24OAuthParams | None:
         """The current pair if it can be used immediately (valid, saved, no refresh running), otherwise None."""
-        return self.fresh() if self._task is None and self._settler.unsaved is None else None
+        return self.fresh() if self.is_settled else None
 
     async def get(self) -> B24OAuthParams:
         """A saved pair whose access token is valid; renews it at most once.
@@ -125,7 +129,7 @@ class TokenKeeper:
         """
         if self.is_inside():
             return self._pair_inside()
-        # The client may have been closed while this call waited for the rate limit; do not start a refresh then.
+        # The client may have been closed while this call waited for the rate limit.
         self._renewer.wire.enter_loop()
         await self._checked()
         return self.ready() or await self._settled()
@@ -189,6 +193,12 @@ class TokenKeeper:
     def denial_was_of_the_token(self) -> None:
         """A call that was denied succeeded with another token: the next denial is worth a renewal soon."""
         self._doubt = _FIRST_DOUBT
+
+    async def stored(self) -> B24OAuthParams:
+        """The pair after a look into the store, which may have a new address of the portal. Raises as `renew`."""
+        self.check_outside()
+        self._renewer.wire.enter_loop()
+        return self.params if self._settler.store is None else await self._settled(renews=False)
 
     async def renew(self) -> B24OAuthParams:
         """A renewed and saved pair, even when the one in use is still valid; another process may have renewed it.

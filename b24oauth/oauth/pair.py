@@ -7,13 +7,14 @@ from typing import Final, Self
 
 import attrs
 
-from b24oauth.errors import ConfigurationError
+from b24oauth.errors import ConfigurationError, UntrustedHostError
 from b24oauth.models import AuthData, B24OAuthParams
-from b24oauth.protocol.endpoints import oauth_token_url, plain_domain, rest_root
+from b24oauth.protocol.endpoints import host_of, oauth_token_url, plain_domain, rest_root
 
-__all__ = ["HeldPair", "UnsavedPair", "auth_data_of", "check_pair", "is_timestamp"]
+__all__ = ["HeldPair", "UnsavedPair", "auth_data_of", "check_pair", "is_timestamp", "with_trusted_endpoints"]
 
 _LATEST: Final = 10**11
+_ENDPOINT_CHECKS: Final = (("server_endpoint", oauth_token_url), ("client_endpoint", rest_root))
 
 
 @attrs.frozen
@@ -129,3 +130,27 @@ def auth_data_of(params: B24OAuthParams) -> AuthData:
         domain=plain_domain(params.domain),
         member_id=params.member_id,
     )
+
+
+def with_trusted_endpoints(
+    received: B24OAuthParams, before: B24OAuthParams, trusted_hosts: frozenset[str]
+) -> tuple[B24OAuthParams, list[tuple[str, str]]]:
+    """The pair, with the endpoints of the one before in place of those that are not trusted.
+
+    Args:
+        received: The pair.
+        before: The pair before it.
+        trusted_hosts: OAuth servers, and loopback hosts that may be spoken to over http.
+
+    Returns:
+        The pair, and the name and host of each endpoint that was replaced.
+    """
+    untrusted: list[tuple[str, str]] = []
+    for name, check in _ENDPOINT_CHECKS:
+        try:
+            check(getattr(received, name), trusted_hosts)
+        except ConfigurationError as error:
+            host = error.host if isinstance(error, UntrustedHostError) else host_of(getattr(received, name))
+            untrusted.append((name, host))
+            received = attrs.evolve(received, **{name: getattr(before, name)})
+    return received, untrusted

@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 import attrs
 
-from b24oauth.errors import ConfigurationError, StoreConflictError, TokenPersistenceError, UntrustedHostError
+from b24oauth.errors import ConfigurationError, StoreConflictError
 from b24oauth.events import PairNotSaved, PortalMoved, RefreshFailed, TokenRefreshed, UserChanged
 from b24oauth.models import B24OAuthParams, RefreshedAuth
 from b24oauth.oauth.exchange import Refusal
-from b24oauth.oauth.pair import HeldPair, UnsavedPair, auth_data_of, check_pair, is_timestamp
+from b24oauth.oauth.moving import move_other_pairs
+from b24oauth.oauth.outcomes import NotSaved, Outcome
+from b24oauth.oauth.pair import HeldPair, UnsavedPair, auth_data_of, check_pair, is_timestamp, with_trusted_endpoints
 from b24oauth.oauth.pairs import Stored, Use, after_refusal, decide, is_of_user, judge_stored
 from b24oauth.oauth.renewal import (
     Renewer,
@@ -28,34 +30,16 @@ from b24oauth.oauth.renewal import (
 )
 from b24oauth.oauth.restraint import RefusedTokens
 from b24oauth.observing import Log
-from b24oauth.protocol.endpoints import host_of, oauth_token_url, rest_root
+from b24oauth.protocol.endpoints import host_of
 from b24oauth.scrubbing import scrub
 from b24oauth.storing import TokenKey, TokenStore
 
-__all__ = ["CallbackRefreshAuth", "NotSaved", "Outcome", "Settler"]
+__all__ = ["CallbackRefreshAuth", "Settler"]
 
 CallbackRefreshAuth = Callable[[RefreshedAuth], Awaitable[object] | object]
 
 # Maximum number of revision conflicts tolerated while saving one pair.
 _CONFLICTS: Final = 3
-_ENDPOINT_CHECKS: Final = (("server_endpoint", oauth_token_url), ("client_endpoint", rest_root))
-
-
-@attrs.frozen
-class NotSaved:
-    """A renewed pair that the store or the callback did not take."""
-
-    message: str
-    cause: BaseException | None = None
-
-    def error(self) -> TokenPersistenceError:
-        """A new error object that says it."""
-        error = TokenPersistenceError(self.message)
-        error.__cause__ = self.cause
-        return error
-
-
-Outcome: TypeAlias = B24OAuthParams | Refusal | NotSaved
 
 
 class Settler:
@@ -83,6 +67,7 @@ class Settler:
         "_fallback",
         "_in_store",
         "_log",
+        "_moved",
         "_prefer_held",
         "_refused",
         "_renewer",
@@ -117,6 +102,7 @@ class Settler:
         self._refused = RefusedTokens()
         # Refresh token and revision of what the store held when it was read last.
         self._in_store: str | None = None
+        self._moved: B24OAuthParams | None = None
         self._revision: str | None = None
 
     @property
@@ -190,6 +176,7 @@ class Settler:
         found = await self._found()
         if self.held is not ours:
             return self.held.params  # set_params() was called meanwhile; its pair takes precedence
+        ours = self._with_stored_address(ours)
         unsaved = self.unsaved
         use = decide(
             stored=found is not None,
@@ -205,6 +192,14 @@ class Settler:
                 self._fallback, self.unsaved = unsaved.held, None
             return self._adopt(found)
         return await self._renew(ours) if use is Use.RENEWED else ours.params
+
+    def _with_stored_address(self, ours: HeldPair) -> HeldPair:
+        """The pair in use, at the address that another client of the portal has learned and stored."""
+        stored, held = self._moved, ours.params
+        if stored is not None and not self._prefer_held and stored.client_endpoint != held.client_endpoint:
+            moved = attrs.evolve(held, client_endpoint=stored.client_endpoint, domain=stored.domain)
+            self.held = attrs.evolve(ours, params=self._with_trusted_endpoints(moved, held))
+        return self.held
 
     async def finds_a_fresh_pair(self) -> bool:
         """True when another process has saved a pair that is valid, so that none needs to be requested."""
@@ -229,6 +224,7 @@ class Settler:
                 member_id=self.key.member_id,
                 found=stored.member_id,
             )
+        self._moved = stored if judged is Stored.OURS else None
         if stored is None or judged is not Stored.OTHER:
             return None
         if not stored.member_id:
@@ -341,7 +337,20 @@ class Settler:
             self.unsaved = self._fallback = None
             self._refused.clear()
             self._tell_of_renewal(unsaved)
+            await self._move_others()
         return self.held.params
+
+    async def _move_others(self) -> None:
+        """Gives a new address of the portal to the stored pairs of its other users."""
+        moved = self.held.params
+        if self.store is None or moved.client_endpoint == self.previous.client_endpoint:
+            return
+        try:
+            await move_other_pairs(self.store, self.key, moved)
+        except Exception as error:  # noqa: BLE001 - the renewal is done; other clients learn the address by their own
+            secrets = self._renewer.secrets_of(moved, self.previous)
+            what = "The new address of the portal could not be saved with the pairs of its other users"
+            self._log.warning(f"{what}: {what_happened(error, secrets)}", member_id=self.key.member_id)
 
     def _tell_of_renewal(self, saved: UnsavedPair) -> None:
         if not self._log.is_enabled_for(logging.INFO):
@@ -379,16 +388,11 @@ class Settler:
 
     def _with_trusted_endpoints(self, received: B24OAuthParams, before: B24OAuthParams) -> B24OAuthParams:
         """Returns the pair, replacing untrusted endpoint URLs by those of the previous pair."""
-        trusted = self._renewer.trusted_hosts
-        for name, check in _ENDPOINT_CHECKS:
-            try:
-                check(getattr(received, name), trusted)
-            except ConfigurationError as error:
-                host = error.host if isinstance(error, UntrustedHostError) else host_of(getattr(received, name))
-                host = scrub(host, self._renewer.secrets_of(received, before))
-                self._log.warning(
-                    f"A pair of {self._whose} names an untrusted {name}, the old one is kept: {host}",
-                    host=host,
-                )
-                received = attrs.evolve(received, **{name: getattr(before, name)})
-        return received
+        pair, untrusted = with_trusted_endpoints(received, before, self._renewer.trusted_hosts)
+        for name, host in untrusted:
+            shown = scrub(host, self._renewer.secrets_of(received, before))
+            self._log.warning(
+                f"A pair of {self._whose} names an untrusted {name}, the old one is kept: {shown}",
+                host=shown,
+            )
+        return pair

@@ -53,7 +53,9 @@ class Relocation:
             return current  # another call has been through this already
         known = target in self._unconfirmed or len(self._unconfirmed) >= _MOST_UNCONFIRMED
         if target and target != before and not known:
-            renewed = await self._keeper.renew()
+            renewed = await self._keeper.stored()
+            if host_of(renewed.client_endpoint) != target:
+                renewed = await self._keeper.renew()
             if host_of(renewed.client_endpoint) == target:
                 return renewed
             self._unconfirmed |= {target}

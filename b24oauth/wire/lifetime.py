@@ -144,8 +144,8 @@ class Lifetime:
 
     @property
     def is_in_use(self) -> bool:
-        """True from the first use until the close."""
-        return self._loop is not None and not self._closed
+        """True from the first use until the close, for a client with connections of its own."""
+        return self._parent is None and self._loop is not None and not self._closed
 
     def loop_time(self) -> float | None:
         """The clock of the loop this client lives in, seconds; None before its first use."""

@@ -1,0 +1,89 @@
+"""Puts token pairs and installations into a store, whatever is stored there."""
+
+from __future__ import annotations
+
+import time
+from typing import Final, cast
+
+import attrs
+
+from b24oauth.errors import StoreConflictError
+from b24oauth.models import B24OAuthParams, Installation, InstallationState
+from b24oauth.storing import InstallationStore, TokenKey, TokenStore
+
+__all__ = ["put_pair", "put_state"]
+
+# How often a record that another process changes meanwhile is read again.
+_CONFLICTS: Final = 5
+
+
+async def put_pair(store: TokenStore, key: TokenKey, params: B24OAuthParams) -> None:
+    """Stores a pair in place of the stored one.
+
+    Args:
+        store: The store.
+        key: Whose pair it is.
+        params: The pair.
+
+    Raises:
+        StoreError: The store cannot be written.
+    """
+    for attempt in range(_CONFLICTS):
+        stored = await store.load(key)
+        try:
+            await store.save(key, params, expected=None if stored is None else stored.revision)
+        except StoreConflictError:
+            if attempt == _CONFLICTS - 1:
+                raise
+        else:
+            return
+
+
+async def put_state(
+    store: TokenStore, client_id: str, member_id: str, state: InstallationState, pair: B24OAuthParams | None
+) -> None:
+    """Stores the state of an installation, if the store keeps installations.
+
+    Args:
+        store: The store.
+        client_id: The application.
+        member_id: The portal.
+        state: The new state.
+        pair: Describes the portal; None removes the application tokens.
+
+    Raises:
+        StoreError: The store cannot be written.
+    """
+    if not hasattr(store, "save_installation"):
+        return
+    installations = cast("InstallationStore", store)
+    for attempt in range(_CONFLICTS):
+        stored = await installations.load_installation(client_id, member_id)
+        now = int(time.time())
+        if stored is None:
+            record = Installation(client_id=client_id, member_id=member_id, installed_at=now)
+        else:
+            record = stored.installation
+        record = attrs.evolve(record, application_tokens=()) if pair is None else _described(record, pair)
+        record = attrs.evolve(record, state=state, updated_at=now)
+        try:
+            await installations.save_installation(record, expected=None if stored is None else stored.revision)
+        except StoreConflictError:
+            if attempt == _CONFLICTS - 1:
+                raise
+        else:
+            return
+
+
+def _described(record: Installation, pair: B24OAuthParams) -> Installation:
+    tokens, token = record.application_tokens, pair.application_token
+    return attrs.evolve(
+        record,
+        client_endpoint=pair.client_endpoint,
+        server_endpoint=pair.server_endpoint,
+        domain=pair.domain,
+        status=pair.status,
+        scope=pair.scope or record.scope,
+        installer_id=record.installer_id or pair.user_id,
+        application_tokens=(*tokens, token) if token and token not in tokens else tokens,
+    )

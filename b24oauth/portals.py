@@ -1,0 +1,351 @@
+"""`B24Portals`: the clients of many portals in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Final, Generic, Self, TypeVar, Unpack
+
+import attrs
+
+from b24oauth import assembling
+from b24oauth.checks import at_least, check_function, check_seconds
+from b24oauth.client import B24OAuth
+from b24oauth.errors import ClientStateError, ConfigurationError
+from b24oauth.installing import put_pair, put_state
+from b24oauth.limits.manager import RestrictionManager
+from b24oauth.models import B24OAuthParams, B24OAuthSecret, InstallationState
+from b24oauth.observing import Log
+from b24oauth.storing import TokenKey, TokenStore
+from b24oauth.wire import Wire
+
+__all__ = ["B24Portals", "PortalOutcome"]
+
+T = TypeVar("T")
+Key = tuple[str, int | None]
+
+# A portal that was used within this time is not let go: its limiter still knows what is in the portal's bucket.
+_SHORTEST_IDLE: Final = 60.0
+
+
+@attrs.frozen
+class PortalOutcome(Generic[T]):
+    """What became of a function for one portal.
+
+    Attributes:
+        member_id: The portal.
+        result: What the function returned; None if it raised.
+        error: What it raised; None if it did not.
+    """
+
+    member_id: str
+    result: T | None = None
+    error: Exception | None = None
+
+
+@attrs.define(eq=False)
+class _Portal:
+    """The clients of a portal.
+
+    Attributes:
+        used_at: Loop time of the last `get`, seconds.
+        clients: By user; None for the working pair.
+    """
+
+    used_at: float
+    clients: dict[int | None, B24OAuth] = attrs.field(factory=dict[int | None, B24OAuth])
+
+    def is_idle(self) -> bool:
+        return all(client.is_idle for client in self.clients.values())
+
+
+class B24Portals:
+    """The clients of all portals where an application is installed: one set of connections, limits for each portal.
+
+    Use it with `async with`, in one event loop. Clients that were not used for a while are let go; one that somebody
+    still holds goes on working, and `get` returns it again.
+
+    Args:
+        oauth_secret: The application's credentials.
+        store: Has the token pairs; clients go on using it.
+        max_portals: How many idle portals are kept at most.
+        idle_seconds: After this time without use an idle portal is let go, seconds.
+        limits_for: Makes the limits of a portal from its `member_id`, for example a `RedisRestrictionManager`; None
+            for limits of the store if it shares any, otherwise of this process.
+        options: Further arguments of `B24OAuth`, for every client; all of them use the connections of one wire.
+
+    Raises:
+        ConfigurationError: An argument is invalid.
+    """
+
+    def __init__(
+        self,
+        oauth_secret: B24OAuthSecret,
+        store: TokenStore,
+        *,
+        max_portals: int = 1000,
+        idle_seconds: float = 900.0,
+        limits_for: Callable[[str], RestrictionManager] | None = None,
+        **options: Unpack[assembling.ClientOptions],
+    ) -> None:
+        assembling.check_secret(oauth_secret)
+        assembling.check_is_store(store, "store")
+        at_least(1)(max_portals, "max_portals")
+        check_seconds(idle_seconds, "idle_seconds")
+        if limits_for is not None:
+            check_function(limits_for, "limits_for")
+        if options.get("restriction_manager") is not None:
+            raise ConfigurationError("restriction_manager is of one portal: make those of many with limits_for")
+        self._secret, self._store = oauth_secret, store
+        self._max_portals, self._idle_seconds, self._limits_for = max_portals, idle_seconds, limits_for
+        self._owns_wire = options.get("wire") is None
+        self._wire, self._options = _with_one_wire(options)
+        # In the order of their use. Portals that were let go are found here as long as somebody holds a client of them.
+        self._portals: OrderedDict[str, _Portal] = OrderedDict()
+        self._let_go: weakref.WeakValueDictionary[Key, B24OAuth] = weakref.WeakValueDictionary()
+        # Alive as long as a client of the portal is.
+        self._limits: weakref.WeakValueDictionary[str, RestrictionManager] = weakref.WeakValueDictionary()
+        self._making: dict[Key, asyncio.Lock] = {}
+        self._closed = False
+
+    async def get(self, member_id: str, user_id: int | None = None) -> B24OAuth:
+        """The client of a portal; concurrent callers get the same one.
+
+        Args:
+            member_id: The portal.
+            user_id: The user whose pair it uses; None for the application's default pair.
+
+        Raises:
+            UnknownPortalError: The store has no pair of this portal and user.
+            StoreError: The store cannot be read.
+            ClientStateError: This object is closed.
+        """
+        now = self._check_open().time()
+        portal = self._portals.get(member_id)
+        client = None if portal is None else portal.clients.get(user_id)
+        if portal is None or client is None:
+            key = member_id, user_id
+            lock = self._making.setdefault(key, asyncio.Lock())
+            try:
+                async with lock:
+                    client = self._found(key, now) or await self._made(key, now)
+            finally:
+                if not lock.locked():
+                    self._making.pop(key, None)
+        else:
+            portal.used_at = now
+            self._portals.move_to_end(member_id)
+        return client
+
+    def _found(self, key: Key, now: float) -> B24OAuth | None:
+        member_id, user_id = key
+        portal = self._portals.get(member_id)
+        client = None if portal is None else portal.clients.get(user_id)
+        if client is None and (client := self._let_go.pop(key, None)) is not None:
+            self._keep(key, client, now)
+        return client
+
+    async def _made(self, key: Key, now: float) -> B24OAuth:
+        member_id, user_id = key
+        pair = await assembling.stored_pair(self._store, self._secret, member_id, user_id)
+        self._check_open()
+        return self._keep(key, self._client(pair, key), now)
+
+    def _client(self, pair: B24OAuthParams, key: Key) -> B24OAuth:
+        member_id, user_id = key
+        options: assembling.ClientOptions = {
+            **self._options,
+            "restriction_params": None,
+            "restriction_manager": self._limits_of(member_id),
+            "wire": self._wire,
+        }
+        return B24OAuth(pair, self._secret, token_store=self._store, user_id=user_id, **options)
+
+    def _limits_of(self, member_id: str) -> RestrictionManager:
+        limits = self._limits.get(member_id)
+        if limits is None and self._limits_for is not None:
+            limits = self._limits_for(member_id)
+        elif limits is None:
+            params, clock = self._options.get("restriction_params"), self._options.get("clock", time.time)
+            limits = assembling.limits_for(None, params, self._store, member_id, clock)
+        self._limits[member_id] = limits
+        return limits
+
+    def _keep(self, key: Key, client: B24OAuth, now: float) -> B24OAuth:
+        member_id, user_id = key
+        portal = self._portals.get(member_id)
+        if portal is None:
+            portal = self._portals[member_id] = _Portal(now)
+        portal.clients[user_id], portal.used_at = client, now
+        self._portals.move_to_end(member_id)
+        self._let_idle_go(now)
+        return client
+
+    def _let_idle_go(self, now: float) -> None:
+        """Lets portals go that were not used for long, the oldest first, and those beyond the number that is kept."""
+        for member_id, portal in list(self._portals.items()):
+            unused = now - portal.used_at
+            is_one_too_many = len(self._portals) > self._max_portals
+            if unused < _SHORTEST_IDLE or not (is_one_too_many or unused > self._idle_seconds):
+                break
+            if portal.is_idle():
+                del self._portals[member_id]
+                # A client owns no connections here: who is not held by anybody needs no close.
+                for user_id, client in portal.clients.items():
+                    self._let_go[member_id, user_id] = client
+
+    async def install(self, params: B24OAuthParams, *, user_id: int | None = None) -> B24OAuth:
+        """Stores the token pair of an installation or a new authorization, and uses it from now on.
+
+        Args:
+            params: The pair; it must name its `member_id`.
+            user_id: The user whose pair it is; None for the application's default pair.
+
+        Returns:
+            The portal's client.
+
+        Raises:
+            ConfigurationError: The pair has no `member_id`, or is of another user.
+            UntrustedHostError: An endpoint of it is not a trusted host; nothing is stored.
+            StoreError: The store cannot be written.
+        """
+        self._check_open()
+        key = TokenKey(self._secret.client_id, params.member_id, user_id)
+        client = self._client(params, (params.member_id, user_id))  # checks the pair
+        await put_pair(self._store, key, params)
+        await put_state(self._store, key.client_id, key.member_id, InstallationState.ACTIVE, params)
+        known = self._found((params.member_id, user_id), self._check_open().time())
+        if known is None:
+            return self._keep((params.member_id, user_id), client, self._check_open().time())
+        known.auth.set_params(params)
+        return known
+
+    async def uninstall(self, member_id: str) -> int:
+        """Removes all token pairs of a portal and closes its clients. The record of the installation stays.
+
+        Args:
+            member_id: The portal.
+
+        Returns:
+            How many pairs there were.
+
+        Raises:
+            StoreError: The store cannot be read or written.
+        """
+        self._check_open()
+        portal = self._portals.pop(member_id, None)
+        clients = [] if portal is None else list(portal.clients.values())
+        clients += [client for key, client in self._let_go.items() if key[0] == member_id]
+        await _close(clients, drain=0.0)
+        keys = [key async for key in self._store.keys(self._secret.client_id, member_id)]
+        removed = [await self._store.delete(key) for key in keys]
+        await put_state(self._store, self._secret.client_id, member_id, InstallationState.UNINSTALLED, None)
+        return sum(removed)
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """The `member_id` of every portal that the store has a pair of."""
+        seen = set[str]()
+        async for key in self._store.keys(self._secret.client_id):
+            if key.member_id not in seen:
+                seen.add(key.member_id)
+                yield key.member_id
+
+    async def for_each(
+        self,
+        function: Callable[[B24OAuth], Awaitable[T]],
+        *,
+        concurrency: int = 10,
+        timeout: float | None = None,
+        member_ids: Iterable[str] | None = None,
+    ) -> dict[str, PortalOutcome[T]]:
+        """Calls a function with the client of each portal. What happens to one portal concerns no other.
+
+        Args:
+            function: A coroutine function.
+            concurrency: For how many portals it runs at the same time.
+            timeout: Seconds after which it is cancelled for a portal; None for no limit.
+            member_ids: The portals; None for all that the store has a pair of.
+
+        Returns:
+            What became of it, by `member_id`.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        at_least(1)(concurrency, "concurrency")
+        check_function(function, "function")
+        if timeout is not None:
+            check_seconds(timeout, "timeout")
+        left = iter([member_id async for member_id in self] if member_ids is None else list(member_ids))
+        outcomes: dict[str, PortalOutcome[T]] = {}
+
+        async def work() -> None:
+            for member_id in left:
+                try:
+                    async with asyncio.timeout(timeout):
+                        outcomes[member_id] = PortalOutcome(member_id, await function(await self.get(member_id)))
+                except Exception as error:  # noqa: BLE001 - the outcome of this portal
+                    outcomes[member_id] = PortalOutcome(member_id, error=error)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(work())
+        return outcomes
+
+    async def aclose(self, *, drain: float = 0.0) -> None:
+        """Closes the clients of all portals, and then the connections.
+
+        Args:
+            drain: Maximum seconds to let running calls finish first.
+
+        Raises:
+            TokenPersistenceError: A new pair still could not be saved; a note names each further portal.
+        """
+        self._closed = True
+        clients = [client for portal in self._portals.values() for client in portal.clients.values()]
+        clients += list(self._let_go.values())
+        try:
+            await _close(clients, drain=drain)
+        finally:
+            if self._owns_wire:
+                await self._wire.aclose()
+        self._portals.clear()
+
+    async def __aenter__(self) -> Self:
+        self._check_open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _check_open(self) -> asyncio.AbstractEventLoop:
+        if self._closed:
+            raise ClientStateError("These portals are closed: make a new B24Portals", code="B24OAUTH_CLIENT_CLOSED")
+        return self._wire.lifetime.enter()
+
+
+def _with_one_wire(options: assembling.ClientOptions) -> tuple[Wire, assembling.ClientOptions]:
+    """The wire of all clients, and the options of each."""
+    of_each = options.copy()
+    wire = of_each.pop("wire", None)
+    http_client, transport = of_each.pop("http_client", None), of_each.pop("transport", "auto")
+    proxy, ssl_context = of_each.pop("proxy", None), of_each.pop("ssl_context", None)
+    if wire is None:
+        log = Log(options.get("logger"), assembling.checked_observers(options.get("observers", ())))
+        wire = Wire(http_client, transport=transport, proxy=proxy, ssl_context=ssl_context, log=log)
+    elif (http_client, transport, proxy, ssl_context) != (None, "auto", None, None):
+        raise ConfigurationError("wire has connections: set http_client, transport, proxy and ssl_context there")
+    return wire, of_each
+
+
+async def _close(clients: Iterable[B24OAuth], *, drain: float) -> None:
+    """Closes clients together; raises the first error, with notes of the others."""
+    results = await asyncio.gather(*(client.aclose(drain=drain) for client in clients), return_exceptions=True)
+    errors = [result for result in results if isinstance(result, BaseException)]
+    if errors:
+        for other in errors[1:]:
+            errors[0].add_note(str(other))
+        raise errors[0]

@@ -33,7 +33,7 @@ __all__ = ["TokenKeeper"]
 # from which the next one is worth asking for.
 _FIRST_DOUBT: Final = 60.0
 _LAST_DOUBT: Final = 3600.0
-_GRACE: Final = 0.5  # for a task that was cancelled to end
+_GRACE: Final = 0.5  # for a task that was cancelled
 # Loop turns in which a response may still arrive: a stopped process wakes up with all of its deadlines passed.
 _LAST_TURNS: Final = 3
 

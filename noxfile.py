@@ -80,7 +80,7 @@ def conformance(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Every snippet of the README and the guides runs."""
-    session.install(*GROUPS["test"], "-e", ".[cli,testing]")
+    session.install(*GROUPS["test"], "-e", ".[cli,crypto,testing]")
     session.run("pytest", "tests/docs", *session.posargs)
 
 

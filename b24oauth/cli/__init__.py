@@ -17,6 +17,7 @@ __all__ = ["main"]
 
 # What a shell reports of a command that Ctrl-C ended.
 _INTERRUPTED: Final = 130
+_MOST_PROCESSES: Final = 32
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="run 200 calls and a set of faults against an embedded portal")
     demo.add_argument("--plain", action="store_true", help="no colours")
+    demo.add_argument("--processes", type=_number, help="show so many processes that share one store instead")
     portal = commands.add_parser("portal", help="serve a fake portal to try programs against")
     portal.add_argument("--host", default="127.0.0.1", help="address to listen at")
     portal.add_argument("--port", type=int, default=0, help="port to listen at; a free one by default")
@@ -53,11 +55,21 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.command == "portal":
             return _serve(arguments.host, arguments.port)
         from b24oauth.cli.demo import run_demo  # noqa: PLC0415 - the extra may not be installed
+        from b24oauth.cli.processes import run_processes  # noqa: PLC0415 - as above
         from b24oauth.cli.report import Report  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
         print(f'`b24oauth {arguments.command}` needs {error.name}: pip install "b24oauth[cli]"', file=sys.stderr)
         return 2
-    return 0 if asyncio.run(run_demo(Report(plain=arguments.plain))) else 1
+    report = Report(plain=arguments.plain)
+    demo = run_processes(report, arguments.processes) if arguments.processes else run_demo(report)
+    return 0 if asyncio.run(demo) else 1
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= _MOST_PROCESSES:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {_MOST_PROCESSES}")
+    return number
 
 
 def _serve(host: str, port: int) -> int:

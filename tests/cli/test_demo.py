@@ -28,6 +28,21 @@ def test_the_demo_holds_what_it_promises_and_shows_a_table() -> None:
     assert "access_token='***', refresh_token='***'" in run.stdout
 
 
+def test_processes_share_one_renewal_and_one_bucket() -> None:
+    run = command("demo", "--plain", "--processes", "4")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "4 of 4 held" in run.stdout
+    assert "one renewal for all processes: 1 token request" in run.stdout
+    assert run.stdout.count(": 30 calls in") == 4
+
+
+@pytest.mark.parametrize("number", ["0", "33", "many"])
+def test_a_number_of_processes_that_makes_no_sense_is_refused(number: str) -> None:
+    run = command("demo", "--processes", number)
+    assert run.returncode == 2
+    assert "--processes" in run.stderr
+
+
 def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["--version"])

@@ -152,7 +152,7 @@ class B24OAuth(Api):
         self._http = {version: HttpClient(dialect, services) for version, dialect in DIALECTS.items()}
         self._auth = AuthOAuthManager(self._keeper, renewer)
         self._actions = ActionsManager(self._http[ApiVersion.V2], self._http[ApiVersion.V3])
-        self._tools = ToolsManager(self._http[ApiVersion.V2])
+        self._tools: ToolsManager | None = None
         self._close_timeout, self._entered = close_timeout, False
         assembling.warn_in_browsers(self._log)
 
@@ -195,6 +195,7 @@ class B24OAuth(Api):
     @property
     def tools(self) -> ToolsManager:
         """Tools, such as a health check of the portal."""
+        self._tools = self._tools or ToolsManager(self._http[ApiVersion.V2])
         return self._tools
 
     @property
@@ -310,11 +311,7 @@ class B24OAuth(Api):
         return self._auth.get_target_origin_with_path()
 
     def get_http_client(self, version: ApiVersion) -> HttpClient:
-        """The HTTP client of one API version.
-
-        Raises:
-            ConfigurationError: `version` is not a supported API version.
-        """
+        """The HTTP client of one API version; raises `ConfigurationError` if there is no such version."""
         return self._http[assembling.api_version(version)]
 
     def set_http_client(self, version: ApiVersion, client: HttpClient) -> None:
@@ -331,7 +328,7 @@ class B24OAuth(Api):
             raise ConfigurationError(f"client must be an HttpClient, not {type(client).__name__}")
         self._http[assembling.api_version(version)] = client
         self._actions = ActionsManager(self._http[ApiVersion.V2], self._http[ApiVersion.V3])
-        self._tools = ToolsManager(self._http[ApiVersion.V2])
+        self._tools = None
 
     async def set_restriction_manager_params(self, params: RestrictionParams) -> None:
         """Replaces the rate-limit and retry settings; measured usage of the portal is kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 import weakref
 from collections import OrderedDict
@@ -29,6 +30,8 @@ Key = tuple[str, int | None]
 
 # A portal that was used within this time is not let go: its limiter still knows what is in the portal's bucket.
 _SHORTEST_IDLE: Final = 60.0
+# How many of the oldest portals are looked at when another one comes.
+_AT_ONCE: Final = 3
 
 
 @attrs.frozen
@@ -48,18 +51,39 @@ class PortalOutcome(Generic[T]):
 
 @attrs.define(eq=False)
 class _Portal:
-    """The clients of a portal.
+    """The clients of a portal. Most have one, so there is no dictionary before a user has a pair of his own.
 
     Attributes:
+        limits: One gate and limiter.
         used_at: Loop time of the last `get`, seconds.
-        clients: By user; None for the working pair.
+        working: The client of the default pair.
+        of_users: The clients of users' pairs.
     """
 
+    limits: RestrictionManager
     used_at: float
-    clients: dict[int | None, B24OAuth] = attrs.field(factory=dict[int | None, B24OAuth])
+    working: B24OAuth | None = None
+    of_users: dict[int | None, B24OAuth] | None = None
+
+    def client(self, user_id: int | None) -> B24OAuth | None:
+        if user_id is None:
+            return self.working
+        return None if self.of_users is None else self.of_users.get(user_id)
+
+    def put(self, user_id: int | None, client: B24OAuth) -> None:
+        if user_id is None:
+            self.working = client
+        else:
+            self.of_users = {**(self.of_users or {}), user_id: client}
 
     def is_idle(self) -> bool:
-        return all(client.is_idle for client in self.clients.values())
+        return all(client.is_idle for client in self.clients().values())
+
+    def clients(self) -> dict[int | None, B24OAuth]:
+        clients: dict[int | None, B24OAuth] = dict(self.of_users or {})
+        if self.working is not None:
+            clients[None] = self.working
+        return clients
 
 
 class B24Portals:
@@ -106,8 +130,7 @@ class B24Portals:
         # In the order of their use. Portals that were let go are found here as long as somebody holds a client of them.
         self._portals: OrderedDict[str, _Portal] = OrderedDict()
         self._let_go: weakref.WeakValueDictionary[Key, B24OAuth] = weakref.WeakValueDictionary()
-        # Alive as long as a client of the portal is.
-        self._limits: weakref.WeakValueDictionary[str, RestrictionManager] = weakref.WeakValueDictionary()
+        self._limits_let_go: weakref.WeakValueDictionary[str, RestrictionManager] = weakref.WeakValueDictionary()
         self._making: dict[Key, asyncio.Lock] = {}
         self._closed = False
 
@@ -125,7 +148,7 @@ class B24Portals:
         """
         now = self._check_open().time()
         portal = self._portals.get(member_id)
-        client = None if portal is None else portal.clients.get(user_id)
+        client = None if portal is None else portal.client(user_id)
         if portal is None or client is None:
             key = member_id, user_id
             lock = self._making.setdefault(key, asyncio.Lock())
@@ -143,59 +166,65 @@ class B24Portals:
     def _found(self, key: Key, now: float) -> B24OAuth | None:
         member_id, user_id = key
         portal = self._portals.get(member_id)
-        client = None if portal is None else portal.clients.get(user_id)
+        client = None if portal is None else portal.client(user_id)
         if client is None and (client := self._let_go.pop(key, None)) is not None:
-            self._keep(key, client, now)
+            self._keep(key, client, self._limits_of(member_id), now)
         return client
 
     async def _made(self, key: Key, now: float) -> B24OAuth:
         member_id, user_id = key
         pair = await assembling.stored_pair(self._store, self._secret, member_id, user_id)
         self._check_open()
-        return self._keep(key, self._client(pair, key), now)
+        return self._keep(key, *self._client(pair, user_id), now)
 
-    def _client(self, pair: B24OAuthParams, key: Key) -> B24OAuth:
-        member_id, user_id = key
+    def _client(self, pair: B24OAuthParams, user_id: int | None) -> tuple[B24OAuth, RestrictionManager]:
+        limits = self._limits_of(pair.member_id)
         options: assembling.ClientOptions = {
             **self._options,
             "restriction_params": None,
-            "restriction_manager": self._limits_of(member_id),
+            "restriction_manager": limits,
             "wire": self._wire,
         }
-        return B24OAuth(pair, self._secret, token_store=self._store, user_id=user_id, **options)
+        return B24OAuth(pair, self._secret, token_store=self._store, user_id=user_id, **options), limits
 
     def _limits_of(self, member_id: str) -> RestrictionManager:
-        limits = self._limits.get(member_id)
-        if limits is None and self._limits_for is not None:
-            limits = self._limits_for(member_id)
-        elif limits is None:
-            params, clock = self._options.get("restriction_params"), self._options.get("clock", time.time)
-            limits = assembling.limits_for(None, params, self._store, member_id, clock)
-        self._limits[member_id] = limits
-        return limits
+        portal = self._portals.get(member_id)
+        # Somebody may still hold the client of another user.
+        known = self._limits_let_go.get(member_id) if portal is None else portal.limits
+        if known is not None:
+            return known
+        if self._limits_for is not None:
+            return self._limits_for(member_id)
+        params, clock = self._options.get("restriction_params"), self._options.get("clock", time.time)
+        return assembling.limits_for(None, params, self._store, member_id, clock)
 
-    def _keep(self, key: Key, client: B24OAuth, now: float) -> B24OAuth:
+    def _keep(self, key: Key, client: B24OAuth, limits: RestrictionManager, now: float) -> B24OAuth:
         member_id, user_id = key
         portal = self._portals.get(member_id)
         if portal is None:
-            portal = self._portals[member_id] = _Portal(now)
-        portal.clients[user_id], portal.used_at = client, now
+            portal = self._portals[member_id] = _Portal(limits, now)
+        portal.put(user_id, client)
+        portal.used_at = now
         self._portals.move_to_end(member_id)
         self._let_idle_go(now)
         return client
 
     def _let_idle_go(self, now: float) -> None:
         """Lets portals go that were not used for long, the oldest first, and those beyond the number that is kept."""
-        for member_id, portal in list(self._portals.items()):
+        for member_id in list(itertools.islice(self._portals, _AT_ONCE)):
+            portal = self._portals[member_id]
             unused = now - portal.used_at
             is_one_too_many = len(self._portals) > self._max_portals
             if unused < _SHORTEST_IDLE or not (is_one_too_many or unused > self._idle_seconds):
                 break
-            if portal.is_idle():
-                del self._portals[member_id]
-                # A client owns no connections here: who is not held by anybody needs no close.
-                for user_id, client in portal.clients.items():
-                    self._let_go[member_id, user_id] = client
+            if not portal.is_idle():
+                self._portals.move_to_end(member_id)
+                continue
+            del self._portals[member_id]
+            self._limits_let_go[member_id] = portal.limits
+            # A client owns no connections here: one that nobody holds needs no close.
+            for user_id, client in portal.clients().items():
+                self._let_go[member_id, user_id] = client
 
     async def install(self, params: B24OAuthParams, *, user_id: int | None = None) -> B24OAuth:
         """Stores the token pair of an installation or a new authorization, and uses it from now on.
@@ -214,12 +243,12 @@ class B24Portals:
         """
         self._check_open()
         key = TokenKey(self._secret.client_id, params.member_id, user_id)
-        client = self._client(params, (params.member_id, user_id))  # checks the pair
+        client, limits = self._client(params, user_id)  # checks the pair
         await put_pair(self._store, key, params)
         await put_state(self._store, key.client_id, key.member_id, InstallationState.ACTIVE, params)
         known = self._found((params.member_id, user_id), self._check_open().time())
         if known is None:
-            return self._keep((params.member_id, user_id), client, self._check_open().time())
+            return self._keep((params.member_id, user_id), client, limits, self._check_open().time())
         known.auth.set_params(params)
         return known
 
@@ -237,7 +266,7 @@ class B24Portals:
         """
         self._check_open()
         portal = self._portals.pop(member_id, None)
-        clients = [] if portal is None else list(portal.clients.values())
+        clients = [] if portal is None else list(portal.clients().values())
         clients += [client for key, client in self._let_go.items() if key[0] == member_id]
         await _close(clients, drain=0.0)
         keys = [key async for key in self._store.keys(self._secret.client_id, member_id)]
@@ -305,7 +334,7 @@ class B24Portals:
             TokenPersistenceError: A new pair still could not be saved; a note names each further portal.
         """
         self._closed = True
-        clients = [client for portal in self._portals.values() for client in portal.clients.values()]
+        clients = [client for portal in self._portals.values() for client in portal.clients().values()]
         clients += list(self._let_go.values())
         try:
             await _close(clients, drain=drain)

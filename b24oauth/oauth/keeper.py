@@ -117,7 +117,7 @@ class TokenKeeper:
 
     def ready(self) -> B24OAuthParams | None:
         """The current pair if it can be used immediately (valid, saved, no refresh running), otherwise None."""
-        return self.fresh() if self.is_settled else None
+        return self.fresh() if self._task is None and self._settler.unsaved is None else None
 
     async def get(self) -> B24OAuthParams:
         """A saved pair whose access token is valid; renews it at most once.

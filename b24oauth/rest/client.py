@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import itertools
 import random
 import uuid
 from collections.abc import Mapping, Sequence
@@ -60,8 +59,7 @@ class HttpClient:
         self._counter = CallCounter()
         self._sender = Sender(dialect, services, self._counter)
         self._max_attempts: int | None = None
-        # Identifiers of requests: the beginning of a random UUID, and a number in the place of its end.
-        self._id_prefix, self._id_count = str(uuid.uuid4())[:24], itertools.count(1)
+        self._id_prefix, self._id_count = services.id_prefix, services.id_count
 
     @property
     def api_version(self) -> ApiVersion:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import itertools
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
 
 import attrs
 
@@ -33,6 +35,8 @@ class Services:
         log: The logger.
         trusted_hosts: Hosts that may be reached over plain http.
         decoding: Held while a large response is decoded: one at a time.
+        id_prefix: How the identifiers of requests begin: as a random UUID does.
+        id_count: The numbers that they end with.
         slow_counts: Lists whose rows the portal counts slowly, by method and conditions.
     """
 
@@ -44,6 +48,8 @@ class Services:
     relocation: Moving
     log: Log
     trusted_hosts: frozenset[str]
+    id_prefix: str = attrs.field(factory=lambda: str(uuid.uuid4())[:24])
+    id_count: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
     decoding: asyncio.Lock = attrs.field(factory=asyncio.Lock)
     slow_counts: dict[tuple[str, ...], None] = attrs.field(factory=dict[tuple[str, ...], None])
 

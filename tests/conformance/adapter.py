@@ -106,7 +106,7 @@ def from_restriction(params: b24oauth.RestrictionParams) -> dict[str, Any]:
             plain[camel(name)] = {camel(names.get(key, key)): _milliseconds(key, part) for key, part in value.items()}
         elif name == "retry_on_network_error":
             plain[camel(name)] = value is not False  # None repeats too, if only what may be repeated
-        elif value != ():
+        elif value != () and name != "share":
             plain[camel(name)] = _milliseconds(name, value)
     return plain
 

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from b24oauth.testing import FakePortal
-from tests.support.examples import examples
+from tests.support.examples import STORMS, examples
 from tests.support.servers import Valkey, valkey
 from tests.support.stores import key_of, put
 from tests.support.worker import Job, opened
@@ -59,7 +59,8 @@ async def run(tmp_path: Path, number: int, redis: str, *, server: Valkey | None 
     counts = [outcome["succeeded"] for outcome in outcomes]
     refused = sum(request.status == 503 for request in portal.requests)
     stalled = max(outcome["stall"] for outcome in outcomes) > 0.1
-    if server is None and not stalled:
+    if STORMS and server is None and not stalled:
+        # In a run beside other tests, who gets the processor decides.
         mean = sum(counts) / PROCESSES
         assert max(abs(count - mean) for count in counts) <= 0.2 * mean, counts
     return refused, sum(counts) / (BURST + RATE * lasted), stalled

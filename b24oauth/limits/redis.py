@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
@@ -12,7 +13,7 @@ import attrs
 import redis.asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from b24oauth.checks import check_text
 from b24oauth.errors import ConfigurationError, StoreError
@@ -135,6 +136,8 @@ return string.format('%.17g %.17g %.17g %.17g %d %d ', answer[1], answer[2], ans
   .. (answer[6] and cjson.encode(answer[6]) or '')
 """
 
+_SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
 _log = logging.getLogger("b24oauth")
 
 
@@ -183,7 +186,6 @@ class RedisLimits:
         self._owns = isinstance(redis, str)
         self._client: Any = _connected(redis) if isinstance(redis, str) else redis
         self._key = key
-        self._script = self._client.register_script(_SCRIPT)
         # Some hosts do not let scripts ask for the time.
         self._has_time = True
 
@@ -241,18 +243,26 @@ class RedisLimits:
 
     async def _run(self, wanted: dict[str, Any]) -> str:
         try:
+            text = json.dumps(wanted)
             if self._has_time:
                 try:
-                    return _text(await self._script(keys=[self._key], args=[json.dumps(wanted), "", _KEPT]))
+                    return await self._evaluated(text, "")
                 except aioredis.ResponseError as error:
                     if "TIME" not in str(error).upper():
                         raise
                 self._has_time = False
                 _log.warning("This Redis lets no script ask for the time: the clocks of all machines must agree")
-            return _text(await self._script(keys=[self._key], args=[json.dumps(wanted), time.time(), _KEPT]))
+            return await self._evaluated(text, time.time())
         except (RedisError, OSError) as error:
             problem = _problem(error)
         raise StoreError(problem)
+
+    async def _evaluated(self, wanted: str, now: float | str) -> str:
+        try:
+            return _text(await self._client.evalsha(_SHA, 1, self._key, wanted, now, _KEPT))
+        except NoScriptError:
+            await self._client.script_load(_SCRIPT)
+        return _text(await self._client.evalsha(_SHA, 1, self._key, wanted, now, _KEPT))
 
 
 def _connected(url: str) -> Any:

@@ -120,6 +120,8 @@ class SharedBucket:
     def reset(self) -> None:
         """Back to the configured rate, for all processes, with the next admission."""
         self._resets = True
+        self._reserved.clear()
+        self._given_back = 0
         self._errors = self._successes = 0
         self._last = None
         self._local.reset()
@@ -231,8 +233,14 @@ class SharedBucket:
         given_back, self._given_back = self._given_back, 0
         resets, self._resets = self._resets, False
         news = self._operating.take_news()
-        wanted = attrs.evolve(
-            self._wanted(), given_back=given_back, resets=resets, budgets=news, known_budgets=self._known_budgets
+        wanted = Reserve(
+            burst=self._config.burst_limit,
+            rate=self._config.drain_rate,
+            margin=self._margin,
+            given_back=given_back,
+            resets=resets,
+            budgets=news,
+            known_budgets=self._known_budgets,
         )
         try:
             reservation = await self._asked(lambda: self._limits.reserve(wanted))

@@ -44,7 +44,7 @@ async def run(tmp_path: Path, number: int, redis: str, *, server: Valkey | None 
     async with portal.serve(), workers() as running:
         await put(store, portal.issue(), key=key_of(portal))
         job = Job(spec, portal.secret.to_dict(), portal.member_id, sorted(portal.trusted_oauth_hosts))
-        job = attrs.evolve(job, calls=25, seconds=SECONDS, burst=BURST, rate=RATE, limits=redis)
+        job = attrs.evolve(job, calls=5, seconds=SECONDS, burst=BURST, rate=RATE, limits=redis)
         job = attrs.evolve(job, starts_at=time.time() + 1)
         pids = [await running.start(job) for _ in range(PROCESSES)]
         if server is not None:
@@ -61,8 +61,10 @@ async def run(tmp_path: Path, number: int, redis: str, *, server: Valkey | None 
     stalled = max(outcome["stall"] for outcome in outcomes) > 0.1
     if STORMS and server is None and not stalled:
         # In a run beside other tests, who gets the processor decides.
-        mean = sum(counts) / PROCESSES
-        assert max(abs(count - mean) for count in counts) <= 0.2 * mean, counts
+        # The burst goes to whoever is there first.
+        steady = [outcome["after_burst"] for outcome in outcomes]
+        mean = sum(steady) / PROCESSES
+        assert max(abs(count - mean) for count in steady) <= 0.2 * mean, steady
     return refused, sum(counts) / (BURST + RATE * lasted), stalled
 
 

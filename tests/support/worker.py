@@ -82,10 +82,13 @@ async def work(job: Job) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     end, results, longest_stall = loop.time() + job.seconds, list[Any](), 0.0
 
+    ended_at: list[float] = []
+
     async def call() -> None:
         while not results or loop.time() < end:
             try:
                 results.append(await b24.call("profile"))
+                ended_at.append(time.time())
             except SdkError as error:
                 results.append(error)
             if not job.seconds:
@@ -112,6 +115,7 @@ async def work(job: Job) -> dict[str, Any]:
         "failed": failed,
         "stall": longest_stall,
         "began": began,
+        "after_burst": sum(began + 2 < at < began + job.seconds for at in ended_at),
         "ended": ended,
     }
 

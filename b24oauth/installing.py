@@ -8,7 +8,8 @@ from typing import Final, cast
 import attrs
 
 from b24oauth.errors import StoreConflictError
-from b24oauth.models import B24OAuthParams, Installation, InstallationState
+from b24oauth.installations import Installation, InstallationState
+from b24oauth.models import B24OAuthParams
 from b24oauth.storing import InstallationStore, TokenKey, TokenStore
 
 __all__ = ["put_pair", "put_state"]

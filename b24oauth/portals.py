@@ -16,9 +16,10 @@ from b24oauth import assembling
 from b24oauth.checks import at_least, check_function, check_seconds
 from b24oauth.client import B24OAuth
 from b24oauth.errors import ClientStateError, ConfigurationError
+from b24oauth.installations import InstallationState
 from b24oauth.installing import put_pair, put_state
 from b24oauth.limits.manager import RestrictionManager
-from b24oauth.models import B24OAuthParams, B24OAuthSecret, InstallationState
+from b24oauth.models import B24OAuthParams, B24OAuthSecret
 from b24oauth.observing import Log
 from b24oauth.storing import TokenKey, TokenStore
 from b24oauth.wire import Wire

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import attrs
 
-from b24oauth.models import B24OAuthParams, Installation
+from b24oauth.installations import Installation
+from b24oauth.models import B24OAuthParams
 
 __all__ = ["InstallationStore", "Lease", "StoredInstallation", "StoredPair", "TokenKey", "TokenStore"]
 

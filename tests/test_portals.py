@@ -16,7 +16,7 @@ import pytest
 from b24oauth import B24OAuth, B24Portals, ConfigurationError, RateLimitConfig, RestrictionManager, RestrictionParams
 from b24oauth.errors import ClientStateError, NotFoundError, UnknownPortalError
 from b24oauth.events import PortalMoved
-from b24oauth.models import InstallationState
+from b24oauth.installations import InstallationState
 from b24oauth.stores import MemoryStore, TokenKey
 from b24oauth.testing import FakePortal, VirtualClock, faults
 from tests.support.clients import UNLIMITED

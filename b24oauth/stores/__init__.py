@@ -16,7 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 from b24oauth.errors import StoreConflictError, StoreError, StoreRecordError
-from b24oauth.models import Installation, InstallationState
+from b24oauth.installations import Installation, InstallationState
 from b24oauth.stores.memory import MemoryStore
 from b24oauth.storing import InstallationStore, Lease, StoredInstallation, StoredPair, TokenKey, TokenStore
 

@@ -11,7 +11,8 @@ import attrs
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from b24oauth.errors import ConfigurationError, StoreConflictError, StoreRecordError
-from b24oauth.models import B24OAuthParams, Installation
+from b24oauth.installations import Installation
+from b24oauth.models import B24OAuthParams
 from b24oauth.sharing import SharedLimits
 from b24oauth.storing import InstallationStore, Lease, StoredInstallation, StoredPair, TokenKey, TokenStore
 

@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import attrs
 
 from b24oauth.errors import StoreConflictError
-from b24oauth.models import B24OAuthParams, Installation
+from b24oauth.installations import Installation
+from b24oauth.models import B24OAuthParams
 from b24oauth.storing import Lease, StoredInstallation, StoredPair, TokenKey
 
 __all__ = ["MemoryStore"]

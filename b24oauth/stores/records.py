@@ -18,7 +18,8 @@ from typing import Any, Final, Literal, Protocol, Self, TypeVar, cast
 import attrs
 
 from b24oauth.errors import InvalidDataError, StoreConflictError, StoreError, StoreRecordError
-from b24oauth.models import B24OAuthParams, Installation
+from b24oauth.installations import Installation
+from b24oauth.models import B24OAuthParams
 from b24oauth.stores.loops import completed
 from b24oauth.storing import Lease, StoredInstallation, StoredPair, TokenKey
 

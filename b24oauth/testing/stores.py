@@ -21,7 +21,8 @@ from typing import Any, Final, Protocol, TypeVar
 import attrs
 
 from b24oauth.errors import StoreConflictError
-from b24oauth.models import B24OAuthParams, EnumAppStatus, Installation, InstallationState
+from b24oauth.installations import Installation, InstallationState
+from b24oauth.models import B24OAuthParams, EnumAppStatus
 from b24oauth.storing import InstallationStore, TokenKey, TokenStore
 
 __all__ = ["INSTALLATION_STORE_CHECKS", "TOKEN_STORE_CHECKS", "Store"]

@@ -13,6 +13,7 @@ from b24oauth.shapes import as_mapping, is_mapping, whole_number
 __all__ = ["nested", "pair_in_event", "pair_in_page", "pair_in_response", "scopes"]
 
 _NESTED: Final = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]\Z")
+_SCOPE: Final = re.compile(r"[^,\s]+")
 _COPIED: Final = (
     "access_token", "refresh_token", "client_endpoint", "server_endpoint", "member_id", "application_token", "status",
 )  # fmt: skip
@@ -120,6 +121,4 @@ def pair_in_response(response: Mapping[str, object], received_at: float) -> dict
 
 def scopes(text: object) -> tuple[str, ...]:
     """The scopes in a text: separated by commas, blanks or both."""
-    return (
-        tuple(re.split(r"[,\s]+", text.strip(", \t\r\n"))) if isinstance(text, str) and text.strip(", \t\r\n") else ()
-    )
+    return tuple(_SCOPE.findall(text)) if isinstance(text, str) else ()

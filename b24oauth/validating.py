@@ -1,8 +1,8 @@
-"""Validators and converters of the fields of our classes; their errors name the class and the field, never the value."""
+"""Validators and converters of fields; their errors name the class and the field, never the value."""
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import attrs
 
@@ -11,8 +11,16 @@ from b24oauth.errors import InvalidDataError
 from b24oauth.shapes import is_sendable
 
 __all__ = [
-    "are_tokens", "as_whole", "hidden", "is_filled", "is_sendable_text", "is_text", "is_token", "is_whole", "not_pickled",
-]  # fmt: skip
+    "are_tokens",
+    "as_whole",
+    "hidden",
+    "is_filled",
+    "is_sendable_text",
+    "is_text",
+    "is_token",
+    "is_whole",
+    "not_pickled",
+]
 
 _TOO_LARGE: Final = 10**18
 
@@ -71,7 +79,7 @@ def not_pickled(value: object) -> TypeError:
     return TypeError(f"{name} holds secrets and is not pickled: pass {name}.to_dict() to where you need it")
 
 
-def are_tokens(self_: object, field: attrs.Attribute[tuple[str, ...]], value: object) -> None:
+def are_tokens(self_: object, field: attrs.Attribute[Any], value: object) -> None:
     """Refuses what is no tuple of tokens."""
     if not isinstance(value, tuple):
         raise InvalidDataError(type(self_).__name__, [f"{field.name} must be tuple, not {type(value).__name__}"])

@@ -1,0 +1,55 @@
+"""The application side: what Bitrix24 sends to an application, as objects."""
+
+from b24oauth.apps.events import (
+    AppTested,
+    AppUpdated,
+    BotEvent,
+    Event,
+    EventAuth,
+    Installed,
+    MethodConfirmed,
+    OfflineSignal,
+    Paid,
+    SettingsOpened,
+    SubscriptionRenewed,
+    Uninstalled,
+    UserReady,
+    read_event,
+)
+from b24oauth.apps.requests import (
+    CodeReturned,
+    Incoming,
+    MessageRequested,
+    PageOpened,
+    RobotStarted,
+    SettingsSaved,
+    read_body,
+    read_request,
+)
+from b24oauth.apps.verifying import is_genuine
+
+__all__ = [
+    "AppTested",
+    "AppUpdated",
+    "BotEvent",
+    "CodeReturned",
+    "Event",
+    "EventAuth",
+    "Incoming",
+    "Installed",
+    "MessageRequested",
+    "MethodConfirmed",
+    "OfflineSignal",
+    "PageOpened",
+    "Paid",
+    "RobotStarted",
+    "SettingsOpened",
+    "SettingsSaved",
+    "SubscriptionRenewed",
+    "Uninstalled",
+    "UserReady",
+    "is_genuine",
+    "read_body",
+    "read_event",
+    "read_request",
+]

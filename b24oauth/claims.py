@@ -51,7 +51,7 @@ def pair_in_event(form: Mapping[str, object]) -> dict[str, object]:
     endpoint = str(auth.get("client_endpoint", ""))
     pair: dict[str, object] = {name: auth[name] for name in _COPIED if name in auth}
     # The domain may be that of the OAuth server.
-    pair["domain"] = urlsplit(endpoint).netloc or auth.get("domain", "")
+    pair["domain"] = _host(endpoint, "The event") or auth.get("domain", "")
     if "client_endpoint" not in pair and auth.get("domain"):
         pair["client_endpoint"] = f"https://{auth['domain']}/rest/"
     if auth.get("user_id"):
@@ -111,12 +111,20 @@ def pair_in_response(response: Mapping[str, object], received_at: float) -> dict
     pair = dict(response)
     endpoint = str(response.get("client_endpoint", ""))
     # The domain in the response is that of the OAuth server.
-    pair["domain"] = urlsplit(endpoint).netloc
+    pair["domain"] = _host(endpoint, "The response")
     lifetime = whole_number(response.get("expires_in"))
     if "expires" not in pair:
         pair["expires"] = int(received_at) + (3600 if lifetime is None else lifetime)
     pair["scope"] = ",".join(scopes(response.get("scope")))
     return pair
+
+
+def _host(endpoint: str, what: str) -> str:
+    try:
+        return urlsplit(endpoint).netloc
+    except ValueError:
+        pass
+    raise InvalidDataError(what, ["client_endpoint must be a URL"])
 
 
 def scopes(text: object) -> tuple[str, ...]:

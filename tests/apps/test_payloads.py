@@ -195,6 +195,12 @@ def test_a_pair_without_a_time_of_expiry_is_counted_from_when_the_event_was_sent
     assert B24OAuthParams.from_event(form).expires == 0
 
 
+def test_an_endpoint_that_is_no_address_is_named() -> None:
+    form, _ = sample("onappinstall")
+    with pytest.raises(InvalidDataError, match="client_endpoint must be a URL"):
+        B24OAuthParams.from_event({**form, "auth": {**form["auth"], "client_endpoint": "https://[x]/rest/"}})
+
+
 def test_a_flat_form_is_read_like_a_nested_one() -> None:
     form, _ = sample("onappinstall")
     flat = {name: value for name, value in form.items() if not isinstance(value, dict)}

@@ -41,7 +41,13 @@ async def put_pair(store: TokenStore, key: TokenKey, params: B24OAuthParams) -> 
 
 
 async def put_state(
-    store: TokenStore, client_id: str, member_id: str, state: InstallationState, pair: B24OAuthParams | None
+    store: TokenStore,
+    client_id: str,
+    member_id: str,
+    state: InstallationState,
+    pair: B24OAuthParams | None,
+    *,
+    event_time: int = 0,
 ) -> None:
     """Stores the state of an installation, if the store keeps installations.
 
@@ -51,6 +57,7 @@ async def put_state(
         member_id: The portal.
         state: The new state.
         pair: Describes the portal; None removes the application tokens.
+        event_time: When the event was sent that changes the state, Unix timestamp in seconds; 0 without one.
 
     Raises:
         StoreError: The store cannot be written.
@@ -66,7 +73,7 @@ async def put_state(
         else:
             record = stored.installation
         record = attrs.evolve(record, application_tokens=()) if pair is None else _described(record, pair)
-        record = attrs.evolve(record, state=state, updated_at=now)
+        record = attrs.evolve(record, state=state, updated_at=now, event_time=max(record.event_time, event_time))
         try:
             await installations.save_installation(record, expected=None if stored is None else stored.revision)
         except StoreConflictError:

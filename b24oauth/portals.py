@@ -180,13 +180,12 @@ class B24Portals:
 
     def _client(self, pair: B24OAuthParams, user_id: int | None) -> tuple[B24OAuth, RestrictionManager]:
         limits = self._limits_of(pair.member_id)
-        options: assembling.ClientOptions = {
-            **self._options,
-            "restriction_params": None,
-            "restriction_manager": limits,
-            "wire": self._wire,
-        }
+        options = self._options_of(limits)
         return B24OAuth(pair, self._secret, token_store=self._store, user_id=user_id, **options), limits
+
+    def _options_of(self, limits: RestrictionManager) -> assembling.ClientOptions:
+        shared: assembling.ClientOptions = {"restriction_manager": limits, "wire": self._wire}
+        return {**self._options, **shared, "restriction_params": None}
 
     def _limits_of(self, member_id: str) -> RestrictionManager:
         portal = self._portals.get(member_id)
@@ -226,6 +225,19 @@ class B24Portals:
             # A client owns no connections here: one that nobody holds needs no close.
             for user_id, client in portal.clients().items():
                 self._let_go[member_id, user_id] = client
+
+    def client(self, params: B24OAuthParams) -> B24OAuth:
+        """A client of a pair that is not stored, over the same connections and limits; it need not be closed.
+
+        Args:
+            params: The pair, such as that of a user who opens a page.
+
+        Raises:
+            UntrustedHostError: An endpoint of it is not a trusted host.
+            ClientStateError: This object is closed.
+        """
+        self._check_open()
+        return B24OAuth(params, self._secret, **self._options_of(self._limits_of(params.member_id)))
 
     async def install(self, params: B24OAuthParams, *, user_id: int | None = None) -> B24OAuth:
         """Stores the token pair of an installation or a new authorization, and uses it from now on.
@@ -343,6 +355,11 @@ class B24Portals:
             if self._owns_wire:
                 await self._wire.aclose()
         self._portals.clear()
+
+    @property
+    def wire(self) -> Wire:
+        """The connections of all clients."""
+        return self._wire
 
     async def __aenter__(self) -> Self:
         self._check_open()

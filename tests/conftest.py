@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+# Loaded here, since compiling it within a test can meet a collection that prints a traceback: CPython 3.11 then fails
+# with "AST constructor recursion depth mismatch".
+import hypothesis.internal.conjecture.optimiser  # noqa: F401
 import pytest
 from hypothesis import settings
 

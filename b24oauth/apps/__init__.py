@@ -1,5 +1,6 @@
-"""The application side: what Bitrix24 sends to an application, as objects."""
+"""Applications: installation, events, pages and robots, verified and as objects."""
 
+from b24oauth.apps.app import B24App, Page
 from b24oauth.apps.events import (
     AppTested,
     AppUpdated,
@@ -16,6 +17,7 @@ from b24oauth.apps.events import (
     UserReady,
     read_event,
 )
+from b24oauth.apps.http import Request, Response
 from b24oauth.apps.requests import (
     CodeReturned,
     Incoming,
@@ -26,11 +28,12 @@ from b24oauth.apps.requests import (
     read_body,
     read_request,
 )
-from b24oauth.apps.verifying import is_genuine
+from b24oauth.apps.verifying import NotGenuineError, is_genuine
 
 __all__ = [
     "AppTested",
     "AppUpdated",
+    "B24App",
     "BotEvent",
     "CodeReturned",
     "Event",
@@ -39,9 +42,13 @@ __all__ = [
     "Installed",
     "MessageRequested",
     "MethodConfirmed",
+    "NotGenuineError",
     "OfflineSignal",
+    "Page",
     "PageOpened",
     "Paid",
+    "Request",
+    "Response",
     "RobotStarted",
     "SettingsOpened",
     "SettingsSaved",

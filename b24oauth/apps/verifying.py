@@ -1,14 +1,43 @@
-"""Whether a request comes from the portal that it names."""
+"""Whether a request comes from the portal that it names: its application token, or its access token proved."""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import time
+from collections import OrderedDict
 from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import quote
 
-__all__ = ["is_genuine"]
+import attrs
+
+from b24oauth.apps.fields import Fields
+from b24oauth.errors import InvalidDataError, SdkError
+from b24oauth.models import B24OAuthParams, B24OAuthSecret
+from b24oauth.observing import Log
+from b24oauth.protocol.decoding import RawResponse, parse_json
+from b24oauth.protocol.endpoints import oauth_token_url
+from b24oauth.shapes import as_mapping, is_mapping
+from b24oauth.wire import Wire
+
+__all__ = ["NotGenuineError", "Proof", "Prover", "is_genuine"]
 
 # Bitrix24's tokens have 32 letters. What is much longer is not compared.
-_LONGEST = 512
+_LONGEST: Final = 512
+_TIMEOUT: Final = 15.0
+# How long a proof counts, seconds, and how many are remembered.
+_REMEMBERED: Final = 300.0
+_MOST_REMEMBERED: Final = 10_000
+_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+_QUERY: Final = {"Accept": "application/json"}
+
+
+class NotGenuineError(SdkError):
+    """A request does not come from the portal that it names, or cannot be shown to."""
+
+    def __init__(self, message: str, *, code: str = "B24OAUTH_NOT_GENUINE") -> None:
+        super().__init__(message, code=code, status=403)
 
 
 def is_genuine(application_token: str, accepted: Iterable[str]) -> bool:
@@ -24,3 +53,120 @@ def is_genuine(application_token: str, accepted: Iterable[str]) -> bool:
         return False
     # All are compared, so that the time tells nothing of which one fits.
     return sum(hmac.compare_digest(given, token) for token in known) > 0
+
+
+@attrs.frozen(kw_only=True)
+class Proof:
+    """What the OAuth server says of an access token.
+
+    Attributes:
+        member_id: The portal.
+        client_endpoint: Its REST root.
+        domain: Its domain.
+        status: How the application is paid for.
+        scope: What the application may do.
+        user_id: Whose token it is.
+    """
+
+    member_id: str
+    client_endpoint: str
+    domain: str
+    status: str
+    scope: tuple[str, ...]
+    user_id: int
+
+    def applied_to(self, pair: B24OAuthParams) -> B24OAuthParams:
+        """The pair with what was proved in place of what the request claims."""
+        return B24OAuthParams.from_dict(
+            {
+                **pair.to_dict(),
+                "member_id": self.member_id,
+                "client_endpoint": self.client_endpoint,
+                "domain": self.domain,
+                "status": self.status,
+                "user_id": pair.user_id or self.user_id,
+            }
+        )
+
+
+class Prover:
+    """Asks the OAuth server whose an access token is. Asking the portal would prove nothing: a forger answers himself.
+
+    Args:
+        wire: Sends the request.
+        secret: The application.
+        trusted_hosts: The OAuth servers that are known.
+        log: Is told when a server does not understand a POST.
+    """
+
+    def __init__(self, wire: Wire, secret: B24OAuthSecret, trusted_hosts: frozenset[str], log: Log) -> None:
+        self._wire = wire
+        self._secret = secret
+        self._trusted_hosts = trusted_hosts
+        self._log = log
+        self._asks_by_get = frozenset[str]()
+        # By the hash of the token: pages are opened again and again with the same one.
+        self._proved: OrderedDict[bytes, tuple[Proof, float]] = OrderedDict()
+
+    async def prove(self, access_token: str, member_id: str, server_endpoint: str) -> Proof:
+        """The proof of an access token.
+
+        Args:
+            access_token: The token.
+            member_id: The portal that the request names.
+            server_endpoint: The OAuth server that the request names; it selects one of those that are known.
+
+        Raises:
+            NotGenuineError: The token is of another portal or application, or of none.
+            UntrustedHostError: The OAuth server is not known; nothing was sent.
+            NoResponse: The OAuth server does not answer.
+        """
+        if not access_token:
+            raise NotGenuineError("The request carries no access token that could be proved")
+        digest, now = hashlib.sha256(access_token.encode("utf-8", "surrogatepass")).digest(), time.monotonic()
+        known = self._proved.get(digest)
+        if known is not None and known[0].member_id == member_id and now - known[1] < _REMEMBERED:
+            return known[0]
+        url = oauth_token_url(server_endpoint, self._trusted_hosts).removesuffix("oauth/token/") + "rest/app.info"
+        body = await self._asked(url, access_token)
+        result = as_mapping(body.get("result"))
+        try:
+            fields, install = Fields(result), Fields(result).fields("install")
+            proof = Proof(
+                member_id=install.text("member_id"),
+                client_endpoint=install.text("client_endpoint"),
+                domain=install.text("domain"),
+                status=install.text("status"),
+                scope=fields.names("scope"),
+                user_id=fields.number("user_id"),
+            )
+            client_id = fields.text("client_id")
+        except InvalidDataError as error:
+            problem = error.message
+            raise NotGenuineError(f"The OAuth server describes the token in an unknown way: {problem}") from None
+        if client_id != self._secret.client_id:
+            raise NotGenuineError("The access token is of another application")
+        if not proof.member_id or proof.member_id != member_id:
+            raise NotGenuineError("The access token is of another portal than the request names")
+        self._proved[digest] = proof, now
+        if len(self._proved) > _MOST_REMEMBERED:
+            self._proved.popitem(last=False)
+        return proof
+
+    async def _asked(self, url: str, access_token: str) -> dict[str, Any]:
+        form = f"auth={quote(access_token, safe='')}"
+        if url not in self._asks_by_get:
+            answer = await self._wire.send("POST", url, form.encode(), _FORM, timeout=_TIMEOUT)
+            body = parse_json(answer.body)
+            if is_mapping(body) and not _is_about_something_else(answer, dict(body)):
+                return dict(body)
+            self._asks_by_get |= {url}
+            self._log.warning("The OAuth server does not take app.info by POST; it is asked by GET, token in the query")
+        answer = await self._wire.send_silently("GET", f"{url}?{form}", None, _QUERY)
+        body = parse_json(answer.body)
+        return dict(body) if is_mapping(body) else {}
+
+
+def _is_about_something_else(answer: RawResponse, body: dict[str, Any]) -> bool:
+    """True if the server has not looked at the token."""
+    return answer.status in (404, 405) or body.get("error") == "ERROR_METHOD_NOT_FOUND"

@@ -63,8 +63,9 @@ class Front:
         return await (process() if fault is None else fault(process))
 
     async def _answer(self, exchange: Exchange) -> Answer:
-        if exchange.method == TOKEN:
-            return self.oauth.token(exchange)
+        of_oauth = self._of_oauth(exchange)
+        if of_oauth is not None:
+            return of_oauth
         if exchange.request.headers.get("host") in self.addresses.former:
             return self._moved(exchange.request)
         download = self.downloads.answer(exchange)
@@ -75,6 +76,13 @@ class Front:
         if exchange.version == "oauth":
             return Answer(status=404, body=b"", headers=())
         return await self.rest.answer(exchange, exchange.version)
+
+    def _of_oauth(self, exchange: Exchange) -> Answer | None:
+        if exchange.method == TOKEN:
+            return self.oauth.token(exchange)
+        if exchange.method == "app.info" and self.oauth.is_at(exchange.request.headers.get("host", "")):
+            return self.oauth.app_info(exchange)
+        return None
 
     def _moved(self, request: Request) -> Answer:
         query = f"?{request.query}" if request.query else ""

@@ -92,6 +92,7 @@ def standard_methods(tables: Mapping[str, Table], facts: Facts) -> Methods:
     """All built-in methods but `batch`, by version and name."""
     methods: Methods = {}
     methods |= _both("profile", lambda call: Reply(result=_profile(tables["user"], facts, call.user_id)))
+    methods |= _v2({"user.admin": lambda _: Reply(result=facts.is_admin)})
     methods |= _both("server.time", lambda _: Reply(result=_server_time(facts)))
     methods |= _both("app.info", lambda _: Reply(result=_app_info(facts)))
     methods |= _v2(_people(tables))

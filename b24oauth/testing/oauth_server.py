@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -71,6 +72,36 @@ class OAuthServer:
             body = {"error": error.code, "error_description": error.text}
             return Answer(status=error.status, body=dumps(body))
         return Answer(status=200, body=dumps(self._answer(grant, params)))
+
+    def is_at(self, host: str) -> bool:
+        """True for the OAuth server's own host; a portal on loopback shares it with its OAuth server."""
+        return host == urlsplit(self.addresses.oauth).netloc
+
+    def app_info(self, exchange: Exchange) -> Answer:
+        """Tells whose an access token is. With a loopback portal, which has a method of this name too, it is both."""
+        params = parse_query(exchange.request.query)
+        if exchange.request.http_method == "POST":
+            params |= parse_query(exchange.request.body.decode("utf-8", "replace"))
+        exchange.params = masked(params)
+        token = _text(params, "auth")
+        exchange.token = self.tokens.label(token)
+        try:
+            session = self.tokens.session(token)
+        except RestError as error:
+            body = {"error": error.code, "error_description": error.text}
+            return Answer(status=error.status, body=dumps(body))
+        client_endpoint = self.addresses.portal + "/rest/"
+        install = {
+            "installed": True, "version": "1", "status": "L", "scope": self.scope, "uri": "",
+            "domain": urlsplit(self.addresses.portal).netloc, "client_endpoint": client_endpoint,
+            "member_id": self.member_id, "member_type": "portal",
+        }  # fmt: skip
+        expires = datetime.fromtimestamp(session.expires, UTC).isoformat(timespec="seconds")
+        result = {
+            "client_id": self.secret.client_id, "scope": self.scope, "expires": expires,
+            "user_id": str(session.user_id), "install": install,
+        }  # fmt: skip
+        return Answer(status=200, body=dumps({"result": result}))
 
     def authorize(self, exchange: Exchange) -> Answer:
         """Sends the browser back to the application with a code."""

@@ -1,0 +1,137 @@
+"""Authorization by a code: the address of the page, a signed state, and the exchange of the code."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from b24oauth.apps.requests import CodeReturned
+from b24oauth.apps.verifying import NotGenuineError
+from b24oauth.errors import ConfigurationError, RefreshTokenError
+from b24oauth.models import B24OAuthParams, B24OAuthSecret
+from b24oauth.protocol.decoding import parse_json
+from b24oauth.protocol.endpoints import oauth_token_url
+from b24oauth.shapes import is_mapping
+from b24oauth.wire import Wire
+
+__all__ = ["Authorizer"]
+
+# How long a user may take on the authorization page, seconds.
+_STATE_LIFETIME: Final = 900
+# Used states that are remembered, so that none is good twice in this process. The code is good once in any case.
+_MOST_STATES: Final = 10_000
+_TIMEOUT: Final = 25.0
+_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?", re.ASCII)
+_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+
+
+class Authorizer:
+    """Leads a user through the authorization page of his portal.
+
+    Args:
+        wire: Sends the request.
+        secret: The application.
+        trusted_hosts: The OAuth servers that are known.
+        key: Signs states; all processes must have the same.
+        clock: Unix timestamp, seconds.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        secret: B24OAuthSecret,
+        trusted_hosts: frozenset[str],
+        key: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._wire = wire
+        self._secret = secret
+        self._trusted_hosts = trusted_hosts
+        self._key = hashlib.sha256(b"b24oauth state " + key.encode()).digest()
+        self._clock = clock
+        self._used: OrderedDict[str, None] = OrderedDict()
+
+    def url(self, domain: str, session: str) -> str:
+        """The address of the authorization page.
+
+        Args:
+            domain: The portal, as the user has typed it: a host, without a scheme or a path.
+            session: Identifies the browser's session, for example a random value in a cookie.
+
+        Raises:
+            ConfigurationError: `domain` is no host, or `session` is empty.
+        """
+        domain = domain.strip().lower()
+        if not _HOST.fullmatch(domain) or "." not in domain:
+            raise ConfigurationError("domain must be the host of a portal, for example example.bitrix24.com")
+        if not session:
+            raise ConfigurationError("session must identify the browser's session")
+        payload = {"n": secrets.token_urlsafe(12), "e": int(self._clock()) + _STATE_LIFETIME}
+        body = _encoded(json.dumps(payload).encode())
+        state = f"{body}.{self._signature(body, session)}"
+        return f"https://{domain}/oauth/authorize/?{urlencode({'client_id': self._secret.client_id, 'state': state})}"
+
+    async def exchange(self, returned: CodeReturned, session: str) -> B24OAuthParams:
+        """The pair for a code; it is asked for once.
+
+        Args:
+            returned: What the browser brought back.
+            session: Of the browser.
+
+        Raises:
+            NotGenuineError: The state is forged, used, too old, or of another session.
+            UntrustedHostError: The OAuth server is not known; nothing was sent.
+            RefreshTokenError: The OAuth server refused the code.
+            NoResponse: It did not answer. The code may be used up: let the user authorize again.
+        """
+        self._check(returned.state, session)
+        server = returned.server_domain or "oauth.bitrix.info"
+        scheme = "http" if server in self._trusted_hosts and server.startswith(("127.", "localhost", "[")) else "https"
+        url = oauth_token_url(f"{scheme}://{server}/rest/", self._trusted_hosts)
+        form = {
+            "grant_type": "authorization_code",
+            "client_id": self._secret.client_id,
+            "client_secret": self._secret.client_secret,
+            "code": returned.code,
+        }
+        answer = await self._wire.send("POST", url, urlencode(form).encode(), _FORM, timeout=_TIMEOUT)
+        body = parse_json(answer.body)
+        fields: dict[str, Any] = dict(body) if is_mapping(body) else {}
+        if "access_token" not in fields:
+            code = str(fields.get("error") or "B24OAUTH_CODE_REFUSED")
+            raise RefreshTokenError(
+                f"The OAuth server refused the authorization code: {code}. Let the user authorize again",
+                code=code,
+                status=answer.status,
+                needs_reauth=True,
+            )
+        return B24OAuthParams.from_token_response(fields, received_at=self._clock())
+
+    def _check(self, state: str, session: str) -> None:
+        body, _, signature = state.partition(".")
+        if not session or not hmac.compare_digest(signature.encode(), self._signature(body, session).encode()):
+            raise NotGenuineError("The state of the authorization is forged, or of another session")
+        payload = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        if self._clock() >= payload["e"]:
+            raise NotGenuineError("The state of the authorization is too old: let the user authorize again")
+        if payload["n"] in self._used:
+            raise NotGenuineError("The state of the authorization was used before")
+        self._used[payload["n"]] = None
+        if len(self._used) > _MOST_STATES:
+            self._used.popitem(last=False)
+
+    def _signature(self, body: str, session: str) -> str:
+        signed = f"{body} {session}".encode("utf-8", "surrogatepass")
+        return _encoded(hmac.new(self._key, signed, hashlib.sha256).digest())
+
+
+def _encoded(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")

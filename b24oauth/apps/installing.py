@@ -1,0 +1,179 @@
+"""What requests do to the record of an installation, and which of them are believed."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from b24oauth.apps.events import Installed, Uninstalled, UserReady
+from b24oauth.apps.requests import PageOpened
+from b24oauth.apps.verifying import NotGenuineError, Proof, Prover, is_genuine
+from b24oauth.client import B24OAuth
+from b24oauth.installations import Installation, InstallationState
+from b24oauth.installing import put_pair, put_state
+from b24oauth.models import B24OAuthParams
+from b24oauth.portals import B24Portals
+from b24oauth.shapes import as_mapping, is_mapping, whole_number
+from b24oauth.storing import InstallationStore, TokenKey, TokenStore
+
+__all__ = ["Installations"]
+
+
+class _Store(TokenStore, InstallationStore, Protocol):
+    pass
+
+
+class Installations:
+    """The installations of an application.
+
+    Args:
+        store: Keeps them and the token pairs.
+        client_id: The application.
+        portals: The clients that use the pairs.
+        prover: Asks whose an access token is.
+    """
+
+    def __init__(self, store: _Store, client_id: str, portals: B24Portals, prover: Prover) -> None:
+        self._store = store
+        self._client_id = client_id
+        self._portals = portals
+        self._prover = prover
+
+    async def check(self, member_id: str, application_token: str) -> None:
+        """Refuses a request that is not shown to come from a portal where the application is installed.
+
+        Raises:
+            NotGenuineError: It is not.
+        """
+        record = await self._record(member_id)
+        if record is None or record.state is InstallationState.UNINSTALLED:
+            raise NotGenuineError(f"The application is not installed on portal {member_id}")
+        if not is_genuine(application_token, record.application_tokens):
+            raise NotGenuineError(f"The application token is not one of portal {member_id}")
+
+    async def installed(self, event: Installed) -> bool:
+        """Stores the pair of an installation.
+
+        Returns:
+            False for an event that is older than the removal of the application.
+
+        Raises:
+            NotGenuineError: Neither the application token nor the access token proves where it comes from.
+            InvalidDataError: It carries no tokens.
+        """
+        auth = event.auth
+        record = await self._record(auth.member_id)
+        if _is_late(record, event.sent_at):
+            return False
+        pair = event.pair()
+        if record is None or not _is_known(record, auth.application_token):
+            pair = await self._proved(pair)
+        else:
+            pair = attrs.evolve(pair, client_endpoint=record.client_endpoint, domain=record.domain)
+        await self._store_pair(pair, event.sent_at)
+        return True
+
+    async def user_ready(self, event: UserReady) -> None:
+        """Stores the pair of the system user beside the others.
+
+        Raises:
+            NotGenuineError: Neither the application token nor the access token proves where it comes from.
+            InvalidDataError: It carries no tokens.
+        """
+        pair, record = event.pair(), await self._record(event.auth.member_id)
+        if pair.member_id != event.auth.member_id:
+            raise NotGenuineError("The two blocks of the event name different portals")
+        if record is None or not _is_known(record, event.auth.application_token):
+            pair = (await self._proof(pair)).applied_to(pair)
+        key = TokenKey(self._client_id, pair.member_id, pair.user_id or None)
+        await put_pair(self._store, key, pair)
+
+    async def uninstalled(self, event: Uninstalled) -> bool:
+        """Removes all pairs of a portal; the record stays without secrets.
+
+        Returns:
+            False for an event that is older than the installation.
+
+        Raises:
+            NotGenuineError: The application token is not one of the portal.
+        """
+        await self.check(event.auth.member_id, event.auth.application_token)
+        record = await self._record(event.auth.member_id)
+        if record is not None and event.sent_at < record.event_time:
+            return False
+        await self._portals.uninstall(event.auth.member_id)
+        state = InstallationState.UNINSTALLED
+        await put_state(self._store, self._client_id, event.auth.member_id, state, None, event_time=event.sent_at)
+        return True
+
+    async def opened(self, page: PageOpened, *, received_at: float) -> tuple[B24OAuthParams, bool]:
+        """The pair of the user who opened a page, proved, and whether the page told of an installation.
+
+        Args:
+            page: The request.
+            received_at: When it arrived, Unix timestamp in seconds.
+
+        Raises:
+            NotGenuineError: The access token is not one of a user of the portal.
+            InvalidDataError: It carries no tokens.
+        """
+        pair = page.pair(received_at=received_at)
+        proof = await self._proof(pair)
+        pair = proof.applied_to(pair)
+        record = await self._record(pair.member_id)
+        stored = await self._store.load(TokenKey(self._client_id, pair.member_id))
+        is_new = record is None or record.state is InstallationState.UNINSTALLED or stored is None
+        if is_new:
+            await self._check_administrator(pair)
+            await self._store_pair(pair, 0)
+        return pair, is_new
+
+    async def authorized(self, pair: B24OAuthParams) -> B24OAuth:
+        """Stores a pair that the OAuth server gave for a code: the default pair if there is none, else the user's.
+
+        Args:
+            pair: The pair.
+        """
+        profile = as_mapping(await self._portals.client(pair).call("profile"))
+        user_id = whole_number(profile.get("ID")) or 0
+        pair = attrs.evolve(pair, user_id=user_id)
+        stored = await self._store.load(TokenKey(self._client_id, pair.member_id))
+        if stored is None and profile.get("ADMIN") is True:
+            return await self._portals.install(pair)
+        return await self._portals.install(pair, user_id=user_id or None)
+
+    async def _record(self, member_id: str) -> Installation | None:
+        stored = await self._store.load_installation(self._client_id, member_id)
+        return None if stored is None else stored.installation
+
+    async def _proof(self, pair: B24OAuthParams) -> Proof:
+        return await self._prover.prove(pair.access_token, pair.member_id, pair.server_endpoint)
+
+    async def _proved(self, pair: B24OAuthParams) -> B24OAuthParams:
+        """The pair of an administrator, with what the OAuth server says of it."""
+        pair = (await self._proof(pair)).applied_to(pair)
+        await self._check_administrator(pair)
+        return pair
+
+    async def _check_administrator(self, pair: B24OAuthParams) -> None:
+        # A token proves only that some user of the portal speaks, and anybody who opens a page of the application has
+        # one.
+        profile = await self._portals.client(pair).call("profile")
+        if not (is_mapping(profile) and profile.get("ADMIN") is True):
+            raise NotGenuineError(f"Who would install the application on portal {pair.member_id} is no administrator")
+
+    async def _store_pair(self, pair: B24OAuthParams, event_time: int) -> None:
+        await self._portals.install(pair)
+        state = InstallationState.ACTIVE
+        await put_state(self._store, self._client_id, pair.member_id, state, pair, event_time=event_time)
+
+
+def _is_known(record: Installation, application_token: str) -> bool:
+    is_installed = record.state is not InstallationState.UNINSTALLED
+    return is_installed and is_genuine(application_token, record.application_tokens)
+
+
+def _is_late(record: Installation | None, sent_at: int) -> bool:
+    """True for an installation that was removed since the event was sent."""
+    return record is not None and record.state is InstallationState.UNINSTALLED and 0 < sent_at < record.event_time

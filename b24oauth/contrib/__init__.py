@@ -1,0 +1,1 @@
+"""Adapters for web frameworks; each module needs its framework."""

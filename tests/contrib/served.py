@@ -1,0 +1,45 @@
+"""A real application under uvicorn, run as a script by `test_servers`: two workers may share its store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+from typing import Any
+
+import uvicorn
+
+from b24oauth import B24OAuth, B24OAuthSecret, RateLimitConfig, RestrictionParams
+from b24oauth.apps import B24App
+from b24oauth.contrib.asgi import asgi
+from b24oauth.stores import SQLiteStore
+
+settings: dict[str, Any] = json.loads(os.environ["SETTINGS"])
+params = RestrictionParams(rate_limit=RateLimitConfig(burst_limit=1e6, drain_rate=1e6))
+b24app = B24App(
+    B24OAuthSecret.from_dict(settings["secret"]),
+    SQLiteStore(settings["store"]),
+    trusted_oauth_hosts=settings["hosts"],
+    restriction_params=params,
+    transport="aiohttp",
+)
+
+
+def note(kind: str, what: str) -> None:
+    with sqlite3.connect(settings["notes"], timeout=30) as db:
+        db.execute("INSERT INTO notes VALUES (?, ?)", (kind, what))
+    db.close()
+
+
+@b24app.on("ONCRMDEALADD")
+async def deal_added(event: Any, b24: B24OAuth) -> None:
+    await asyncio.sleep(0.05)
+    me = await b24.call("profile")
+    await asyncio.to_thread(note, event.object_id, me["ID"])
+
+
+app = asgi(b24app)
+
+if __name__ == "__main__":
+    uvicorn.run(app, port=settings["port"], log_level="warning")

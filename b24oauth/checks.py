@@ -20,12 +20,12 @@ __all__ = [
     "check_type",
 ]
 
-# A value and the name of the argument.
+# A check takes the value and the argument name.
 Check = Callable[[Any, str], None]
 
 
 def check_seconds(value: Any, name: str) -> None:
-    """Refuses what is no time span: a number of seconds above 0.
+    """Checks that the value is a positive number of seconds.
 
     Raises:
         ConfigurationError: Names the argument.
@@ -56,7 +56,7 @@ def check_function(value: Any, name: str) -> None:
 
 
 def check_text(value: Any, name: str) -> None:
-    """Refuses what is no text, or an empty one.
+    """Checks that the value is a non-empty str.
 
     Raises:
         ConfigurationError: Names the argument.
@@ -91,7 +91,7 @@ def check_request_id(value: Any, name: str) -> None:
 
 
 def at_least(least: int, most: int | None = None) -> Check:
-    """Makes what refuses anything but a whole number in a range.
+    """Returns a check for an integer in a range.
 
     Args:
         least: The smallest number.
@@ -109,5 +109,5 @@ def at_least(least: int, most: int | None = None) -> Check:
 
 
 def _unlike(value: object, is_of_the_kind: bool) -> str:
-    """The type of a value of a wrong kind; one out of range is of the right kind."""
+    """Message suffix with the value's type; empty if the type is right and only the value is out of range."""
     return "" if is_of_the_kind else f", not {type(value).__name__}"

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["WHOLE_NUMBER", "name_of", "problems_of", "structure", "unstructure"]
 
-# Narrower than `int()`, which also takes underscores and digits of other scripts.
+# Stricter than int(), which also accepts underscores and non-ASCII digits.
 WHOLE_NUMBER: Final = re.compile(r"\s*-?[0-9]{1,18}\s*", re.ASCII)
-# Keys of maps in the places of cattrs: texts as `repr` writes them.
+# Mapping keys in cattrs error paths, in repr() form.
 _KEY: Final = re.compile(r"""\[(['"])(?:\\.|(?!\1).)*\1\]""")
 _POSITION: Final = re.compile(r"\.([0-9]+|\*)")
 _MODULES: Final = re.compile(r"('[^']*')|(?:[\w<>]+\.)+(?=\w)")
@@ -79,7 +79,7 @@ def structure(data: object, type_: type[T], what: str) -> T:
         problems = problems_of(error, _without_value)
     except (TypeError, ValueError, KeyError, AttributeError):
         problems = ["must be a mapping of its fields"]
-    # Raised outside of the except blocks: a cause would repeat the value in tracebacks.
+    # Raised outside the except blocks, so that no chained exception shows the value in a traceback.
     raise InvalidDataError(what, problems)
 
 

@@ -1,4 +1,4 @@
-"""What a portal's error means: which class, whether the call is repeated, how the error reaches the caller."""
+"""Maps portal error codes to an exception class, a retry rule and a delivery mode (raised or returned)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class Retry(enum.Enum):
-    """May a call that failed with this code be repeated?"""
+    """Retry rule for an error code."""
 
     NEVER = "never"
     AFTER_RENEWAL = "after renewal"
@@ -81,7 +81,7 @@ def _soft(error: type[AjaxError]) -> Code:
     return Code(error, Retry.NEVER, Delivery.RETURNED)
 
 
-# Source: https://apidocs.bitrix24.com/error-codes.html and the reference's own lists, in its order.
+# Source: https://apidocs.bitrix24.com/error-codes.html and the lists in the JS SDK, in the same order.
 CODES: Final[Mapping[str, Code]] = {
     "ERR_BAD_REQUEST": _hard(),
     "B24OAUTH_UNKNOWN_ERROR": _hard(),
@@ -132,7 +132,7 @@ CODES: Final[Mapping[str, Code]] = {
 HARD_ERROR_CODES: Final = tuple(code for code, known in CODES.items() if known.delivery is Delivery.RAISED)
 SOFT_ERROR_CODES: Final = tuple(code for code, known in CODES.items() if known.delivery is Delivery.RETURNED)
 
-# v3 names its exceptions after classes, so new ones can be understood by a part of the name.
+# v3 error codes contain PHP class names, so unknown codes can be classified by a substring.
 _V3_PARTS: Final[Mapping[str, Code]] = {
     "RATELIMIT": Code(OperatingLimitError, Retry.OPERATING),
     "ACCESSDENIED": Code(AccessDeniedError, Retry.NEVER),
@@ -142,7 +142,7 @@ _V3_PARTS: Final[Mapping[str, Code]] = {
     "INVALID": Code(ValidationError, Retry.NEVER),
 }
 
-# 503 without a code is a rate limit: nothing else at a portal answers it before executing the call.
+# 503 without a code is treated as a rate limit, because a portal sends it only before executing a call.
 _BY_STATUS: Final[Mapping[int, Code]] = {
     401: Code(AuthRefusedError, Retry.NEVER),
     403: Code(AccessDeniedError, Retry.NEVER),
@@ -153,7 +153,7 @@ _BY_STATUS: Final[Mapping[int, Code]] = {
     503: Code(RateLimitError, Retry.RATE),
 }
 _TRANSPORT_CODES: Final = frozenset({"ERR_BAD_REQUEST", "ERR_BAD_RESPONSE"})
-# These statuses say what happened to the request, and repeats depend on them; a text about a record changes nothing.
+# For these statuses the class is fixed, because retries depend on it; the message text is ignored.
 _ABOUT_THE_REQUEST: Final = frozenset({401, 429, 503})
 _UNKNOWN: Final = Code(AjaxError)
 

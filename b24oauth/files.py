@@ -18,14 +18,14 @@ from b24oauth.protocol.files import File
 __all__ = ["read_file"]
 
 _PART: Final = 256 * 1024
-# How often a thread that waits for a pipe looks whether the reading was given up, seconds.
+# Polling interval in seconds at which a thread reading from a pipe checks for cancellation.
 _PATIENCE: Final = 0.05
 
 
 async def read_file(path: str | PathLike[str], *, name: str | None = None) -> File:
     """Reads a file for upload, in a thread.
 
-    Memory peaks at the size of the file. A cancelled reading ends at the next part of the file, and closes it.
+    Memory peaks at the size of the file. After cancellation the thread stops at the next chunk and closes the file.
 
     Args:
         path: Where it is.
@@ -38,7 +38,7 @@ async def read_file(path: str | PathLike[str], *, name: str | None = None) -> Fi
     source = Path(path)
     given_up = threading.Event()
     try:
-        # Abandoned at once when cancelled: the thread may be in the middle of a slow read, and ends after it.
+        # On cancellation do not wait for the thread; it may be blocked in a slow read and ends after it.
         content = await anyio.to_thread.run_sync(_content, source, given_up, abandon_on_cancel=True)
     finally:
         given_up.set()
@@ -64,7 +64,7 @@ def _content(source: Path, given_up: threading.Event) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    # A pipe that nobody writes to would keep the thread waiting in `open`, where nothing ends it.
+    # open() on a pipe without a writer would block the thread and cannot be interrupted.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 

@@ -1,4 +1,4 @@
-"""Calls a client's observers with what happens; none of them gets in the way of a call."""
+"""Dispatches events to a client's observers; an exception in an observer never affects a call."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _NONE: Final = frozenset[int]()
 
 
 class Observer(Protocol):
-    """What is called with each event, in the task and at the moment it happens: it must not block.
+    """A callable that receives each event synchronously in the task where it occurs; it must not block.
 
-    It may have an attribute `level`, the least level it wants events of; without one it gets those of DEBUG and above.
+    An optional attribute `level` sets the lowest level of events it receives; the default is DEBUG.
     """
 
     def __call__(self, event: Event, /) -> object:
@@ -80,7 +80,7 @@ class Log:
                 self._observer_failed(observer, error)
 
     def _observer_failed(self, observer: Observer, error: Exception) -> None:
-        """Says so, once for each observer."""
+        """Logs the failure, once per observer."""
         if id(observer) not in self._failed:
             self._failed |= {id(observer)}
             with contextlib.suppress(Exception):
@@ -111,7 +111,7 @@ def _level_of(observer: Observer) -> int:
 
 
 def text_for_log(value: object) -> str:
-    """A value as JSON, or the nearest to it: what cannot be written must not fail the call."""
+    """Formats a value as JSON; never raises, values that cannot be serialized are shown approximately."""
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     except RecursionError:

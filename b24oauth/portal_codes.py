@@ -1,6 +1,6 @@
 """What the portal's documented error codes and texts mean; imported when the first error occurs.
 
-Behaviour (repeats, delivery to the caller) is in `error_codes`; here is only the class.
+Only the exception class is determined here; retries and delivery are in `error_codes`.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ _CODES: Final[Mapping[type[AjaxError], str]] = {
         BITRIX_REST_V3_EXCEPTION_VALIDATION_REQUESTVALIDATIONEXCEPTION
     """,
 }
-# Some methods put a sentence where the code belongs.
+# Some methods send a message in the error-code field.
 _SENTENCES: Final[Mapping[str, type[AjaxError]]] = {
     "Access denied": AccessDeniedError,
     "Access denied.": AccessDeniedError,
@@ -171,7 +171,7 @@ _ACCESS_DENIED: Final = re.compile(
 _NOT_FOUND: Final = re.compile(
     r"not (been )?found|(does not|doesn't) exist|not exists\b|\bno [\w ]+ exists\b", re.IGNORECASE
 )
-# The text names a parameter or a module instead of a record, or does not tell which of two things is the reason.
+# Exceptions: the message is about a parameter or a module rather than a record, or gives two possible reasons.
 _NO_RECORD: Final = re.compile(
     r"(?i:field is not found|^\w+ id not found|module|denied|accessible)|(^|, )[A-Z_]{2,} is not found"
 )
@@ -185,7 +185,7 @@ _BY_METHOD: Final[tuple[tuple[re.Pattern[str], re.Pattern[str], type[AjaxError]]
         (r"(crm\.)?documentgenerator\.(numerator|role)\..+", r"could not construct parameter", NotFoundError),
     )
 )
-# The texts that were tried are short, and the expressions are slow on what is very long.
+# Maximum message length to search: documented messages are short, and the expressions are slow on long text.
 _LONGEST: Final = 500
 
 

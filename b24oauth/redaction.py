@@ -34,13 +34,13 @@ SENSITIVE_KEYS: Final[tuple[str, ...]] = (
     "key",
     "signature",
 )
-# With those that the reference does not mask: in requests of placements and of bots.
+# Includes names that the JS SDK does not mask, used in placement and bot requests.
 CREDENTIALS: Final = (*SENSITIVE_KEYS, "auth_id", "refresh_id", "bottoken")
 REDACTED: Final = "***REDACTED***"
 
 _CIRCULAR: Final = "<circular>"
 TOO_DEEP: Final = "<too deep>"
-# What a validation row says about a refused field without repeating its content.
+# Keys of a validation entry that never contain the rejected value.
 _ROW_WORDS: Final = frozenset({"field", "message", "code"})
 
 # A command of a batch is a query, encoded once; an address among its parameters is encoded twice. What is encoded more
@@ -67,7 +67,7 @@ class _Names:
 
 _ANYWHERE: Final = _Names(*CREDENTIALS)
 _IN_AUTHORIZATIONS: Final = _Names(*CREDENTIALS, "code", "state")
-# What stands in requests for tokens, and in the address to which a browser comes back with a code.
+# Parameter names of token requests and of the OAuth redirect URL.
 _MARKS_OF_AUTHORIZATIONS: Final = frozenset({"client_id", "grant_type", "server_domain"})
 _AUTHORIZATION: Final = re.compile(
     r"(?:client_id|grant_type|server_domain)(?:=|%(?:25)*3d)|oauth(?:/|%(?:25)*2f)authorize", re.IGNORECASE
@@ -77,7 +77,7 @@ _AUTHORIZATION_IN_JSON: Final = re.compile(
     re.IGNORECASE,
 )
 _SPACE: Final = re.compile(r"[\s\"'<>]")
-# A name may hide behind encoded letters, digits or underscores; most texts have neither a name nor those.
+# Quick check: a credential name, or percent-encoded characters that may form one. Most texts have neither.
 _CLUES: Final = ("auth", "password", "token", "secret", "sessid", "key", "signature", "refresh_id", "code", "state")
 _ENCODED_CLUE: Final = re.compile(r"%(?:25)*(?:[46][1-9a-f]|[57][0-9a]|3[0-9]|5f)", re.IGNORECASE)
 _JSON_READER: Final = json.JSONDecoder()
@@ -111,7 +111,7 @@ def redact_text(text: str) -> str:
     """Mask the credentials in free text such as a log line: pairs, JSON, bearer tokens and header lines.
 
     Args:
-        text: The text; the time taken grows with its length only.
+        text: The text. Runs in linear time.
 
     Returns:
         The masked text.
@@ -175,7 +175,7 @@ def _redact_row(row: Mapping[str, Any]) -> dict[str, Any]:
     about_secret = isinstance(field, str) and not _ANYWHERE.names.isdisjoint(_PATH_SEGMENTS.split(field.lower()))
     masked = redact(row)
     if not isinstance(masked, dict):
-        return {"field": field}  # too deep to be walked
+        return {"field": field}  # nested too deeply to be copied
     masked = cast("dict[str, Any]", masked)
     if not about_secret:
         return masked
@@ -203,7 +203,7 @@ def _redact_string(text: str) -> str:
 
 
 def _mask_authorizations(text: str) -> str:
-    """Mask codes and states in the addresses and forms of an authorization, each of which is one word of the text."""
+    """Mask `code` and `state` in OAuth URLs and form bodies (strings without spaces)."""
     kept: list[str] = []
     copied = 0
     while found := _AUTHORIZATION.search(text, copied):
@@ -236,7 +236,7 @@ def _mask_pairs(text: str, names: frozenset[str]) -> str:
         if begin is not None and _is_sensitive(text[begin:start], names):
             kept += [text[copied:end], REDACTED]
             masking = level
-        # The value may itself be a query, encoded once more; on its own level it cannot begin another key.
+        # The value may contain a nested, more deeply encoded query, but no further key of the same level.
         begins[level:] = [None] + [end] * (len(begins) - level - 1)
     return "".join(kept) + (text[copied:] if masking < 0 else "")
 
@@ -271,7 +271,7 @@ def _end_of_json(text: str, start: int) -> int:
     try:
         return _JSON_READER.raw_decode(text, start)[1]
     except (ValueError, RecursionError):
-        # Cut off or no JSON at all: nothing tells where the secret ends, so the rest goes with it.
+        # Truncated or invalid JSON: the end of the secret is unknown, so mask the rest.
         return len(text)
 
 

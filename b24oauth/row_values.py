@@ -88,7 +88,7 @@ def _read_datetime(value: Any, _: Any) -> datetime:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         moment = None
-    # Without an offset nobody knows which moment is meant: the users of one portal live in several time zones.
+    # Without an offset the time is ambiguous, because users of one portal may be in different time zones.
     if moment is None or moment.tzinfo is None:
         raise mismatch("a date and time with an offset from UTC", value)
     return moment
@@ -98,12 +98,12 @@ def _read_date(value: Any, _: Any) -> date:
     # `fromisoformat` also reads weeks and dates without dashes.
     if isinstance(value, str) and _DAY.match(value):
         with suppress(ValueError):
-            # Date fields may come as midnight in the portal's time zone: the date is the one that is written.
+            # A date field may be sent as midnight in the portal's time zone; use the date part as written.
             return date.fromisoformat(value) if _DAY.fullmatch(value) else _read_datetime(value, datetime).date()
     raise mismatch("a date", value)
 
 
-# The strictest first: a type refuses most of what those after it read.
+# Ordered from strictest to most permissive.
 READERS: Final[Mapping[Any, Reader]] = {
     datetime: _read_datetime,
     date: _read_date,
@@ -126,7 +126,7 @@ def option_reader(type_: Any) -> Reader:
         options = [(option.value if isinstance(option, Enum) else option, option) for option in get_args(type_)]
         shown = sorted(repr(value) for value, _ in options)
     expected = f"one of {', '.join(shown[:10])}{', ...' if len(shown) > 10 else ''}"
-    # With their types: True equals 1, but is not meant by it. The first of equal ones counts.
+    # Compare with the type, because True == 1. If options are equal, the first wins.
     exact = {(type(value), value): option for value, option in reversed(options) if isinstance(value, Hashable)}
     by_text = {text: exact[bool, flag] for text, flag in _FLAGS.items() if (bool, flag) in exact}
     by_text |= {str(value): option for (kind, value), option in exact.items() if kind in (str, int, float)}

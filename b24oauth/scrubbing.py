@@ -11,13 +11,13 @@ from b24oauth.redaction import REDACTED, TOO_DEEP
 
 __all__ = ["LONGEST_ERROR", "scrub", "scrub_start", "scrub_value"]
 
-# As much of an error's text as is kept, characters.
+# Maximum length of an error text, characters.
 LONGEST_ERROR: Final = 2000
 
 _SHORTEST_SECRET: Final = 4
 _DEEPEST_SEARCHED: Final = 100
 
-# What hides a letter of a known secret, in patterns of bounded length: a search takes time by the text's length only.
+# Encodings of a single character. All patterns have bounded length, so searching is linear in the text length.
 _PERCENT: Final = "%(?:25){0,6}"
 _BACKSLASH: Final = rf"(?:\\|{_PERCENT}5c)"
 _ENCODED: Final = re.compile(rf"{_PERCENT}([0-7][0-9a-f])")
@@ -60,7 +60,7 @@ def scrub_start(text: str, secrets: Collection[str], length: int = LONGEST_ERROR
     searched = length * 8
     masked = scrub(text[:searched], secrets)
     if len(text) > searched:
-        # The end of what was searched may be the beginning of a secret, however it is spelled.
+        # The searched part may end with the beginning of a (possibly encoded) secret.
         longest = max(map(len, secrets), default=0)
         masked = masked[: max(0, len(masked) - 16 * longest)]
     return masked if len(masked) <= length and len(text) <= searched else f"{masked[: length - 1]}…"
@@ -96,7 +96,7 @@ def _scrubbed(value: object, secrets: tuple[str, ...], depth: int) -> object:
 
 
 def _may_show(text: str, secrets: Iterable[str]) -> bool:
-    """False when no secret can be in the text, which is found out in a fraction of the time that a search takes."""
+    """Fast pre-check: False if the text certainly contains no secret."""
     lowered = text.lower()
     folded = _folded(lowered)
     return any(
@@ -109,7 +109,7 @@ def _is_plain(secret: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    """A text in lower case without percent-encoding and escapes, as far as printable ASCII letters go."""
+    """A text in lower case without percent-encoding and escapes, for printable ASCII characters only."""
     if "%" in text:
         text = _ENCODED.sub(_letter, text)
     if "\\" in text:

@@ -1,4 +1,4 @@
-"""Where downloaded bytes go: a file that appears when it is complete, or an object of the caller's with `write`."""
+"""Download destinations: an atomically created file, or a user object with a `write` method."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from b24oauth.errors import ConfigurationError
 __all__ = ["Sink", "Writable", "sink_for"]
 
 T = TypeVar("T")
-# Written at once: each write is a turn of a thread.
+# Buffer size: each write is a call in a worker thread.
 _BLOCK: Final = 1024 * 1024
 
 
@@ -27,7 +27,7 @@ class Writable(Protocol):
     """What a download can be written to: `write` may be a plain function or an async one."""
 
     def write(self, data: bytes, /) -> Any:
-        """Takes bytes; returns how many. What is not a number stands for all of them."""
+        """Writes bytes and returns the number written; any non-integer return value means all of them."""
 
 
 class Sink(Protocol):
@@ -101,7 +101,7 @@ class _File:
     async def discard(self) -> None:
         cancelled = None
         if self._work is not None:
-            # The thread may still be writing: its file must not be closed under it.
+            # Wait for the thread first; it may still be writing to the file.
             cancelled = await _settled(self._work)
         if self._file is not None:
             removed = asyncio.ensure_future(anyio.to_thread.run_sync(self._remove))
@@ -114,7 +114,7 @@ class _File:
         await self._in_thread(self._write, data)
 
     async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
-        # A task of its own, so that a cancelled download still knows when the thread is done.
+        # A separate task, so that the end of the thread can be awaited even after cancellation.
         done = self._work = asyncio.ensure_future(anyio.to_thread.run_sync(work, *args))
         return await asyncio.shield(done)
 

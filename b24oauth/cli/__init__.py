@@ -1,4 +1,4 @@
-"""The command `b24oauth`: its arguments; what it does lives beside it."""
+"""The `b24oauth` command: argument parsing. The subcommands are in the other modules of this package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from b24oauth._version import __version__
 
 __all__ = ["main"]
 
-# What a shell reports of a command that Ctrl-C ended.
+# Exit status after SIGINT (128 + 2).
 _INTERRUPTED: Final = 130
 _MOST_PROCESSES: Final = 32
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except KeyboardInterrupt:
-        # It may come while the event loop starts, of which asyncio then complains when the process ends.
+        # Ctrl-C may arrive while the event loop starts; asyncio then prints warnings at exit.
         logging.disable()
         warnings.simplefilter("ignore")
         return _INTERRUPTED

@@ -120,7 +120,7 @@ async def _throttling(portal: FakePortal, report: Report) -> None:
         f"The portal takes {BURST:.0f} requests at once and {DRAIN:.0f} a second; "
         f"the client sends {burst:.0f}, then {PACE:.0f} a second"
     )
-    # What the calls before have left in the portal's bucket does not count here.
+    # Reset the portal's bucket, so that earlier calls do not affect this check.
     await asyncio.sleep(2 * BURST / DRAIN)
     refused, started = portal.refused, time.perf_counter()
     async with _client(portal, burst=burst, drain=PACE) as b24:

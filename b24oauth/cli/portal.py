@@ -11,7 +11,7 @@ from b24oauth.testing import FakePortal
 __all__ = ["run_portal"]
 
 _PROGRAMS: Final = """\
-A fake portal listens at {origin}. It has 120 deals, keeps what is written to it, and ends with Ctrl-C.
+A fake portal listens at {origin}. It contains 120 deals and keeps changes in memory. Press Ctrl-C to stop it.
 
 A webhook:
 

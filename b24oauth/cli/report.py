@@ -1,4 +1,4 @@
-"""How the demo shows what it does: lines while it runs, a table at the end."""
+"""Console output of the demo: lines while it runs, a table at the end."""
 
 from __future__ import annotations
 

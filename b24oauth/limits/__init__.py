@@ -1,4 +1,4 @@
-"""When a call may be sent: the portal's rate, the methods' execution time, and pauses after slow calls."""
+"""Rate limiting: the portal's request rate, the execution-time budget of each method, and pauses after slow calls."""
 
 from b24oauth.limits.adaptive import AdaptiveDelayer
 from b24oauth.limits.base import Admission, Bucket

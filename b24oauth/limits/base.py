@@ -1,4 +1,4 @@
-"""What stands behind a `RestrictionManager`: who may send the next request to a portal, and when.
+"""The interface of the request-rate limiter used by `RestrictionManager`.
 
 The bucket of this process is in `rate`. One that several processes share is another implementation of `Bucket`; it is
 handed to `RestrictionManager(bucket=…)`. All times are of the event loop's clock.
@@ -21,7 +21,7 @@ class Admission:
 
     Attributes:
         at: When it was given, seconds.
-        taken: How many requests the portal had taken then, this one included, as far as was known.
+        taken: Number of requests accepted by the portal up to then, including this one (estimate).
     """
 
     at: float
@@ -57,11 +57,11 @@ class Bucket(Protocol):
         ...
 
     async def set_config(self, config: RateLimitConfig) -> None:
-        """Replaces the configured bucket; those who wait go on with the new one."""
+        """Replaces the configuration; waiting requests continue with the new one."""
         ...
 
     def reset(self) -> None:
-        """Back to the configured rate; what is known of the portal is forgotten."""
+        """Resets to the configured rate and discards the estimate."""
         ...
 
     def room(self, calls: int) -> int:
@@ -73,7 +73,7 @@ class Bucket(Protocol):
         ...
 
     async def acquire_in_line(self) -> Admission:
-        """Waits for an admission behind those who wait already. A cancelled waiter takes none."""
+        """Waits in the queue for an admission. A cancelled waiter takes no capacity."""
         ...
 
     def not_sent(self, admission: Admission) -> None:

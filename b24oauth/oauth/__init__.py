@@ -1,1 +1,1 @@
-"""Who am I: the token pair, its renewal and its persistence. Knows nothing of limits."""
+"""Authentication: the token pair, its refresh and its persistence. Does not depend on `limits`."""

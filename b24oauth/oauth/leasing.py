@@ -12,7 +12,7 @@ from b24oauth.storing import Lease
 
 __all__ = ["EXTEND_EVERY", "LEASE_SECONDS", "extended", "held_unless"]
 
-# After a process was killed, the next one renews within this time.
+# Lease duration: after a crash of the holder, another process can refresh after at most this many seconds.
 LEASE_SECONDS: Final = 15.0
 EXTEND_EVERY: Final = 5.0
 # How often those who wait for a lease look whether its holder has saved a new pair, seconds.

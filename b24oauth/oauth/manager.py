@@ -46,7 +46,7 @@ class AuthOAuthManager:
     def set_params(self, params: B24OAuthParams) -> None:
         """Uses another token pair from now on, for example after the application was authorized anew.
 
-        It goes before what the token store holds, unless it is refused for good.
+        It takes precedence over the stored pair, unless it is permanently rejected.
 
         Raises:
             ConfigurationError: It is no `B24OAuthParams`, or of another portal; the old pair stays.
@@ -57,7 +57,7 @@ class AuthOAuthManager:
     async def refresh_auth(self) -> AuthData:
         """Renews the token pair now; calls that wait for a renewal under way share it.
 
-        Bitrix24 asks not to do this on a schedule: calls renew by themselves when they must.
+        Bitrix24 asks applications not to call this on a schedule; calls refresh the pair automatically when necessary.
 
         Raises:
             RefreshTokenError: The pair could not be renewed; `needs_reauth` tells whether it ever can be.
@@ -76,7 +76,7 @@ class AuthOAuthManager:
         self._renewer.wire.enter_loop()
         pair = await self._keeper.get()
         if self._keeper.may_be_expired(pair):
-            # A call of ours would learn from the portal's refusal; requests of others cannot.
+            # Our own calls handle a rejected token; the user's own requests cannot, so refresh now.
             pair = await self._keeper.renew()
         return pair.access_token
 
@@ -147,7 +147,7 @@ class AuthOAuthManager:
             ask: Calls the method `profile`.
 
         Raises:
-            SdkError: The portal did not answer it.
+            SdkError: The call failed.
         """
         self._is_admin = False
         response = await ask()

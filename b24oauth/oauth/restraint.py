@@ -45,7 +45,7 @@ class RefusedTokens:
         return standing is not None and standing.refusal.final
 
     def standing(self, token: str, *, now: float) -> Refusal | None:
-        """The refusal to go by instead of asking, or None when the server is to be asked.
+        """Returns the remembered rejection if no request should be made now, otherwise None.
 
         Args:
             token: A refresh token.
@@ -77,7 +77,7 @@ class RefusedTokens:
 
 
 class Allowance:
-    """Renewals that a portal may cause by refusing access tokens.
+    """Limits how many refreshes a portal can cause by rejecting access tokens.
 
     A portal that refuses every token would cost one renewal for each call. An allowance of 20 fills up by one in 15 s.
     A renewal takes 8 of it when the portal accepted no token since the one before: two renewals at once, then one in

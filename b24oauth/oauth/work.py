@@ -1,4 +1,4 @@
-"""The renewal that the current code runs in, to tell a callback that waits for itself."""
+"""Tracks (in a context variable) the refresh that the current code runs in, to detect callbacks that would deadlock."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Work:
     leased: tuple[TokenStore, TokenKey] | None = None
 
 
-# Which piece of work the current code runs in, to tell a callback that calls the API from everybody else.
+# The refresh that called the current code, if any; distinguishes API calls made in a refresh callback from all others.
 WORK_OF_THIS_CONTEXT: Final[contextvars.ContextVar[Work]] = contextvars.ContextVar("b24oauth_renewal")
 
 

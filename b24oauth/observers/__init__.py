@@ -1,4 +1,4 @@
-"""Who is called with a client's events; writing them to a logger is the default."""
+"""Ready-made observers; the logging observer is the default."""
 
 from b24oauth.observers.logging import LoggerLike, LoggingObserver
 

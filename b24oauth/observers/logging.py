@@ -14,7 +14,7 @@ __all__ = ["LoggerLike", "LoggingObserver"]
 
 LOGGER_NAME: Final = "b24oauth"
 
-# A library owes silence to applications that configure no logging.
+# Standard for libraries: a NullHandler, so that nothing is printed if logging is not configured.
 logging.getLogger(LOGGER_NAME).addHandler(logging.NullHandler())
 
 
@@ -50,7 +50,7 @@ class LoggingObserver:
         self.logger: LoggerLike = logging.getLogger(LOGGER_NAME) if logger is None else logger
 
     def is_enabled_for(self, level: int) -> bool:
-        """True when the logger writes events of a level now; contents of requests and responses go with DEBUG.
+        """True when the logger writes events of a level now; bodies (`CONTENT`) are logged if DEBUG is enabled.
 
         Args:
             level: As of `logging`, or `CONTENT`.

@@ -1,1 +1,1 @@
-"""How Bitrix24 speaks: pure functions and values, without I/O, clock or randomness."""
+"""The Bitrix24 protocol: pure functions and values, without I/O, clock or randomness."""

@@ -1,4 +1,4 @@
-"""How commands become a batch and a response becomes rows, for v2 and v3: pure, without sending."""
+"""Encodes batch commands and decodes batch responses for v2 and v3. Pure."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Row:
 
 
 def parse_calls(calls: object, version: ApiVersion = ApiVersion.V2) -> tuple[Command, ...]:
-    """Understands the caller's commands.
+    """Parses the caller's commands.
 
     Args:
         calls: A list, or a mapping by name, of rows ``(method,)``, ``(method, params)`` or
@@ -109,12 +109,12 @@ def parse_calls(calls: object, version: ApiVersion = ApiVersion.V2) -> tuple[Com
 
 
 def refused(message: str, code: str = "B24OAUTH_INVALID_PARAMS") -> InvalidCallParamsError:
-    """The error for a batch that is not sent."""
+    """Creates the error for an invalid batch."""
     return InvalidCallParamsError(message, code=code, status=400, request_info=RequestInfo(method="batch"))
 
 
 def check_size(commands: Sequence[Command]) -> None:
-    """Refuses what one request cannot carry.
+    """Checks that one request has 1 to 50 commands.
 
     Raises:
         InvalidCallParamsError: No commands, or more than 50.
@@ -146,7 +146,7 @@ def batch_params(commands: Sequence[Command], version: ApiVersion, *, halt: bool
 def read_rows(
     payload: Mapping[str, Any], commands: Sequence[Command], version: ApiVersion, *, request_id: str = ""
 ) -> list[Row | None]:
-    """What became of each command, in their order; None where the response says nothing.
+    """Returns the outcome of each command in order; None if the response has no entry for it.
 
     Args:
         payload: The decoded body of the response.
@@ -186,7 +186,7 @@ def times_by_method(payload: Mapping[str, Any], commands: Sequence[Command]) -> 
 
 def _operating(time: Mapping[str, Any]) -> float:
     value = time.get("operating")
-    # Not made a float: a whole number may be too large for one.
+    # Compare as int; converting a huge int to float raises OverflowError.
     return value if isinstance(value, (int, float)) else 0.0
 
 
@@ -264,7 +264,7 @@ def _v2_row(result: object, beside: Sequence[tuple[str, object]], name: str) -> 
 def _v3_rows(answer: object, commands: Sequence[Command], time: object) -> list[Row | None]:
     by_name = [_entry(answer, _name_in_answer(position, command)) for position, command in enumerate(commands)]
     by_place = [_entry(answer, str(position)) for position in range(len(commands))]
-    # Named commands may be answered by their places all the same; a list has nothing else.
+    # Named commands may also be answered by index; unnamed commands always are.
     numbered = is_list(answer) or (all(found for found, _ in by_place) and not all(found for found, _ in by_name))
     beside = {} if time is None else {"time": time}  # of the whole batch: v3 gives no times of single commands
     return [
@@ -292,7 +292,7 @@ def _row_error(failure: object, result: object, query: AjaxQuery) -> AjaxError |
         return None
     body: Mapping[str, Any] = {"error": failure}
     if is_mapping(failure) and ("error" in failure or "error_description" in failure):
-        # That there is an entry says that the command failed, whether or not it has a code.
+        # An entry in result_error means that the command failed, even without an error code.
         body = {**failure, "error": "" if failure.get("error") is None else failure["error"]}
     return error_in({**body, "result": result}, 200, query)
 

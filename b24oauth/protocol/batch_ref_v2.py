@@ -20,7 +20,7 @@ _UNREADABLE: Final = re.compile(r"[\[\] \t-\r]")
 
 
 def looks_like_reference(text: str) -> bool:
-    """True when a portal may fill a text in with the response of another command."""
+    """True if a portal may replace text with a value from another command's response."""
     return "$" in text and any(_WITH_KEY.search(found[0]) for found in _READ.finditer(text))
 
 
@@ -99,7 +99,7 @@ class BatchRefV2:
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """Names of the commands that it refers to, as often as it does."""
+        """Names of the referenced commands, including repetitions."""
         return tuple(part[0] for part in self._parts if isinstance(part, tuple))
 
     def renamed(self, names: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""How the commands of a batch are put into requests: encoded, 50 at a time, with references that lead somewhere.
+"""Encodes batch commands into requests of up to 50 and validates their references.
 
 A portal fills in any text that looks like a reference, even if a user wrote it. A command with such text leaves the
 batch, because nothing is filled in for a single call, or it is refused.
@@ -42,7 +42,7 @@ class Requests:
 
 @attrs.frozen(kw_only=True)
 class _Draft:
-    """A command whose references do not have their final names yet.
+    """A command whose references are not resolved to final names yet.
 
     Attributes:
         command: The command, encoded unless it has references.
@@ -134,7 +134,7 @@ def _draft(command: Command, version: ApiVersion) -> _Draft:
 
 
 def _known_names(commands: Sequence[Command]) -> dict[str, int]:
-    """Positions of the commands by all the names that a caller may know them by."""
+    """Maps every valid name of a command (its key, alias and index) to its index."""
     known = {str(command.key): position for position, command in enumerate(commands)}
     return known | {command.alias: position for position, command in enumerate(commands) if command.alias is not None}
 
@@ -147,7 +147,7 @@ def _link(
     final: list[Command],
 ) -> None:
     """Encodes the commands of one request that refer to others."""
-    # What a command is called in the request, by its position in the caller's batch.
+    # Maps a command's index in the caller's batch to its name in the request.
     wire = {position: drafts[position].command.alias or str(index) for index, position in enumerate(positions)}
     for position in positions:
         draft = drafts[position]
@@ -175,7 +175,7 @@ def _link(
 
 
 def _named(plain: object, names: dict[str, str]) -> object:
-    """Plain values with what is sent in the place of each reference."""
+    """Replaces each reference in plain values by its encoded form."""
     if isinstance(plain, dict):
         return {name: _named(item, names) for name, item in cast("dict[str, object]", plain).items()}
     if isinstance(plain, list):
@@ -184,7 +184,7 @@ def _named(plain: object, names: dict[str, str]) -> object:
 
 
 def _check_numbers(commands: Sequence[Command]) -> None:
-    """Refuses a v3 command whose name is the number by which another one is known that has no name."""
+    """Raises if the name of a v3 command equals the index of an unnamed command."""
     aliases = {command.alias for command in commands}
     for index, command in enumerate(commands):
         if command.alias is None and str(index) in aliases:

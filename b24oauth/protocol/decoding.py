@@ -1,4 +1,4 @@
-"""What a response of the portal means: status, headers and any bytes become a payload or an error."""
+"""Decodes a portal response (status, headers, body) into a payload or an error."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def decode(answer: RawResponse, query: AjaxQuery) -> Mapping[str, Any] | AjaxErr
 def decode_clean(
     answer: RawResponse, query: AjaxQuery, secrets: Collection[str], *, parsed: object = _UNPARSED
 ) -> Mapping[str, Any] | AjaxError:
-    """As `decode`, with secrets masked in every error: a portal may repeat what it was sent.
+    """As `decode`, with secrets masked in every error: because a portal may echo request data.
 
     Args:
         answer: What came back.
@@ -225,7 +225,7 @@ def parse_json(body: bytes) -> object:
         try:
             return reader.decode(body)
         except (reader.refusal, ValueError, RecursionError):
-            pass  # it is stricter than `json`, which has the last word
+            pass  # msgspec is stricter than json, so fall back to json
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -239,7 +239,7 @@ class _FastReader(NamedTuple):
 
 @cache
 def _fast_reader() -> _FastReader | None:
-    """A faster reader, where the extra `speed` is installed; what it reads, `json` reads alike."""
+    """A faster reader, where the extra `speed` is installed; it returns the same values as `json`."""
     try:
         import msgspec  # noqa: PLC0415 - an extra
     except ImportError:
@@ -250,7 +250,7 @@ def _fast_reader() -> _FastReader | None:
 def _with_clean_failures(
     payload: Mapping[str, Any], result: Mapping[str, Any], secrets: Collection[str]
 ) -> Mapping[str, Any]:
-    """A batch of v2 contains the errors of its commands in a success."""
+    """In v2 a successful batch response contains the errors of its commands; mask them too."""
     if not result["result_error"]:
         return payload
     return {**payload, "result": {**result, "result_error": scrub_value(result["result_error"], secrets)}}
@@ -271,7 +271,7 @@ def _transport_code(status: int) -> str:
 
 
 def _bad_response(answer: RawResponse, query: AjaxQuery, secrets: Collection[str]) -> BadResponseError:
-    # Cut last: half a secret is not found any more.
+    # Truncate after masking; a truncated secret would not be recognized.
     told = scrub_start(answer.headers.get("content-type", ""), secrets)
     kind = told.partition(";")[0].strip()[:40] or "no content type"
     error = BadResponseError(

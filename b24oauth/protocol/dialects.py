@@ -1,4 +1,4 @@
-"""How the two versions of the REST API differ, one row of a table each, and which methods only read."""
+"""Differences between REST v2 and v3 as a table, and the list of read-only methods."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ __all__ = [
     "told_error",
 ]
 
-# What an error looks like where a file was expected; a file of this kind comes with its name.
+# Content types of error responses. A real file of such a type is sent with a file name.
 _PAGE: Final = frozenset({"text/html", "application/xhtml+xml"})
 _TOLD: Final = frozenset({"application/json", "text/json", "text/plain", ""})
 _PART: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)\Z", re.ASCII)
@@ -64,7 +64,7 @@ def file_head(status: int, headers: Mapping[str, str], *, from_portal: bool) -> 
     Args:
         status: HTTP status, 200 or 206.
         headers: Headers, names in any case.
-        from_portal: Whether the portal itself responds, which answers errors and login pages with 200 too.
+        from_portal: True if the portal itself responds; it also sends errors and login pages with status 200.
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     disposition = headers.get("content-disposition", "")
@@ -83,7 +83,7 @@ def file_head(status: int, headers: Mapping[str, str], *, from_portal: bool) -> 
         content_type=kind,
         begin=begin,
         size=size,
-        # A weak tag does not promise the same bytes; a packed body has other positions.
+        # A weak ETag does not guarantee identical bytes, and a compressed body has different byte offsets.
         validator=None
         if headers.get("content-encoding") or headers.get("accept-ranges", "").strip().lower() == "none"
         else (etag if etag.startswith('"') else headers.get("last-modified")) or None,
@@ -93,7 +93,7 @@ def file_head(status: int, headers: Mapping[str, str], *, from_portal: bool) -> 
 
 
 def told_error(body: object) -> bool:
-    """True when decoded JSON is the error of a REST method, or of an address that wants a browser session."""
+    """True when decoded JSON is the error of a REST method, or the error of a URL that requires a browser session."""
     if not is_mapping(body):
         return False
     return "error" in body or (body.get("status") == "error" and is_list(body.get("errors")))
@@ -116,7 +116,7 @@ def carries_token(url: str) -> bool:
 
 
 def tokens_in(url: str) -> tuple[str, ...]:
-    """The tokens in an address, which no error may repeat."""
+    """The tokens in a URL, to be masked in errors."""
     return tuple(value for name, value in parse_qsl(urlsplit(url).query) if name.partition("[")[0] in _TOKENS)
 
 
@@ -136,7 +136,7 @@ def _name(disposition: str) -> str | None:
         return None
     message = Message()
     message["Content-Disposition"] = _UNPRINTABLE.sub("", disposition)
-    # The extended form comes as a tuple; it has letters for which the plain one can only stand in.
+    # The extended form (filename*) is a tuple; it can contain characters that the plain form cannot.
     values: list[object] = [
         value for name, value in message.get_params([], "content-disposition") if name.lower() == "filename"
     ]

@@ -1,6 +1,6 @@
-"""How parameters are written for Bitrix24: JSON bodies and the query strings of batch commands.
+"""Encodes parameters for Bitrix24: JSON bodies and the query strings of batch commands.
 
-One set of rules serves both; reading what Bitrix24 answers is not done here.
+Both use the same rules. Decoding of responses is in `decoding`.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def to_json(params: object, method: str = "", *, references: References | None =
         return _plain(params, "", _Walk(method, references, set()))
     except RecursionError:
         pass
-    # Outside the handler: the cause's traceback would carry the parameters along.
+    # Raised outside the except block, so that the chained traceback does not contain the parameters.
     raise InvalidParamsError("Parameters are nested too deeply to be sent; flatten them")
 
 
@@ -257,7 +257,7 @@ def _sorted(value: Iterable[Any], place: str, _walk: _Walk) -> list[object]:
     raise _refused(place, "the members of this set cannot be put in order; pass a list")
 
 
-# The first fitting row counts: an enumeration may also be a number, and a datetime is a date.
+# The first matching row is used; the order matters, because an enum may be an int, and datetime is a subclass of date.
 _CONVERSIONS: Final[tuple[tuple[type, _Conversion], ...]] = (
     (Enum, _enum),
     (File, _file),

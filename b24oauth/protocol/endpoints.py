@@ -1,4 +1,4 @@
-"""Which addresses may see a secret: parsing and judging of endpoints, before anything is sent."""
+"""Parses endpoint URLs and checks that they may receive secrets, before a request is sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 # Source: https://apidocs.bitrix24.com/settings/oauth/index.html
 DEFAULT_OAUTH_HOSTS: Final = frozenset({"oauth.bitrix.info", "oauth.bitrix24.info", "oauth.bitrix24.tech"})
 
-# Different parsers read any other character of a URL differently.
+# Other characters are parsed differently by different URL parsers.
 _PLAIN_URL: Final = re.compile(
     r"https?://([A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[A-Za-z0-9._~\-/%]*)?", re.ASCII
 )
@@ -101,7 +101,7 @@ def file_address(address: str, base: str, trusted_hosts: Collection[str]) -> str
     _parsed(origin, what)
     if parts.scheme != "https" and not (_is_loopback(parts) and _is_listed(parts, trusted_hosts)):
         raise _refusal(what, parts, _NOT_HTTPS)
-    # What is encoded stays as it is: the addresses are signed.
+    # Do not re-encode: the URLs are signed.
     path, query = quote(parts.path or "/", safe=_LEFT_ALONE), quote(parts.query, safe=_LEFT_ALONE)
     return f"{origin}{path}?{query}" if query else origin + path
 
@@ -109,7 +109,7 @@ def file_address(address: str, base: str, trusted_hosts: Collection[str]) -> str
 def _joined(base: str, address: str) -> str:
     try:
         own = urlsplit(address)
-        # With a scheme and without a host it is no address, though `urljoin` makes one of it.
+        # A URL with a scheme but no host is invalid, although urljoin accepts it.
         return "" if own.scheme and not own.netloc else urljoin(base, address)
     except ValueError:
         return ""
@@ -161,7 +161,7 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _is_host(name: str) -> bool:
-    """False for what resolvers and HTTP clients stumble over instead of not finding it."""
+    """False for names that make resolvers and HTTP clients raise unexpected errors."""
     if ":" in name or _IPV4.fullmatch(name):
         return _address(name) is not None
     labels = name.removesuffix(".").split(".")

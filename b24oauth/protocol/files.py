@@ -1,4 +1,4 @@
-"""A file as a value for the parameters of a call, and the form in which each method takes it."""
+"""A file as a value for the parameters of a call, and the format that each method expects."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _FORMS: Final[Mapping[str, _Form]] = {
 # Values of product properties stand under `value`, beside the identifier of an older value.
 _WITH_VALUES: Final = "catalog.product."
 _PROPERTY: Final = re.compile(r"property_?\d+", re.ASCII | re.IGNORECASE)
-# The last key of a place, and the position behind it when the value is an item of a list.
+# Last key of a parameter path, and the list index after it, if any.
 _LAST_KEY: Final = re.compile(r"([^.\[\]]*)((?:\[\d+\])?)\Z")
 
 
@@ -88,7 +88,7 @@ class File:
 
     Attributes:
         name: Name of the file, with its extension.
-        content: The bytes of the file. Text is taken for base64.
+        content: The file's bytes; a str is decoded as base64.
 
     Source: https://apidocs.bitrix24.com/api-reference/files/how-to-upload-files.html
     """
@@ -142,7 +142,7 @@ def write_file(file: File, method: str, place: str) -> Any:
     found = _LAST_KEY.search(place)
     key, position = found.groups() if found else ("", "")
     if key in ("fileData", "fileContent") and position:
-        return file.as_base64()  # the caller wrote the name beside it
+        return file.as_base64()  # the caller passes the file name as a separate parameter
     if key == "fileData":
         return file.as_pair()
     form = _form_of(method.lower())

@@ -14,7 +14,7 @@ FilterCondition: TypeAlias = list[Any] | tuple[str, str, Any]
 
 
 class FilterGroup(TypedDict):
-    """Conditions that are judged together.
+    """A group of conditions.
 
     Attributes:
         logic: How they are joined; the portal takes "and" when it is absent.
@@ -77,7 +77,7 @@ class FilterV3:
 
     @staticmethod
     def in_(field: str, values: Collection[object]) -> list[Any]:
-        """Require that the field is one of the values; the reference's `in`.
+        """Require that the field is one of the values; named `in` in the JS SDK.
 
         Args:
             field: Name of the field.
@@ -93,7 +93,7 @@ class FilterV3:
         code = "B24OAUTH_FILTER_V3_INVALID_IN"
         if is_mapping(values) or not is_items(values):
             raise InvalidParamsError("FilterV3.in_: values must be a list, not one text or a mapping", code=code)
-        # A set keeps its kind here, for it gets its order where it is written.
+        # Keep a set as a set; it is sorted when it is encoded.
         given = values if isinstance(values, (set, frozenset)) else list(values)
         if not given:
             raise InvalidParamsError("FilterV3.in_: values must not be empty", code=code)

@@ -1,4 +1,4 @@
-"""Names of REST methods: which of them can be sent."""
+"""Validation of REST method names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["checked_method", "known_method"]
 # The longest documented name has 61 characters.
 _LONGEST: Final = 128
 _ALLOWED: Final = re.compile(r"[A-Za-z0-9._-]*", re.ASCII)
-# What Bitrix24 takes for the format of the response when a name ends in it.
+# Name suffixes that Bitrix24 interprets as the response format.
 _FORMATS: Final = (".json", ".xml")
 
 
@@ -49,7 +49,7 @@ def checked_method(method: object, *, request_id: str = "") -> str:
 
 @lru_cache(maxsize=1024)
 def known_method(method: str) -> str:
-    """As `checked_method`, for strings: a name that was judged once costs next to nothing."""
+    """Cached version of `checked_method` for str."""
     return checked_method(method)
 
 

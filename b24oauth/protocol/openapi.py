@@ -43,7 +43,7 @@ class V3Method:
 
 
 def read_methods(document: Mapping[str, Any]) -> dict[str, V3Method]:
-    """The methods in an OpenAPI document, by name; what is not understood is left out.
+    """The methods in an OpenAPI document, by name; entries that cannot be parsed are skipped.
 
     Args:
         document: The response of `rest.documentation.openapi`.

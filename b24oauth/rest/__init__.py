@@ -1,1 +1,1 @@
-"""One REST call: admission, token, sending, understanding, repeating."""
+"""One REST call: rate limiting, token, sending, decoding, retrying."""

@@ -1,4 +1,4 @@
-"""The errors of a call that got no response: pure words, from what the wire and the clock say."""
+"""Creates the errors for calls without a response. Pure."""
 
 from __future__ import annotations
 

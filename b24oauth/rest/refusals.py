@@ -1,4 +1,4 @@
-"""Waits until commands of a batch that the portal refused for now may be sent again, if that can help."""
+"""Waits until temporarily rejected batch commands may be retried."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Relocation:
     """Follows a portal to its new address, once the OAuth server confirms it; shared by both API versions.
 
     Args:
-        keeper: Renews the token pair, whose data name the portal's address.
+        keeper: Refreshes the token pair; the token response contains the portal's current URL.
     """
 
     __slots__ = ("_keeper", "_unconfirmed")
@@ -50,7 +50,7 @@ class Relocation:
         before = host_of(sent_with.client_endpoint)
         current = self._keeper.params
         if target and target != before and host_of(current.client_endpoint) == target:
-            return current  # another call has been through this already
+            return current  # another call has already followed this redirect
         known = target in self._unconfirmed or len(self._unconfirmed) >= _MOST_UNCONFIRMED
         if target and target != before and not known:
             renewed = await self._keeper.stored()
@@ -59,7 +59,7 @@ class Relocation:
             if host_of(renewed.client_endpoint) == target:
                 return renewed
             self._unconfirmed |= {target}
-        # A portal may put what it was sent into the name of a host.
+        # The redirect's host name may contain data that we sent, such as the token; mask it.
         shown = scrub(target, self._keeper.secrets(sent_with))
         raise PortalMovedError(
             f"The portal {before} redirects {query.method} to {shown or 'no address'}, which the OAuth server "

@@ -45,7 +45,7 @@ class CallReport:
         is_detailed: True if an observer wants attempt-level events; determined once, at the start of the call.
         has_content: True when contents of its requests and responses are observed as well.
 
-    What happens to every call is looked at from outside: a method that says so is called only when it is observed.
+    For performance, callers check `is_detailed` or `has_content` before calling the methods that are marked with it.
     """
 
     __slots__ = ("_api", "_log", "_query", "has_content", "is_detailed")

@@ -1,4 +1,4 @@
-"""What goes on the wire for one call: address, headers, body. Encoded once, however often it is sent."""
+"""The HTTP request of one call: URL, headers and body. Encoded once and reused for all attempts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PreparedRequest:
         query: The request.
         dialect: The version of the API it speaks.
         body: The encoded parameters.
-        path: What follows the base of the address: the method, and the telemetry as its query string.
+        path: URL path after the base: the method name, with telemetry parameters as the query string.
         idempotency_key: Value of the header, or None.
         bearer: True when the token travels in a header.
     """
@@ -54,7 +54,7 @@ class PreparedRequest:
     bearer: bool
 
     def content_with(self, token: str, member: bytes | None = None) -> tuple[bytes, Mapping[str, str]]:
-        """Body and headers for a token; an empty one is left out.
+        """Body and headers for a token; an empty token is omitted.
 
         Args:
             token: The access token.
@@ -128,9 +128,9 @@ def _printable(text: object) -> str:
 
 
 def _as_object(params: object) -> object:
-    if isinstance(params, (dict, Mapping)):  # an abstract class is slow to tell
+    if isinstance(params, (dict, Mapping)):  # isinstance() with an abstract class is slow, so test dict first
         named = cast("Mapping[str, Any]", params)
-        # The caller's own `auth` would stand beside the token.
+        # A parameter named `auth` would conflict with the access token.
         return {name: value for name, value in named.items() if name != "auth"} if "auth" in named else named
     if is_sequence(params):
         return {str(position): value for position, value in enumerate(params)}

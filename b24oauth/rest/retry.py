@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _LONGEST_PAUSE: Final = 30.0
-# Of what a 503 asks for.
+# Longest Retry-After of a 503 that is waited for, seconds.
 _LONGEST_ASKED_PAUSE: Final = 60.0
 _SHORTEST_PAUSE: Final = 0.1
 _JITTER: Final = 0.1

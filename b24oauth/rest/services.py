@@ -93,6 +93,6 @@ class Services:
         return admission
 
     def end_waits(self) -> None:
-        """Ends what calls wait for, because the client is about to be closed; those of a renewal's callbacks go on."""
+        """Makes waiting calls fail because the client is closing, except calls from refresh callbacks."""
         self.wire.end_waits()
         self.gate.end(self.wire.lifetime, closed_client)

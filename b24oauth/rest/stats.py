@@ -93,7 +93,7 @@ class CallCounter:
         )
 
     def reset(self) -> None:
-        """Back to nothing."""
+        """Resets all counters."""
         self._succeeded = self._failed = 0
         self._by_method.clear()
         self._last_errors.clear()

@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 MemoryTokenStore = MemoryStore
-"""The name of `MemoryStore` in 0.1.0."""
+"""Deprecated alias of `MemoryStore` from version 0.1.0."""
 
 # Stores that are loaded when they are first used: the module, what it imports, and the extra that installs it.
 _LOADED_LATER: Final = {

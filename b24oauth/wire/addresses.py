@@ -1,4 +1,4 @@
-"""Addresses of requests, written the same way on every wire: pure."""
+"""URL parsing and normalization, identical for all HTTP libraries. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST: Final = 64 * 1024
 
 
 class Origin(NamedTuple):
-    """Where a request goes.
+    """Scheme, host and port of a URL.
 
     Attributes:
         scheme: "https" or "http".
@@ -66,7 +66,7 @@ class Address(NamedTuple):
 
 
 def parse_address(url: str) -> Address | None:
-    """Takes an address apart; None when there can be no such address.
+    """Parses a URL; returns None if it is invalid.
 
     Args:
         url: An absolute http or https address; a fragment is dropped.

@@ -1,4 +1,4 @@
-"""Which library requests are sent with: the one that the caller names, or the best that is installed."""
+"""Selects the HTTP library: the one requested by the caller, or the best one installed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def library_of(client: object) -> Package | None:
 
 
 def is_installed(name: str) -> bool:
-    """True when a package can be imported, which it is afterwards."""
+    """Imports a package; returns False if it is not installed."""
     try:
         # Imported here and not at the first request, which would block the event loop.
         importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""Deadlines that a paused process does not miss by mistake.
+"""Timeouts that do not expire wrongly after the process was suspended.
 
 After SIGSTOP, a laptop's lid or a paused virtual machine, timers are due before the loop has looked at its sockets,
 and `epoll.poll(timeout)` may return nothing although data is there; the next `poll(0)` returns it. So a deadline that

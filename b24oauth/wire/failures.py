@@ -26,7 +26,7 @@ class NoResponse(Exception):  # noqa: N818 - not an error by itself: the caller 
     """A request that brought no usable response.
 
     Attributes:
-        reason: What happened and where, free of what was sent.
+        reason: What happened and where; contains no request data.
         sent: False when the other side cannot have seen the request.
         timed_out: True when a timeout ended it.
         retryable: False when sending it again cannot help.

@@ -1,4 +1,4 @@
-"""The type of HTTP clients that are not made here; for type checkers only, since none of them need be installed."""
+"""Type alias for user-supplied HTTP clients; used only by type checkers, because the libraries are optional."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps addresses with tokens in them out of the logs of the libraries that send requests."""
+"""Suppresses log records of the HTTP libraries for requests whose URL contains a token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["unlogged"]
 
-# What names addresses, or headers with addresses in them, in its records.
+# Loggers of the HTTP libraries whose records contain URLs or headers with URLs.
 _LOGGERS: Final = (
     "httpx",
     "httpx2",
@@ -37,7 +37,7 @@ _UNLOGGED: Final = _Unlogged()
 
 @contextmanager
 def unlogged() -> Generator[None]:
-    """Within it, the libraries that send requests write no log records."""
+    """Context manager that suppresses the log records of the HTTP libraries."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_UNLOGGED)  # once: the same filter is not added twice
     before = _silent.set(True)

@@ -1,4 +1,4 @@
-"""Responses whose bodies are read part by part."""
+"""Streaming responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The asyncio client through which Python talks to Bitrix24 over OAuth 2.0.
+"""An asyncio client for the Bitrix24 REST API with OAuth 2.0.
 
 These are the names that most programs need. All errors are in `b24oauth.errors`, what the limits consist of is in
 `b24oauth.limits`, stores of token pairs are in `b24oauth.stores`. A name is loaded when it is first used, so that
@@ -99,7 +99,7 @@ _NAMES = {
     "protocol.filter_v3": "FilterV3",
     "result": "AjaxResult Result",
 }
-# Names that 0.1.0 had here too, and where they are imported from now. They go in 0.3.
+# Deprecated: names exported here in 0.1.0, with their new modules. Removed in 0.3.
 _MOVED = {
     "error_codes": "HARD_ERROR_CODES SOFT_ERROR_CODES",
     "errors": (

@@ -156,7 +156,8 @@ def gate_for(
     if http_client is not None and library_of(http_client) in ("httpx", "httpx2"):
         # The pool of an httpx client looks at all of its connections and waiting requests for each request.
         gates.append(gate_of(http_client, _OVER_HTTPX_CLIENT))
-    # Last, so that no call keeps its place here from another client while it waits at a gate of its own.
+    # The shared gate comes last, so that a call does not occupy a shared place while it waits for its own client's
+    # gate.
     if shared is not None:
         gates.append(shared.gate)
     if len(gates) > 1:

@@ -1,4 +1,4 @@
-"""How long to wait before something is tried again: the one back-off of the library."""
+"""Exponential back-off, used by all retries of the library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def exponential(attempt: int, *, first: float, longest: float) -> float:
     """Seconds to wait, twice as long each time.
 
     Args:
-        attempt: How often it was tried again before.
+        attempt: Number of previous retries.
         first: The first wait, seconds.
         longest: The longest wait, seconds.
     """

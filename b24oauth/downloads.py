@@ -242,8 +242,8 @@ class Downloader:
             headers["Referer"] = f"{portal_origin(root)}/"
         if job.written and job.validator is not None:
             headers |= {"Range": f"bytes={job.written}-", "If-Range": job.validator}
-        # A callback of the renewal must not wait behind those who wait for the renewal. The gate is left when the
-        # headers are there: a long download must not keep calls waiting.
+        # Refresh callbacks must not queue behind calls that wait for the refresh. The gate is released once the headers
+        # have arrived, so that a long download does not block calls.
         outside = not services.credentials.is_inside()
         if outside:
             await services.enter_gate()

@@ -1,4 +1,4 @@
-"""Every error the library raises. `error_codes` decides which one an error of the portal becomes.
+"""All exceptions of the library. `error_codes` maps portal error codes to these classes.
 
 SdkError                          anything raised by this library
 ├── ConfigurationError            wrong use, found before anything is sent (also a ValueError)

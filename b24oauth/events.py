@@ -188,8 +188,8 @@ class CallFinished:
     """A call has succeeded, or is given up.
 
     Attributes:
-        level: DEBUG for a success at once and for an error that the portal responded with, INFO for a success after
-            retries, WARNING for a call that is given up or may have been executed.
+        level: DEBUG for a success at the first attempt and for an error response from the portal, INFO for a success
+            after retries, WARNING for a call that is given up or may have been executed.
         method: REST method.
         api: Version of the API.
         request_id: Shown in the portal's log.

@@ -54,7 +54,8 @@ class EnumAppStatus(enum.StrEnum):
 class HandlerRefreshAuth(TypedDict, total=False):
     """Response of a token refresh, from the OAuth server or a custom refresh function.
 
-    `access_token` and `refresh_token` are needed; an absent `status` counts as free, what else is absent stays.
+    `access_token` and `refresh_token` are needed; if `status` is missing, it is treated as free; other missing fields
+    keep their previous values.
     """
 
     access_token: str
@@ -123,8 +124,9 @@ class B24OAuthParams:
         """Reads what `to_dict` wrote, or the `auth` part of an install event.
 
         Args:
-            data: Fields by name; numbers may be strings, unknown fields are ignored. With `expires_in` alone, as in
-                some install events, nothing tells since when: the pair counts as expired, the first call renews it.
+            data: Fields by name; numbers may be strings, unknown fields are ignored. If only `expires_in` is given, as
+                in some install events, the issue time is unknown; the pair is treated as expired and refreshed by the
+                first call.
 
         Raises:
             InvalidDataError: Naming each field that is missing or of a wrong type.

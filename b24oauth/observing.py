@@ -38,8 +38,8 @@ class Log:
         observers: What else is called with each event.
 
     Attributes:
-        is_enabled_for: True for a level (as of `logging`, or `CONTENT`) whose events somebody observes now; others need
-            not be built.
+        is_enabled_for: Returns True if an observer currently wants events of this level (a `logging` level or
+            `CONTENT`); other events need not be created.
     """
 
     __slots__ = ("_failed", "_logging", "_others", "is_enabled_for")

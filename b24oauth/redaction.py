@@ -43,8 +43,8 @@ TOO_DEEP: Final = "<too deep>"
 # Keys of a validation entry that never contain the rejected value.
 _ROW_WORDS: Final = frozenset({"field", "message", "code"})
 
-# A command of a batch is a query, encoded once; an address among its parameters is encoded twice. What is encoded more
-# often is treated like that.
+# A batch command is a query string (percent-encoded once); a URL inside it is encoded twice. Deeper levels are treated
+# like level two.
 _DEEPEST_ENCODING: Final = 2
 _MARKS: Final = {"3f": "?", "26": "&", "23": "#", "3b": ";", "3d": "="}
 _MARK: Final = re.compile(r"[?&#;=]|%((?:25)*)(3f|26|23|3b|3d)", re.IGNORECASE)
@@ -145,8 +145,8 @@ def _copy(value: object, memo: _Memo) -> object:
         return value
     place = id(value)
     if place not in memo:
-        # While it is being copied, a container that meets itself again finds this word instead of a copy. The memo
-        # also keeps the container alive: the id of a dead one could be given to another.
+        # A self-reference met during the copy becomes "<circular>". The memo also keeps the container alive, because
+        # ids of freed objects are reused.
         memo[place] = (value, _CIRCULAR)
         memo[place] = (value, _copy_container(value, memo))
     return memo[place][1]

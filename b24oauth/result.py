@@ -140,7 +140,7 @@ class _Outcome:
         return {key: _message(error) for key, error in self._errors.items()}
 
     def raise_for_error(self) -> Self:
-        """Returns itself, or raises what went wrong.
+        """Raises the first error, or returns self.
 
         Raises:
             SdkError: The first error; notes on it name the others.
@@ -221,8 +221,8 @@ class AjaxResult(_Outcome, Generic[T_co]):
         error: The error, if there is one.
 
     Attributes:
-        elapsed: Time from sending the request to its response, seconds; None for a result that did not come over the
-            wire by itself, such as a row of a batch.
+        elapsed: Time from sending the request to its response, seconds; None for a result without its own HTTP
+            response, such as a batch command.
         size: Bytes of the response, uncompressed; 0 likewise.
     """
 

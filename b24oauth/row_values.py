@@ -38,7 +38,8 @@ def mismatch(expected: str, value: object) -> MismatchError:
 
 
 def _number(value: object, expected: str) -> Decimal:
-    # From the limit on, JSON may have rounded a float. NaN and the infinities do not look like numbers.
+    # A float at or above the limit may have been rounded by the JSON parser. NaN and infinity do not match the number
+    # pattern.
     is_number = isinstance(value, (str, int)) or (isinstance(value, float) and abs(value) < _INEXACT_FLOATS)
     if is_number and not isinstance(value, bool) and (number := _NUMBER.fullmatch(str(value))):
         return Decimal(number["amount"])

@@ -143,7 +143,7 @@ def _has_fields(type_: Any) -> bool:
 class _RowConverter(cattrs.Converter):
     """Reads values as Bitrix24 writes them, by their exact type.
 
-    cattrs itself finds the hook of `str` or `int` for enumerations of these, and makes `bytes` of anything.
+    Needed because cattrs would use the str/int hook for enums based on these types and would convert anything to bytes.
     """
 
     def __init__(self) -> None:
@@ -227,8 +227,8 @@ class _RowConverter(cattrs.Converter):
         return read_optional
 
     def _one_of(self, members: list[Any]) -> Reader:
-        # Any and options go first, then the type that the value has, then the strictest. The order in which members are
-        # written does not count: `typing` does not keep it everywhere.
+        # Order: Any and options first, then the value's own type, then the strictest type. The declaration order is
+        # ignored, because `typing` does not always preserve it.
         hooks = {member: self.get_structure_hook(member) for member in members}
         finders = {member: _finder(_fields_of(member)) for member in members if _has_fields(member)}
         strictest = sorted(members, key=lambda member: [*READERS, member].index(member))

@@ -28,8 +28,8 @@ _PIECES: Final = re.compile(r"\\+|.", re.DOTALL)
 def scrub(text: str, secrets: Iterable[str]) -> str:
     """Mask known secret values wherever they occur in a text.
 
-    They are found in any case of their letters, percent-encoded or escaped as in JSON, in part or whole, and however
-    often.
+    Matches ignore case and also find values that are fully or partly percent-encoded or JSON-escaped, once or several
+    times.
 
     Args:
         text: The text; the time taken grows with its length only.

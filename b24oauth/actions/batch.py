@@ -80,8 +80,8 @@ class Batch:
     async def make(self, calls: Calls, *, result_type: Any = None, **options: Unpack[BatchOptions]) -> Result[Any]:
         """Runs up to 50 commands in one request.
 
-        Since it is one request, a command whose text looks like a reference to another command is refused, halt or
-        not; `batch_by_chunk` sends such a command as a call of its own.
+        Since it is one request, a command containing text that looks like a reference to another command is rejected,
+        regardless of `is_halt_on_error`. `batch_by_chunk` sends such a command as a separate call instead.
 
         Args:
             calls: A list, or a mapping by name, of rows ``(method,)``, ``(method, params)`` or
@@ -91,12 +91,13 @@ class Batch:
             options: See `BatchOptions`.
 
         Returns:
-            The results in the caller's order: for a list a list, with None where a command failed or was not run;
-            for a mapping a dict without these. Errors are under the caller's names or positions.
+            The results in the caller's order: If `calls` is a list: a list with None for commands that failed or were
+            not run. If it is a mapping: a dict without those commands. Errors are under the caller's names or
+            positions.
 
         Raises:
-            InvalidCallParamsError: No commands, more than 50, or one that cannot be sent: for a value, for a reference
-                that leads nowhere, or for text that looks like a reference. Nothing was sent.
+            InvalidCallParamsError: There are no commands or more than 50, or a command has an unsupported value, an
+                invalid reference, or text that looks like a reference. Nothing was sent.
             IncompleteBatchError: The response has no result for a command; the other results are in `error.result`.
             AjaxError: The request as a whole failed; the class tells why.
 
@@ -155,11 +156,12 @@ class BatchByChunk:
         Args:
             calls: As for `batch.make`; a command can only refer to commands in the same chunk of 50.
             result_type: An attrs class, dataclass or TypedDict to build each result as.
-            options: How the requests are made; see `ChunkOptions`. Without a halt several are under way at once.
+            options: How the requests are made; see `ChunkOptions`. With `is_halt_on_error=False`, several requests run
+                concurrently.
 
         Returns:
-            As `batch.make`, for all commands together. A request that fails as a whole counts for each of its
-            commands and hides no result of the others.
+            As `batch.make`, for all commands together. If a whole request fails, its error is reported for each of its
+            commands; results of other requests are kept.
 
         Raises:
             A command is invalid; see `batch.make`; nothing was sent.

@@ -44,7 +44,7 @@ class _Action:
     eager: bool = False
 
     def reading(self, http: HttpClient, method: str, params: object, row_type: Any, options: Any) -> Reading:
-        """The walk that a call of this action asks for; raises what its options and parameters deserve."""
+        """Builds the `Reading` for one call; raises if options or parameters are invalid."""
         method = checked_method(method)
         way = self.choose(self.name, method, params, chosen(self.choice, options))
         if isinstance(way, TailPager):
@@ -138,8 +138,8 @@ class FetchList:
             options: How the list is read; see `ListOptions`. `timeout` covers each request.
 
         Returns:
-            An async iterator of pages. Up to 100 pages may wait for each request that `concurrency` allows; with 1, it
-            holds the rows of one request and of the next one under way.
+            An async iterator of pages. Buffers up to 100 pages per allowed concurrent request. With `concurrency=1` it
+            holds the rows of the current request and of the next one.
 
         Raises:
             AjaxError: A request failed, or the walk cannot go on; the pages before it were given.
@@ -315,7 +315,7 @@ class FetchTail:
         known = checked(options, _FETCH_TAIL.known, _FETCH_TAIL.name)
 
         def begin() -> Reading:
-            # Wrong parameters are raised at the first page, as every other error of a stream.
+            # Parameter errors are raised when the first page is requested, like all other errors of a stream.
             return _FETCH_TAIL.reading(self._http, method, params, result_type, known)
 
         return read_pages(begin, "FETCH_TAIL")

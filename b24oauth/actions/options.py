@@ -127,7 +127,8 @@ class ListOptions(WalkKeywords, total=False):
 
     Attributes:
         id_key: Field of a row that identifies it; by default as documented for the method.
-        cursor_id_key: The same field as `filter` and `order` name it; by default as documented, else as in the row.
+        cursor_id_key: Name of the same field in `filter` and `order`; by default from the documentation, otherwise
+            `id_key`.
         custom_key_for_result: Where the rows are inside `result`, for example "tasks"; by default as documented, else
             the only list of mappings.
         paging: "keyset" reads by identifier only, "offset" by position only; by default the walk chooses, and reads by
@@ -135,8 +136,8 @@ class ListOptions(WalkKeywords, total=False):
         start_after: Only rows after this identifier, to continue where an earlier walk ended.
         descending: The greatest identifier comes first.
         allow_changes: A list that is read by position may change meanwhile: rows may be missing or repeated.
-        pages_per_request: Pages in one request at most; by default more and more, up to 50, as the list proves long and
-            as the time of a page allows.
+        pages_per_request: Maximum number of pages per request. By default the number grows up to 50 for long lists, as
+            far as response times allow.
         concurrency: Requests under way at once, at most, when the list proves long; 10 by default, 1 for one after
             another. Up to 100 pages for each of them may wait in memory.
     """

@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; those of the process by default.
 
     Returns:
-        0 when all went well, 1 when a check of the demo did not hold or a port is taken, 2 when the extra is not
-        installed, and what a shell expects after Ctrl-C.
+        0 when all went well, 1 when a demo check failed or a port is taken, 2 when the extra is not installed, and what
+        a shell expects after Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog="b24oauth", description="Talks to Bitrix24 over OAuth 2.0.")
     parser.add_argument("--version", action="version", version=f"b24oauth {__version__}")

@@ -1,8 +1,8 @@
 """Estimates the portal's bucket from its rejections. Pure computation; waiting is in `rate.py`.
 
-At a refusal the portal's bucket is full. So the calls it took between two refusals, by the time between them, are the
-rate at which it drains, with an error of one call; and the calls it took since it was empty are its burst. A refusal
-without an accepted call before it tells nothing of that kind: five of them within a minute lower the rate by a fifth.
+When a call is rejected, the portal's bucket is full. Therefore: drain rate = accepted calls between two rejections /
+time between them (± one call); burst size = accepted calls since the bucket was empty. A rejection with no accepted
+call since the previous one gives no estimate: five of them within a minute lower the rate by a fifth.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _LOWEST_DRAIN_RATE = 0.5
 _LOWEST_MEASURED_RATE = 0.1
 _LOWEST_BURST_LIMIT = 5.0
 
-# A refusal before the burst is through lowers the rate by as much as the burst, as a first guess. But a full bucket
-# may just be another's work, so no guess goes below half of the slowest rate that portals have.
+# If the first rejection comes before the configured burst was used up, reduce the rate by the same factor as the burst.
+# Another client may have filled the bucket, so never guess below half of the slowest documented rate.
 _LOWEST_GUESS = 1.0
 _LARGEST_CUT_BY_GUESS = 0.1
 # Until a rate is confirmed, assume the bucket is empty only if it would be empty even at this fraction of the rate.
@@ -37,7 +37,8 @@ _BELOW_REFUSED = 0.98
 # A measurement that differs from what was in force by more than this says that the portal's rate has changed.
 _AS_BEFORE = 0.8
 
-# A probe above the true rate costs a refusal, so each shall measure so many times more precisely than the one before.
+# Each probe above the true rate causes a rejection, so every new measurement must be this many times more precise than
+# the previous one.
 _PATIENCE_GROWTH = 4
 _MOST_PATIENCE = 320
 _PATIENCE_IN_DOUBT = 80
@@ -68,10 +69,11 @@ class State(Enum):
 class RateEstimator:
     """The rate in force: as configured until the portal refuses calls, then as found from its refusals.
 
-    An example, for a portal of 50 at once and 2 a second, configured as 250 and 5. 58 calls are taken within four
-    seconds, then one is refused: the burst is guessed to be 53, the rate to be 1.1 a second (GUESSED). Successes raise
-    the rate step by step (CLIMBING) until the next refusal. Between the two refusals 90 calls were taken in 45 seconds:
-    the rate is 1.98 a second (MEASURED). The next raise is tried after 80 successes, later ones after up to 320.
+    Example: the portal allows bursts of 50 and 2 requests per second; the client is configured with 250 and 5. 58 calls
+    are taken within four seconds, then one is refused: the burst is guessed to be 53, the rate to be 1.1 a second
+    (GUESSED). Successes raise the rate step by step (CLIMBING) until the next refusal. Between the two refusals 90
+    calls were taken in 45 seconds: the rate is 1.98 a second (MEASURED). The next raise is tried after 80 successes,
+    later ones after up to 320.
 
     Attributes:
         config: The bucket as configured; nothing in force exceeds it.
@@ -99,10 +101,11 @@ class RateEstimator:
     _last: Admission = attrs.field(init=False, default=Admission(float("-inf"), 0))
     _level: float = attrs.field(init=False, default=0.0)
     _waited: bool = attrs.field(init=False, default=False)
-    # How much is known of the portal's rate, apart from raises that are under way.
+    # State before the current raises: CONFIGURED, GUESSED or MEASURED.
     _known: State = attrs.field(init=False, default=State.CONFIGURED)
     _patience: int = attrs.field(init=False, default=_SUCCESSES_TO_RECOVER)
-    # The rate before the raises since the last refusal, where these began, and how much the next one adds.
+    # Rate before the raises since the last rejection, the admission at which they began, and the size of the next
+    # raise.
     _proven_rate: float = attrs.field(init=False)
     _climbs_from: Admission | None = attrs.field(init=False, default=None)
     _raised_at: float = attrs.field(init=False, default=float("-inf"))
@@ -135,7 +138,8 @@ class RateEstimator:
         if empty:
             self._begin_burst(now)
         elif waited and self._full is None:
-            # The whole burst was taken: from here on both buckets are full, as far as ours is like the portal's.
+            # The whole burst has been accepted: from now on our bucket is full, and so is the portal's if our estimate
+            # is correct.
             self._full = Admission(now, self.taken)
             self._bursts_borne += 1
         self._level += 1
@@ -149,7 +153,7 @@ class RateEstimator:
         if self._known is not State.CONFIGURED or self._level == 0:
             self._empty = Admission(now, self.taken)
         if self._climbs_from is not None and self._known is not State.CONFIGURED:
-            # Nobody waited any more before the raised rate had met the portal's.
+            # Callers stopped waiting before the raised rate reached the portal's limit.
             self._change(self._proven_rate, self.burst_limit)
 
     def not_sent(self, admission: Admission) -> None:
@@ -208,10 +212,11 @@ class RateEstimator:
         return True
 
     def _learn_drain_rate(self, calls: int, seconds: float, full: Admission) -> None:
-        # The true rate is above this, by two calls at most unless the bucket was empty meanwhile.
+        # Lower bound: the true rate is higher by at most two calls in this interval, unless the bucket became empty
+        # meanwhile.
         certain = (calls - 1) / seconds
         if self._climbs_from is not None and full.at > self._climbs_from.at:
-            # Even if it was empty when the raises began, it took a burst at most beyond what it drained.
+            # Even if the bucket was empty when the raises began, it accepted at most one burst more than it drained.
             drained = full.taken - self._climbs_from.taken - self.burst_limit - 1
             certain = max(certain, drained / (full.at - self._climbs_from.at))
         if calls >= _CALLS_TO_MEASURE:

@@ -69,7 +69,8 @@ class RestrictionManager:
 
     Args:
         params: Limits and repeats; None for the usual ones.
-        clock: Unix timestamp, seconds: the portal names the end of a method's block by it.
+        clock: Returns the Unix time in seconds; needed because the portal reports the end of a block as a Unix
+            timestamp.
         bucket: Gives the admissions, `RateLimiter` by default; one of your own keeps its own rate and burst.
 
     Source: https://apidocs.bitrix24.com/limits.html
@@ -103,7 +104,8 @@ class RestrictionManager:
 
     def usual_concurrency(self) -> int:
         """How many requests may be under way at once: as many as the rate lets through in a second, from 10 to 20."""
-        # All requests under way are refused together when the portal's bucket proves smaller than it was taken to be.
+        # If the portal's bucket is smaller than assumed, all requests in flight are rejected at once, so keep their
+        # number small.
         return int(min(20, max(10, self.params.rate_limit.drain_rate)))
 
     def get_params(self) -> RestrictionParams:

@@ -55,8 +55,8 @@ class OperatingLimiter:
 
     Args:
         config: The budget.
-        wall_clock: Unix timestamp, seconds; the portal names the reset by its own. Nothing else is counted by it: it
-            may be set back or forward at any time.
+        wall_clock: Returns Unix time; used only to convert the portal's reset timestamp, because the system clock may
+            be changed at any time.
         loop_time: The clock that everything is counted by, seconds; by default the running event loop's.
 
     Attributes:

@@ -129,8 +129,8 @@ class RestrictionParams:
         adaptive_config: Pauses after slow calls.
         max_retries: How often a call is sent, at most; 0 sends nothing.
         retry_delay: Initial retry delay in seconds; doubles with each retry.
-        retry_on_network_error: None repeats a call without a response when that cannot run a write twice; True always
-            repeats it, as the reference does; False never does.
+        retry_on_network_error: Whether to retry a call that got no response. None (default): only if the call is safe
+            to execute twice. True: always, as the JS SDK does. False: never.
         hard_error_codes: Further codes that are raised at once and never repeated.
         soft_error_codes: Further error codes that are returned inside the result.
         share: This process's part of the bucket: 1/N for N processes that do not share limits in another way.

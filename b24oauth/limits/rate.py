@@ -1,7 +1,7 @@
 """The portal's leaky bucket: decides which call may be sent next, and when. The only user of aiolimiter.
 
-Two facts about `AsyncLimiter` shape this file: a newcomer may overtake those who wait, so these stand in a line whose
-first waits at the bucket; and its rate is fixed when it is built, so another rate takes another bucket.
+Two facts about `AsyncLimiter` shape this file: (1) It is not FIFO, so waiting calls are kept in our own queue and only
+the first one waits on the limiter. (2) Its rate cannot be changed, so a new rate requires a new limiter.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class RateLimiter:
     """
 
     def __init__(self, config: RateLimitConfig) -> None:
-        # Those who wait, in the order of arrival: each gets its admission, or learns by None that it is the first now.
+        # Queue of waiters. A future resolves to an Admission, or to None if its waiter is now first and must wait on
+        # the bucket itself.
         self._line: OrderedDict[asyncio.Future[Admission | None], None] = OrderedDict()
         # The portal asked to wait until then, seconds of the loop's clock; None when it did not.
         self._held_until: float | None = None

@@ -109,7 +109,8 @@ def read_renewal(
         if found is not None:
             has_code = found.code != fallback
             refused = f"The OAuth server refused the renewal: {found.code}"
-            # A 5xx without a code is not a refusal, even with a text: the pair may have been renewed.
+            # A 5xx with no error code does not prove a rejection, even if it has a message: the pair may have been
+            # refreshed.
             unclear = may_have_run and not has_code
             return Refusal(
                 code=found.code,
@@ -138,7 +139,9 @@ def read_renewal(
 def read_pair(
     body: Mapping[str, Any] | None, current: B24OAuthParams, *, now: float, user_id: int | None = None
 ) -> B24OAuthParams | Refusal:
-    """The pair in a renewal's data, wherever it came from; never half a pair, or one of another portal or user.
+    """Builds the pair from token data of the OAuth server or a custom refresh.
+
+    Rejects incomplete pairs and pairs of another portal or user.
 
     Args:
         body: What the OAuth server or a custom refresh gave.

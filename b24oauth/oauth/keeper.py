@@ -33,7 +33,7 @@ __all__ = ["TokenKeeper"]
 # from which the next one is worth asking for.
 _FIRST_DOUBT: Final = 60.0
 _LAST_DOUBT: Final = 3600.0
-_GRACE: Final = 0.5  # for a task that was cancelled
+_GRACE: Final = 0.5  # of a cancelled task
 # Loop turns in which a response may still arrive: a stopped process wakes up with all of its deadlines passed.
 _LAST_TURNS: Final = 3
 
@@ -85,7 +85,9 @@ class TokenKeeper:
         return self._task is None and self._settler.unsaved is None
 
     def set_params(self, params: B24OAuthParams) -> None:
-        """Uses another pair from now on; forgets a refusal, an unsaved pair, and what a renewal under way brings.
+        """Replaces the current pair.
+
+        Discards a remembered rejection, an unsaved pair, and the result of a running refresh.
 
         Raises:
             ConfigurationError: It is of another portal; the old pair stays.
@@ -145,9 +147,7 @@ class TokenKeeper:
             A saved pair; None if a new pair would probably be rejected too.
 
         Raises:
-            RefreshTokenError: The pair could not be renewed.
-            TokenPersistenceError: The renewed pair could not be saved.
-            ClientStateError: Called from within the renewal itself, which is a deadlock; or the client is closed.
+            SdkError: As `get`.
         """
         if self.is_inside():
             return self._pair_inside(refused)
@@ -164,7 +164,9 @@ class TokenKeeper:
         return await self._other_than(refused, renews=renews)
 
     async def after_denial(self, denied: str, /) -> B24OAuthParams | None:
-        """Another pair than one whose access token v3 denied access for; renews one that is old enough, once.
+        """Returns a replacement for a pair for which v3 reported "access denied".
+
+        Refreshes once if the token is old enough.
 
         Args:
             denied: The access token.
@@ -173,9 +175,7 @@ class TokenKeeper:
             A saved pair; None if the denial is due to the user's permissions.
 
         Raises:
-            RefreshTokenError: The pair could not be renewed.
-            TokenPersistenceError: The renewed pair could not be saved.
-            ClientStateError: The client is closed.
+            SdkError: As `get`.
         """
         if self.is_inside():
             return None
@@ -201,12 +201,12 @@ class TokenKeeper:
         return self.params if self._settler.store is None else await self._settled(renews=False)
 
     async def renew(self) -> B24OAuthParams:
-        """A renewed and saved pair, even when the one in use is still valid; another process may have renewed it.
+        """Returns a refreshed and saved pair even if the current one is still valid.
+
+        The pair may come from another process's refresh.
 
         Raises:
-            RefreshTokenError: The pair could not be renewed.
-            TokenPersistenceError: The renewed pair could not be saved.
-            ClientStateError: Called from within the renewal itself, which is a deadlock; or the client is closed.
+            SdkError: As `get`.
         """
         self.check_outside()
         self._renewer.wire.enter_loop()
@@ -232,7 +232,8 @@ class TokenKeeper:
     async def aclose(self, *, timeout: float) -> None:
         """Waits for a pair that is being renewed or saved, and saves what is not saved yet.
 
-        Cancelling waits all the same: the old refresh token is used up by now, so the pair would be lost for good.
+        Cancellation does not shorten the wait: the old refresh token is already used up, so the new pair would be lost
+        permanently.
 
         Args:
             timeout: How long to wait, seconds.
@@ -303,7 +304,8 @@ class TokenKeeper:
 
     def _start(self, *, renews: bool) -> asyncio.Task[Outcome]:
         self._work = work = Work(renews)
-        # An empty context: the first caller's context variables must not reach everybody's save callback.
+        # Run in an empty context, so that the context variables of the first caller do not leak into the shared save
+        # callback.
         task = asyncio.get_running_loop().create_task(
             self._settle(work), name="b24oauth renewal", context=contextvars.Context()
         )
@@ -318,7 +320,8 @@ class TokenKeeper:
             self._work.leased = None
         self._work = None
         if not task.cancelled():
-            # Marks an exception as seen; there is none but KeyboardInterrupt and the like, which the loop raises.
+            # Retrieve the exception so asyncio does not log it. It can only be KeyboardInterrupt or SystemExit, which
+            # the loop re-raises.
             task.exception()
 
     async def _watch(self, task: asyncio.Task[Outcome]) -> B24OAuthParams:

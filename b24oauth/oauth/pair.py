@@ -23,8 +23,8 @@ class HeldPair:
 
     Attributes:
         params: The pair.
-        fresh_until: Loop time at which a pair that we received or found expires, seconds; None for a pair that was
-            given to us: only its own `expires` tells, by the wall clock.
+        fresh_until: Event-loop time in seconds at which a received or loaded pair expires. None for a pair supplied by
+            the application; its `expires` is compared with the system clock.
         since: Event-loop time at which the pair was obtained; None for the pair passed to the constructor.
         was_found: True for a pair that somebody else has put into the store.
     """
@@ -38,8 +38,8 @@ class HeldPair:
     def found(cls, params: B24OAuthParams, *, wall_clock: float, loop_time: float) -> Self:
         """A pair that somebody else has stored.
 
-        One that has expired by the wall clock is used all the same: another process may have renewed it just now, and
-        the clock be wrong. The portal's refusal tells.
+        A pair that looks expired by the system clock is still used, because the clock may be wrong and another process
+        may just have refreshed it. The portal rejects it if it is really expired.
 
         Args:
             params: The pair.

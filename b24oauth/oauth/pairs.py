@@ -1,8 +1,8 @@
 """Which token pair is used next: ours, the store's, a new one, or an older one as the last resort. Pure decisions.
 
 Between our pair and another one in the store, no clock decides. The other one is newer than a pair that we had from
-there or put there, and older than one from `set_params`. A pair from the constructor may be of a new authorization or
-from an old file: the store's is used first, for that asks for nothing. A pair refused for good yields to the other.
+there or put there, and older than one from `set_params`. A pair passed to the constructor may be new or outdated, so
+the stored pair is tried first; this costs no request. If one pair is permanently rejected, the other is used.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ def decide(*, stored: bool, unsaved: bool, may_replace: bool, prefer_held: bool,
         renews: A new pair may be requested.
     """
     if unsaved:
-        # Nobody can have renewed what nobody else has seen: another pair in the store is of a later authorization.
+        # No other process knows our unsaved pair, so none can have refreshed it: a different stored pair comes from a
+        # later authorization.
         return Use.STORED if stored and not may_replace else Use.UNSAVED
     if stored and not prefer_held:
         return Use.STORED

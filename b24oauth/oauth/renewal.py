@@ -69,7 +69,7 @@ class Renewer:
     custom: CustomRefreshAuth | None = None
 
     async def renew(self, current: B24OAuthParams) -> B24OAuthParams | Refusal:
-        """A new pair, or why there is none; raises nothing of its own.
+        """Returns a new pair, or a `Refusal` with the reason; does not raise.
 
         Args:
             current: The pair to renew.
@@ -87,7 +87,8 @@ class Renewer:
             await asyncio.sleep(pause)
             outcome = await self._ask_server(current, end)
         if isinstance(outcome, Refusal) and lost:
-            # What is refused now may be what the lost answer had renewed.
+            # The refresh token may be rejected now because the earlier request, whose response was lost, already used
+            # it.
             return attrs.evolve(outcome, lost=True)
         return outcome
 
@@ -194,7 +195,8 @@ def safe_cause(error: BaseException, secrets: Iterable[str]) -> BaseException | 
         said = "\n".join(text for part in _chained(error) for text in _texts(part))
     except Exception:  # noqa: BLE001 - __str__ and __repr__ of the application may raise anything
         return None
-    # Masked by known values only: the traceback's lines of code name tokens without showing any.
+    # Search for known secret values only: source lines in a traceback mention parameter names such as `token` without
+    # their values.
     return error if scrub(printed, secrets) == printed and _masked(said, secrets) == said else None
 
 

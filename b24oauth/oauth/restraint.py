@@ -29,8 +29,8 @@ class _Standing:
 class RefusedTokens:
     """Refresh tokens that the OAuth server has refused.
 
-    A final refusal stands. Any other may be over by the next call, so the server is asked once more; when it refuses
-    the same token again, it is left alone for pauses that double from 5 s to 5 minutes.
+    A permanent rejection is remembered. After any other rejection the next call tries again; if the same token is
+    rejected again, attempts are spaced by pauses that double from 5 s to 5 minutes.
     """
 
     # `vars` must not show tokens.
@@ -79,9 +79,10 @@ class RefusedTokens:
 class Allowance:
     """Limits how many refreshes a portal can cause by rejecting access tokens.
 
-    A portal that refuses every token would cost one renewal for each call. An allowance of 20 fills up by one in 15 s.
-    A renewal takes 8 of it when the portal accepted no token since the one before: two renewals at once, then one in
-    two minutes. When it did accept one, the renewal takes 1, or nothing if the token was a minute old.
+    Without a limit, a portal that rejects every token would cause one refresh per call. This is a token bucket with 20
+    units that regains one unit every 15 s. A refresh costs 8 units if the portal accepted no token since the previous
+    refresh (so: two immediately, then one every two minutes), 1 unit if it accepted one, and nothing if the token was
+    at least a minute old.
     """
 
     def __init__(self) -> None:

@@ -43,7 +43,9 @@ _CONFLICTS: Final = 3
 
 
 class Settler:
-    """The token pair in use, and the steps that bring a new one. It has slots: `vars` must not show tokens.
+    """The current token pair and the steps to obtain a new one.
+
+    Uses `__slots__` so that `vars()` does not expose tokens.
 
     Args:
         params: The pair to start with.

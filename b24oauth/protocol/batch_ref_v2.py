@@ -12,8 +12,8 @@ from b24oauth.errors import InvalidParamsError
 
 __all__ = ["BatchRefV2", "looks_like_reference"]
 
-# What a portal reads as a reference in a value of a batch command: one of these names, in any case, and everything up
-# to the next space, if there is a key in brackets in it. Encoded brackets count too: something may decode them twice.
+# Pattern of text that a portal treats as a reference: "$" and one of these names (case-insensitive), up to the next
+# whitespace, containing a key in brackets. Percent-encoded brackets also count, because they may be decoded twice.
 _READ: Final = re.compile(r"\$(?:result|next|total|time|error)[^ \t-\r]*", re.IGNORECASE)
 _WITH_KEY: Final = re.compile(r"\[|%5b", re.IGNORECASE)
 _UNREADABLE: Final = re.compile(r"[\[\] \t-\r]")
@@ -47,8 +47,7 @@ class BatchRefV2:
             path: Keys and positions that lead to the part, for example ``("items", 0, "id")``.
 
         Raises:
-            InvalidParamsError: A part is empty or holds a bracket or a space, which the portal would read differently,
-                or it is neither text nor a whole number.
+            InvalidParamsError: A path element is empty, contains brackets or spaces, or is neither str nor int.
         """
         parts = tuple(_as_text(part, "ref", "B24OAUTH_BATCH_REF_V2_INVALID_PATH") for part in (command, *path))
         if any(not part or _UNREADABLE.search(part) for part in parts):
@@ -67,9 +66,9 @@ class BatchRefV2:
             values: References, and text or numbers to be written as they are.
 
         Raises:
-            InvalidParamsError: Fields and values do not fit together, a value is something else, the text looks like a
-                reference itself, or something but a space follows a reference: the portal reads a reference up to the
-                next space.
+            InvalidParamsError: The number of `{}` fields and values differs, a value has the wrong type, the text
+                itself looks like a reference, or a reference is not followed by a space or the end of the text: the
+                portal reads a reference up to the next space.
         """
         parts: list[str | tuple[str, ...]] = []
         left = list(values)

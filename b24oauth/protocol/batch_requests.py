@@ -1,7 +1,7 @@
 """Encodes batch commands into requests of up to 50 and validates their references.
 
-A portal fills in any text that looks like a reference, even if a user wrote it. A command with such text leaves the
-batch, because nothing is filled in for a single call, or it is refused.
+A portal evaluates any text that looks like a reference, even text from a user. A command with such text is sent as a
+single call, where references are not evaluated, or it is rejected.
 """
 
 from __future__ import annotations

@@ -92,7 +92,8 @@ def decode_clean(
     if isinstance(parsed, dict):
         body = cast("dict[str, Any]", parsed)
         if body.get("error") is not None:
-            # A 5xx whose body names an error is the portal's own failure; ERR_BAD_RESPONSE means that nothing is known.
+            # A 5xx whose body names an error is the portal's own failure; ERR_BAD_RESPONSE means that the outcome is
+            # unknown.
             fallback = "ERR_BAD_REQUEST" if 300 <= answer.status < 500 else RESPONSE_ERROR
             error = error_in(body, answer.status, query, fallback_code=fallback, secrets=secrets)
             if error is not None:
@@ -257,7 +258,8 @@ def _with_clean_failures(
 
 
 def _clean(found: ErrorText, secrets: Collection[str]) -> ErrorText:
-    # What was decoded, not the text it came in: no escape hides anything, and no mask can break the text.
+    # Mask decoded values rather than the raw JSON, so that escapes cannot hide a secret and masking cannot break the
+    # JSON.
     code, message = scrub_start(found.code, secrets, _LONGEST_CODE), scrub_start(found.message, secrets)
     return ErrorText(code, message, scrub_value(found.validation, secrets))
 

@@ -27,8 +27,8 @@ class Dialect:
         idempotency_key: True when the portal honours the header `Idempotency-Key`.
         batch_as_list: True when a batch is a list of commands, and its response a list in the same order; else both
             are maps by name.
-        text_references: True when a reference inside a batch is text, so that the portal fills in any text that looks
-            like one; else it is a map with a key of its own.
+        text_references: True if batch references are plain text, so the portal evaluates any text that looks like one;
+            False if they are mappings with a special key.
         reference: The type of references inside a batch.
     """
 
@@ -63,8 +63,8 @@ DIALECTS: Final[Mapping[ApiVersion, Dialect]] = {
     ),
 }
 
-# Last parts of names that only read. Tried on the 1,657 methods of the documentation: of 727 that read they find 625;
-# of the others they take five for reads, which `_NOT_READS` corrects.
+# Last name parts of read-only methods. Of 1,657 documented methods, 727 only read; this rule finds 625 of them and
+# wrongly matches five others, which are listed in `_NOT_READS`.
 # Source: https://apidocs.bitrix24.com/api-reference/index.html
 _READ_WORDS: Final = frozenset(
     {
@@ -120,8 +120,8 @@ _READS: Final = frozenset(
     vote.attachedvote.getmany vote.attachedvote.getwithvoted
     """.split()  # noqa: SIM905 - a literal would take a line for each
 )
-# Asking takes away, confirms or marks what is read; of `im.disk.folder.get` the documentation does not say whether it
-# makes the folder.
+# Reading removes, confirms or marks the data. For `im.disk.folder.get` the documentation does not say whether it
+# creates the folder.
 _NOT_READS: Final = frozenset(
     {"event.offline.get", "im.disk.folder.get", "im.notify.read.list", "im.v2.event.get", "imbot.v2.event.get"}
 )
@@ -131,8 +131,8 @@ _NOT_READS: Final = frozenset(
 def is_plain_read(method: str) -> bool:
     """True when a method only reads, so that calling it twice does no harm.
 
-    The documentation decides, the same for both versions of the API. A method that it does not have is judged by the
-    last part of its name; when in doubt it is a write.
+    Documented methods are looked up in a table for both API versions. Other methods are classified by the last part of
+    their name; unknown ones are treated as writes.
 
     Args:
         method: REST method, in any case.
@@ -155,7 +155,7 @@ def path_of(method: str) -> str:
 
 @lru_cache(maxsize=1024)
 def sends_telemetry(method: str) -> bool:
-    """False for the positional `task.*` methods: they read the query string by position and break.
+    """False for the `task.*` methods: they parse the query string by position, so further parameters break them.
 
     Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/data-encoding.html
     """

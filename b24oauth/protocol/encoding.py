@@ -224,7 +224,8 @@ def _moment(value: datetime, place: str, _walk: _Walk) -> str:
     if offset is None:
         raise _refused(place, "a datetime without a time zone is ambiguous; give it one (tzinfo=...)")
     if offset % _MINUTE:
-        # Historical zones count seconds, which the format has no room for: the same moment on the minute before.
+        # Historical time zones have offsets with seconds, which the format cannot express; use the same instant with
+        # the offset rounded down to a minute.
         value = _with_offset(value, timezone(offset - offset % _MINUTE), place)
     return value.isoformat(timespec="seconds")
 
@@ -360,7 +361,8 @@ def _misread_places(plain: object, place: str, misread: re.Pattern[str]) -> Iter
 
 
 def _unwritable(plain: object) -> InvalidParamsError:
-    # Found by looking again: checking every text beforehand would cost each call what only a mistake should.
+    # Search for the invalid value only after encoding failed; checking all strings in advance would slow down every
+    # call.
     place = next(_unwritable_places(plain, ""), "")
     return _refused(place, "text must be Unicode without lone surrogates, and numbers must have fewer than 4300 digits")
 

@@ -83,8 +83,8 @@ def _as_bytes(content: bytes | str) -> bytes:
 class File:
     """A file to upload; usable anywhere in the parameters of calls and batches.
 
-    A bare `File` is written in the form that the called method takes, as far as the documentation tells; the methods
-    below give a form of your choice.
+    A bare `File` is encoded in the format documented for the called method; use the methods below to choose a format
+    yourself.
 
     Attributes:
         name: Name of the file, with its extension.

@@ -38,8 +38,8 @@ _NODE: Final = "B24OAUTH_FILTER_V3_INVALID_NODE"
 class FilterV3:
     """Conditions on a field, groups of them, and the list that a v3 method takes as its `filter`.
 
-    Nodes that are None or False are left out, so that `wanted is not None and FilterV3.eq("id", wanted)` can stand
-    in a list of nodes. What the portal would refuse is refused here: a condition whose field has no name, for example,
+    Nodes that are None or False are left out, so that `wanted is not None and FilterV3.eq("id", wanted)` can be used as
+    a node. Invalid nodes are rejected here, before the request: a condition whose field has no name, for example,
     raises `InvalidParamsError`.
 
     Source: https://apidocs.bitrix24.com/api-reference/rest-v3/index.html
@@ -87,8 +87,8 @@ class FilterV3:
             The condition.
 
         Raises:
-            InvalidParamsError: The values are no collection, one text (which would be taken apart into its letters),
-                a mapping, or empty; or the field has no name.
+            InvalidParamsError: `values` is not a collection, is a str or a mapping, or is empty; or the field has no
+                name.
         """
         code = "B24OAUTH_FILTER_V3_INVALID_IN"
         if is_mapping(values) or not is_items(values):

@@ -29,7 +29,8 @@ def checked_method(method: object, *, request_id: str = "") -> str:
         The name as a plain string.
 
     Raises:
-        InvalidCallParamsError: It is not the name of a method: the portal would call another method, or add parameters.
+        InvalidCallParamsError: `method` is not a valid method name; sent unchanged, it could call a different method or
+            add parameters.
 
     Source: https://apidocs.bitrix24.com/settings/how-to-call-rest-api/general-principles.html
     """

@@ -29,7 +29,8 @@ __all__ = ["CallState", "Sender", "TimesOf"]
 
 # Redirect status codes.
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-# How often a call waits for execution time that others use up before it. Bounded: the clock may stand still.
+# Maximum number of waits for execution time when other calls use it up first. Bounded, because a test clock may not
+# advance.
 _MOST_WINDOWS: Final = 20
 
 TimesOf = Callable[[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]
@@ -118,7 +119,8 @@ class Sender:
         services, waited = self._services, False
         if services.credentials.ready() is None:
             if services.credentials.fresh() is None:
-                # A call that waits for a token holds no admission: such calls would all be sent in one burst.
+                # Get the token before the admission; otherwise all calls waiting for a refresh would be sent in one
+                # burst afterwards.
                 await self._token(call)
                 waited = True
             if services.credentials.is_inside():

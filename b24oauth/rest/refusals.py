@@ -36,8 +36,7 @@ class Refusals:
             timeout: Seconds that may pass; None for no such limit.
 
         Returns:
-            False when they need not be sent again: a token that was renewed for them is refused too, or it would
-            take longer.
+            False if a retry is pointless: the refreshed token was also rejected, or the wait would exceed `timeout`.
 
         Raises:
             RefreshTokenError: The pair could not be renewed.

@@ -85,7 +85,8 @@ def prepare(query: AjaxQuery, dialect: Dialect, *, idempotency_key: str | None =
         idempotency_key: 1 to 255 printable ASCII characters; v3 only.
 
     Raises:
-        InvalidCallParamsError: The parameters, the method or the identifier cannot be sent; names the place.
+        InvalidCallParamsError: The parameters, the method or the request ID cannot be encoded; the error names the
+            location.
         ConfigurationError: The key cannot be sent.
     """
     bearer = dialect.batch_auth == "bearer" and query.method == "batch"

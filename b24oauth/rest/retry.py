@@ -134,7 +134,7 @@ def backoff(attempt: int, params: RestrictionParams, *, jitter: float) -> float:
 
 
 def asked_pause(error: AjaxError, params: RestrictionParams) -> float | None:
-    """Seconds that a refusal asks to wait, 0 when it does not; None when that is too long to wait for.
+    """Returns the `Retry-After` of a rejection in seconds, 0 if there is none, None if it is too long to wait for.
 
     Args:
         error: The refusal; `retry_after` is what it asks for.
@@ -189,8 +189,8 @@ def final_error(error: AjaxError, rule: RepeatRule, *, may_have_run: bool) -> Aj
 
 def is_without_answer(error: AjaxError) -> bool:
     """True if the outcome of the request is unknown: no response, a gateway error page, or an unreadable response."""
-    # A gateway's 5xx page stands between us and the portal's answer just as a cut connection does.
-    # Only its 503 says that nothing was executed.
+    # A 5xx page of a gateway leaves the outcome unknown, like a broken connection. Only 503 guarantees that nothing was
+    # executed.
     unreadable = error.code == "ERR_BAD_RESPONSE" and not isinstance(error, RateLimitError)
     gateway = error.status in (408, 502, 504)
     return unreadable or gateway or isinstance(error, (NetworkError, RequestTimeoutError, BadResponseError))

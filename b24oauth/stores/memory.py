@@ -48,7 +48,8 @@ class _Lease:
         while self.line[0] is not self:
             holder = self.line[0]
             self.moved.clear()
-            # A task that was woken and has not run yet has no end so far; it wakes the others when it takes its lease.
+            # The next holder may have been woken but not run yet, so its `until` is still infinite; it wakes the others
+            # when it takes the lease.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(None if math.isinf(holder.until) else holder.until):
                     await self.moved.wait()

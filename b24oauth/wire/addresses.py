@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 __all__ = ["Address", "Origin", "parse_address"]
 
 _PORTS: Final = {"https": 443, "http": 80}
-# What needs no change: a lower-case ASCII host, and a path without dot segments. Anything else takes the slow way.
+# What needs no change: a lower-case ASCII host, and a path without dot segments. Everything else is handled by the slow
+# path.
 _PLAIN: Final = re.compile(
     r"(https?)://([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::([0-9]{1,5}))?((?:/(?!\.)[\w.~!$&'()*+,;=:@-]*)*)", re.ASCII
 )

@@ -34,7 +34,8 @@ class Certificates(NamedTuple):
         return cls(environ.get("SSL_CERT_FILE", ""), environ.get("SSL_CERT_DIR", ""))
 
 
-# The only mutable state of a module: loading certifi's certificates takes 30 ms and 780 KiB for each context.
+# The only module-level mutable state of the package: loading certifi's certificates takes 30 ms and 780 KiB for each
+# context.
 _CONTEXTS: Final[dict[Certificates, ssl.SSLContext]] = {}
 _LOCK: Final = threading.Lock()
 

@@ -19,7 +19,8 @@ __all__ = ["Proxy", "ProxyRules", "parse_proxy"]
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# `socks` is how desktops write it; everything is resolved by the proxy, so socks5 and socks5h are the same.
+# Some desktop environments use the scheme `socks`. Host names are always resolved by the proxy, so socks5 equals
+# socks5h.
 _SCHEMES: Final = {"http": 80, "https": 443, "socks": 1080, "socks5": 1080, "socks5h": 1080}
 _LONGEST_HOST: Final = 253
 _HAS_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

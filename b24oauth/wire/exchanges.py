@@ -39,8 +39,8 @@ class Limits(NamedTuple):
 class Exchange:
     """One running request. Its cancel `scope` ends it on timeout or when the client is closed.
 
-    It is under way from here on: its task must enter the scope at once, and call
-    `Exchanges.remove` before it leaves the scope.
+    It counts as running once constructed: the task must enter the scope immediately, and call `Exchanges.remove` before
+    leaving it.
 
     Args:
         owner: Keeps the time for all exchanges.
@@ -100,7 +100,9 @@ class Exchange:
         self._wait(self.limits.response)
 
     def received(self, size: int) -> None:
-        """A part of the response came. Enough bytes begin the wait anew, so that a trickle ends some time.
+        """A part of the response came.
+
+        The timeout restarts only after enough bytes, so that a very slow response is eventually aborted.
 
         Args:
             size: Bytes of the part.
@@ -167,9 +169,9 @@ class Wait:
 class Exchanges:
     """The exchanges and waits of one client, and the one timer that watches over them.
 
-    Each exchange moves its deadline several times, and most end long before: one timer that looks at all of them when
-    it is due costs less than one for each. It is taken away in the turn after the last exchange has ended, unless
-    another one has begun by then.
+    Each exchange changes its deadline several times, and most finish long before it. A single shared timer is therefore
+    cheaper than one per exchange. The timer is removed one loop iteration after the last exchange ends, unless a new
+    one has started.
 
     Args:
         loop: The client's event loop.

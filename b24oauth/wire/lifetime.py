@@ -17,8 +17,8 @@ _operation: contextvars.ContextVar[Lifetime | None] = contextvars.ContextVar("b2
 class Lifetime:
     """Binds a client to the first event loop it is used in, until it is closed.
 
-    It is open first. A close that drains lets no call begin, but those under way go on. Then it is stopped: calls that
-    wait for something end, and only a renewal goes on. At last it is closed.
+    States: open; draining (no new calls, running calls continue); stopped (waiting calls fail, only a token refresh
+    continues); closed.
 
     Args:
         parent: The lifetime of a wire that this client shares; None without one.

@@ -188,7 +188,8 @@ class _Response:
     async def close(self) -> None:
         """Keeps the connection if the response was read; aiohttp closes it by itself when bytes follow."""
         response = self._response
-        # A response may come before all of the request was written: the rest is never written.
+        # If the response arrives before the whole request was written, the rest is not sent, so the connection cannot
+        # be reused.
         if not response.content.at_eof() or (self._has_body and not self._exchange.uploaded):
             response.close()
         elif not response.closed:

@@ -28,9 +28,10 @@ _MOST_IDLE: Final = 100
 
 
 class OwnConnections:
-    """Connections made here. Each request under way has a transport of its own, which holds one connection.
+    """Connections made here.
 
-    A pool of httpx's looks at all of its connections for each request.
+    Each running request uses its own httpx transport with one connection, because httpx's pool scans all its
+    connections on every request.
 
     Args:
         package: "httpx" or "httpx2".
@@ -89,7 +90,8 @@ class OwnConnections:
         """A transport whose connection can be used again, None without one."""
         while base in self._idle:
             transport, stream, since = self._pop(base, -1)
-            # What can be read from an idle connection is its end, or belongs to no request.
+            # An idle connection that is readable was closed by the server or received unexpected bytes; do not reuse
+            # it.
             if _now() - since <= _KEPT_ALIVE and not stream.get_extra_info("is_readable"):
                 return transport
             await _close(transport)
@@ -362,7 +364,8 @@ def _body_class(package: Package) -> Callable[[bytes, Exchange], Any]:
             self._exchange = exchange
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            # Asked for when the head of the request was written, which alone makes a server do nothing.
+            # httpx iterates the body after the headers were written; headers alone do not make the server execute the
+            # request.
             exchange, body = self._exchange, self._body
             exchange.sending()
             for start in range(0, len(body), PART):

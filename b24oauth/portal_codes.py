@@ -22,7 +22,8 @@ from b24oauth.errors import (
 __all__ = ["class_of", "is_ambiguous"]
 
 # Codes with exactly one meaning. Codes for which there is no exception class (internal failures, unavailable features)
-# are not listed. Source: https://apidocs.bitrix24.com/error-codes.html and the error tables of all methods
+# are not listed.
+# Source: https://apidocs.bitrix24.com/error-codes.html and the error tables of all methods
 _CODES: Final[Mapping[type[AjaxError], str]] = {
     AccessDeniedError: """
         403 1048582 1048584 20004030001 200040300010 200040300020 200040300030 200040300040 200040300043 200040300050

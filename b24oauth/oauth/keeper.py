@@ -85,9 +85,7 @@ class TokenKeeper:
         return self._task is None and self._settler.unsaved is None
 
     def set_params(self, params: B24OAuthParams) -> None:
-        """Replaces the current pair.
-
-        Discards a remembered rejection, an unsaved pair, and the result of a running refresh.
+        """Replaces the current pair; discards a remembered rejection, an unsaved pair, and what a refresh brings.
 
         Raises:
             ConfigurationError: It is of another portal; the old pair stays.
@@ -282,8 +280,6 @@ class TokenKeeper:
                 turns += left <= 0
         return cancelled
 
-    # --- the shared task -----------------------------------------------------------------------------------------
-
     async def _checked(self) -> None:
         """Waits while the task only looks into the store: what callers need, it may not bring."""
         while self._task is not None and self._work is not None and not self._work.renews:
@@ -380,8 +376,6 @@ class TokenKeeper:
                 if ends_the_program(error):
                     raise
                 return failure
-
-    # --- called from within the renewal -------------------------------------------------------------------------
 
     def is_inside(self) -> bool:
         """True for a callback of the renewal under way, and for everything it calls."""

@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -18,24 +17,10 @@ from b24oauth.errors import UnknownPortalError
 from b24oauth.installations import InstallationState
 from b24oauth.stores import MemoryStore, TokenKey
 from b24oauth.testing import FakePortal, VirtualClock, faults
+from b24oauth.testing.applications import event_body, page_request, robot_body
 from tests.support.clients import UNLIMITED
 
 pytestmark = pytest.mark.anyio
-
-
-def form(fields: dict[str, Any]) -> bytes:
-    """A body as PHP writes it."""
-    flat: dict[str, str] = {}
-
-    def add(name: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, part in value.items():
-                add(f"{name}[{key}]" if name else key, part)
-        else:
-            flat[name] = str(value)
-
-    add("", fields)
-    return urlencode(flat).encode()
 
 
 class Desk:
@@ -45,28 +30,16 @@ class Desk:
         self.app, self.portal, self.store = app, portal, store
         self.called: list[Any] = []
 
-    def auth(self, **changes: Any) -> dict[str, Any]:
-        pair = self.portal.issue()
-        fields = pair.to_dict() | {"application_token": self.portal.application_token, "user_id": 1} | changes
-        return {name: value for name, value in fields.items() if value is not None}
-
     def event(self, name: str, *, ts: int = 1_790_000_000, data: Any = None, **auth: Any) -> Request:
-        fields = {"event": name, "ts": ts, "auth": self.auth(**auth)}
-        return Request(body=form(fields if data is None else fields | {"data": data}))
+        return Request(body=event_body(self.portal, name, data, ts=ts, **auth))
 
     def silent(self, name: str, **changes: Any) -> Request:
         """An event without tokens."""
-        return self.event(name, access_token=None, refresh_token=None, **changes)
+        return self.event(name, with_tokens=False, **changes)
 
     def page(self, path: str = "/", **changes: Any) -> Request:
-        pair = self.portal.issue(user_id=7)
-        fields = {
-            "AUTH_ID": pair.access_token, "REFRESH_ID": pair.refresh_token, "AUTH_EXPIRES": 3600,
-            "SERVER_ENDPOINT": pair.server_endpoint, "APPLICATION_TOKEN": self.portal.application_token,
-            "member_id": pair.member_id, "status": "L", "PLACEMENT": "DEFAULT",
-        } | changes  # fmt: skip
-        query = {"DOMAIN": "portal.example", "PROTOCOL": 1, "LANG": "en", "APP_SID": "sid"}
-        return Request(path=path, query=urlencode(query), body=form(fields))
+        request = page_request(self.portal, user_id=7, **changes)
+        return Request(path=path, query=request.query, body=request.body)
 
     async def install(self, **changes: Any) -> Response:
         return await self.app.handle(self.event("ONAPPINSTALL", data={"VERSION": "1", "LANGUAGE_ID": "en"}, **changes))
@@ -404,15 +377,12 @@ async def test_a_robot_answers_the_workflow_that_waits_for_it() -> None:
         async def robot(event: Any, b24: B24OAuth) -> dict[str, str]:
             return {"sum": event.properties["amount"]}
 
-        fields = {
-            "workflow_id": "w", "code": "demo_robot", "event_token": "token", "properties": {"amount": "3"},
-            "use_subscription": "Y", "ts": 1, "auth": here.auth(),
-        }  # fmt: skip
-        assert (await here.app.handle(Request(body=form(fields)))).status == 200
+        body = robot_body(here.portal, "demo_robot", {"amount": "3"}, waits=True)
+        assert (await here.app.handle(Request(body=body))).status == 200
         await here.settled()
         (sent,) = here.called
-        assert (sent["EVENT_TOKEN"], sent["RETURN_VALUES"]) == ("token", {"sum": "3"})
-        assert (await here.app.handle(Request(body=form(fields | {"code": "other"})))).status == 400
+        assert (sent["EVENT_TOKEN"][-10:], sent["RETURN_VALUES"]) == ("vent-token", {"sum": "3"})
+        assert (await here.app.handle(Request(body=robot_body(here.portal, "other")))).status == 400
 
 
 async def test_a_page_knows_its_user_without_a_renewal_and_may_be_framed_by_the_portal_only() -> None:

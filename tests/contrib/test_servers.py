@@ -22,7 +22,7 @@ from b24oauth.apps import B24App
 from b24oauth.contrib import aiohttp as contrib
 from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal
-from tests.apps.test_app import form
+from b24oauth.testing.applications import event_body
 from tests.support.clients import UNLIMITED
 from tests.support.servers import free_port
 
@@ -33,11 +33,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {}
-
-
-def event(portal: FakePortal, name: str, **data: Any) -> bytes:
-    pair = portal.issue().to_dict() | {"application_token": portal.application_token}
-    return form({"event": name, "ts": int(time.time()), "data": data, "auth": pair})
 
 
 async def post(session: aiohttp.ClientSession, url: str, body: bytes) -> int:
@@ -75,8 +70,8 @@ async def test_two_servers_with_one_store_lose_no_event_when_they_are_asked_to_s
                                 break
                         except aiohttp.ClientError:
                             await asyncio.sleep(0.05)
-            assert await post(session, urls[0], event(portal, "ONAPPINSTALL", VERSION="1")) == 200
-            bodies = [event(portal, "ONCRMDEALADD", FIELDS={"ID": number}) for number in range(200)]
+            assert await post(session, urls[0], event_body(portal, "ONAPPINSTALL", {"VERSION": "1"})) == 200
+            bodies = [event_body(portal, "ONCRMDEALADD", {"FIELDS": {"ID": number}}) for number in range(200)]
             sending = [asyncio.create_task(post(session, urls[number % 2], body)) for number, body in enumerate(bodies)]
             await asyncio.sleep(0.05)
             portal.expire_tokens()
@@ -121,8 +116,8 @@ async def test_an_application_within_aiohttp(tmp_path: Path) -> None:
         await web.TCPSite(runner, "127.0.0.1", port).start()
         url = f"http://127.0.0.1:{port}/b24"
         async with aiohttp.ClientSession() as session:
-            assert await post(session, url, event(portal, "ONAPPINSTALL")) == 200
-            assert await post(session, f"{url}/", event(portal, "ONCRMDEALADD", FIELDS={"ID": 3})) == 200
+            assert await post(session, url, event_body(portal, "ONAPPINSTALL", {"VERSION": "1"})) == 200
+            assert await post(session, f"{url}/", event_body(portal, "ONCRMDEALADD", {"FIELDS": {"ID": 3}})) == 200
             async with session.post(url, data=io.BytesIO(b"x" * (5 * 1024 * 1024))) as response:
                 assert response.status == 413
             assert await post(session, url, b"") == 400

@@ -19,6 +19,8 @@ _RAISED_BY: Final = 1.1
 _LOWERED_TO: Final = 0.75
 # A level from this share of the burst on tells that the rate is too high; below, that the burst is.
 _NEARLY_FULL: Final = 0.8
+# A state that is further ahead was written before the clock was set back; seconds.
+_FURTHEST: Final = 900.0
 # Reports of execution time older than this are forgotten; seconds.
 _FORGET_AFTER: Final = 660.0
 
@@ -153,6 +155,7 @@ def reserve(state: SharedState, wanted: Reserve, now: float) -> Reservation:
         state.empty_at = state.held_until = state.burst = state.rate = state.changed_at = 0.0
         state.budgets = {}
         state.epoch += 1
+    _mend(state, wanted, now)
     _recover(state, wanted, now)
     burst, rate = _in_force(state, wanted)
     state.empty_at = max(now, state.empty_at - wanted.given_back / rate)
@@ -182,6 +185,7 @@ def refuse(
         retry_after: How long the portal asked to wait, seconds.
         adapts: Whether the rate is lowered.
     """
+    _mend(state, wanted, now)
     burst, rate = _in_force(state, wanted)
     state.held_until = max(state.held_until, now + retry_after)
     if sent_epoch < state.epoch:
@@ -197,6 +201,13 @@ def refuse(
         burst, rate = _in_force(state, wanted)
     state.empty_at = max(now, state.held_until) + burst / rate
     state.epoch += 1
+
+
+def _mend(state: SharedState, wanted: Reserve, now: float) -> None:
+    """After the clock was set back, takes the bucket for full: nobody must wait for times that are far away."""
+    burst, rate = _in_force(state, wanted)
+    if max(state.empty_at, state.held_until, state.changed_at) > now + _FURTHEST + burst / rate:
+        state.empty_at, state.held_until, state.changed_at = now + burst / rate, 0.0, now
 
 
 def _in_force(state: SharedState, wanted: Reserve) -> tuple[float, float]:

@@ -49,6 +49,13 @@ local function in_force()
   return burst, rate
 end
 
+local function mend()
+  local burst, rate = in_force()
+  if math.max(state.empty_at, state.held_until, state.changed_at) > now + 900 + burst / rate then
+    state.empty_at, state.held_until, state.changed_at = now + burst / rate, 0, now
+  end
+end
+
 local function raised(value, configured, step)
   local higher = value * 1.1 + step
   if value == 0 or higher >= configured then return 0 end
@@ -65,6 +72,7 @@ local function reserve()
     state.epoch = state.epoch + 1
     budgets, is_reported = {}, true
   end
+  mend()
   if (state.burst > 0 or state.rate > 0) and now - state.changed_at >= 30 then
     state.changed_at = now
     state.rate = raised(state.rate, wanted.rate, 0)
@@ -99,6 +107,7 @@ local function reserve()
 end
 
 local function refuse()
+  mend()
   local burst, rate = in_force()
   state.held_until = math.max(state.held_until, now + wanted.retry_after)
   if wanted.sent_epoch < state.epoch then

@@ -68,6 +68,8 @@ async def test_l1_managers_admit_one_burst_together(managers: list[Any]) -> None
 
 async def test_l2_those_who_wait_are_admitted_in_the_order_they_came(managers: list[Any]) -> None:
     order: list[int] = []
+    for manager in managers:
+        await manager.rate.acquire_at_once()  # opens the connection
 
     async def admit(number: int) -> None:
         rate = managers[number % 2].rate
@@ -76,9 +78,9 @@ async def test_l2_those_who_wait_are_admitted_in_the_order_they_came(managers: l
         order.append(number)
 
     tasks = []
-    for number in range(ROOM + 6):
+    for number in range(ROOM + 4):
         tasks.append(asyncio.create_task(admit(number)))
-        await asyncio.sleep(0.01)  # so that the order is known
+        await asyncio.sleep(0.03)  # so that the order is known
     await asyncio.gather(*tasks)
     assert order == sorted(order)
 

@@ -87,6 +87,16 @@ def test_a_time_that_the_portal_named_holds_everybody() -> None:
     assert reserve(state, WANTED, 1000.0).wait > 60
 
 
+def test_a_clock_that_is_set_back_makes_nobody_wait_for_long() -> None:
+    state = SharedState()
+    for _ in range(30):
+        reserve(state, WANTED, 100_000.0)
+    refuse(state, WANTED, 100_000.0, level=10, sent_epoch=0, retry_after=60, adapts=True)
+    assert reserve(state, WANTED, 10_000.0).wait <= 10
+    assert reserve(state, WANTED, 10_060.0).wait == 0
+    assert state.changed_at < 10_100
+
+
 def test_budgets_reach_processes_that_do_not_know_them() -> None:
     state = SharedState()
     told = attrs.evolve(WANTED, budgets={"crm.deal.list": Budget(400, 100, 20)})
@@ -126,7 +136,9 @@ REFUSALS = st.fixed_dictionaries(
         "adapts": st.booleans(),
     }
 )
-STEPS = st.lists(st.tuples(st.sampled_from([0.0, 0.01, 1.0, 40.0, 700.0]), RESERVES, st.none() | REFUSALS), max_size=15)
+STEPS = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.01, 1.0, 40.0, 700.0, -5000.0]), RESERVES, st.none() | REFUSALS), max_size=15
+)
 
 
 @pytest.fixture(scope="module")

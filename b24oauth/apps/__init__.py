@@ -1,6 +1,6 @@
 """Applications: installation, events, pages and robots, verified and as objects."""
 
-from b24oauth.apps.app import B24App, Page
+from b24oauth.apps.app import B24App
 from b24oauth.apps.events import (
     AppTested,
     AppUpdated,
@@ -18,6 +18,7 @@ from b24oauth.apps.events import (
     read_event,
 )
 from b24oauth.apps.http import Request, Response
+from b24oauth.apps.pages import Page, Session
 from b24oauth.apps.requests import (
     CodeReturned,
     Incoming,
@@ -50,6 +51,7 @@ __all__ = [
     "Request",
     "Response",
     "RobotStarted",
+    "Session",
     "SettingsOpened",
     "SettingsSaved",
     "SubscriptionRenewed",

@@ -14,7 +14,9 @@ from b24oauth.apps.authorizing import Authorizer
 from b24oauth.apps.events import Event, EventAuth, Installed, Uninstalled, UserReady
 from b24oauth.apps.http import Request, Response
 from b24oauth.apps.installing import Installations
+from b24oauth.apps.pages import Page, Session
 from b24oauth.apps.requests import CodeReturned, Incoming, PageOpened, RobotStarted, read_body, read_request
+from b24oauth.apps.signing import Signer
 from b24oauth.apps.tasks import Tasks
 from b24oauth.apps.verifying import NotGenuineError, Prover
 from b24oauth.checks import at_least, check_function, check_text
@@ -29,7 +31,7 @@ from b24oauth.shapes import as_mapping
 from b24oauth.storing import InstallationStore, TokenStore
 from b24oauth.wire import NoResponse
 
-__all__ = ["B24App", "Page"]
+__all__ = ["B24App"]
 
 Ack: TypeAlias = Literal["before", "after"]
 EventHandler: TypeAlias = Callable[[Any, B24OAuth], Awaitable[object]]
@@ -39,6 +41,7 @@ ErrorHandler: TypeAlias = Callable[[Exception, Incoming], object]
 _H = TypeVar("_H", bound=Callable[..., Any])
 
 _DRAIN: Final = 10.0
+_SESSION: Final = 86_400.0
 
 
 class _Store(TokenStore, InstallationStore, Protocol):
@@ -49,23 +52,6 @@ class _Store(TokenStore, InstallationStore, Protocol):
 class _Handler:
     function: Callable[..., Awaitable[object]]
     ack: Ack
-
-
-@attrs.frozen(kw_only=True)
-class Page:
-    """A page of the application that a verified user has opened.
-
-    Attributes:
-        opened: The request.
-        b24: The client of the application's default pair.
-        user: A client with the rights of the user who looks at the page; it is not stored.
-        user_id: This user.
-    """
-
-    opened: PageOpened
-    b24: B24OAuth
-    user: B24OAuth
-    user_id: int
 
 
 PageHandler: TypeAlias = Callable[[Page], Awaitable[str | Response]]
@@ -82,8 +68,8 @@ class B24App:
         store: Keeps token pairs and installations, such as `SQLiteStore`.
         concurrency: How many handlers run at the same time.
         waiting: How many events may wait for their turn besides; more are answered 503, which loses them.
-        session_key: Signs the states of authorizations, a long random text; all processes must have the same. Needed
-            for `authorization_url` only.
+        session_key: Signs the states of authorizations and the sessions of pages, a long random text; all processes
+            must have the same.
         options: Further arguments of `B24Portals` and `B24OAuth`, for every client.
 
     Raises:
@@ -118,6 +104,7 @@ class B24App:
             check_text(session_key, "session_key")
         key, wire = session_key, self.portals.wire
         self._authorizer = None if key is None else Authorizer(wire, oauth_secret, trusted, key, self._clock)
+        self._sessions = None if key is None else Signer(key, "session", self._clock)
         self._events: dict[str, list[_Handler]] = {}
         self._install: list[_Handler] = []
         self._uninstall: list[UninstallHandler] = []
@@ -239,6 +226,21 @@ class B24App:
         pair = await self._authorized().exchange(returned, session)
         return await self._installations.authorized(pair)
 
+    def session(self, text: str) -> Session:
+        """Who speaks in a request of the application's own front end.
+
+        Args:
+            text: `Page.session`, which the front end sends, for example in the header ``Authorization: Bearer …``.
+
+        Raises:
+            NotGenuineError: It is forged or too old.
+            ConfigurationError: The application has no `session_key`.
+        """
+        if self._sessions is None:
+            raise ConfigurationError("session_key: give B24App a long random text, which signs sessions")
+        values = self._sessions.read(text)
+        return Session(member_id=values["m"], user_id=values["u"])
+
     def _authorized(self) -> Authorizer:
         if self._authorizer is None:
             raise ConfigurationError("session_key: give B24App a long random text, which signs states")
@@ -329,7 +331,11 @@ class B24App:
         if is_new:
             await self._called(self._install, opened, pair.member_id)
         b24 = await self.portals.get(pair.member_id)
-        page = Page(opened=opened, b24=b24, user=self.portals.client(pair), user_id=pair.user_id)
+        session = ""
+        if self._sessions is not None:
+            session = self._sessions.sign({"m": pair.member_id, "u": pair.user_id}, lifetime=_SESSION)
+        user = self.portals.client(pair)
+        page = Page(opened=opened, b24=b24, user=user, user_id=pair.user_id, session=session)
         answer = await handler(page)
         response = Response(body=answer.encode()) if isinstance(answer, str) else answer
         # The portal shows the page in a frame; nobody else may.

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
 import re
 import secrets
 from collections import OrderedDict
@@ -14,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from b24oauth.apps.requests import CodeReturned
+from b24oauth.apps.signing import Signer
 from b24oauth.apps.verifying import NotGenuineError
 from b24oauth.errors import ConfigurationError, RefreshTokenError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret
@@ -55,7 +52,7 @@ class Authorizer:
         self._wire = wire
         self._secret = secret
         self._trusted_hosts = trusted_hosts
-        self._key = hashlib.sha256(b"b24oauth state " + key.encode()).digest()
+        self._signer = Signer(key, "state of the authorization", clock)
         self._clock = clock
         self._used: OrderedDict[str, None] = OrderedDict()
 
@@ -74,9 +71,8 @@ class Authorizer:
             raise ConfigurationError("domain must be the host of a portal, for example example.bitrix24.com")
         if not session:
             raise ConfigurationError("session must identify the browser's session")
-        payload = {"n": secrets.token_urlsafe(12), "e": int(self._clock()) + _STATE_LIFETIME}
-        body = _encoded(json.dumps(payload).encode())
-        state = f"{body}.{self._signature(body, session)}"
+        nonce = {"n": secrets.token_urlsafe(12)}
+        state = self._signer.sign(nonce, lifetime=_STATE_LIFETIME, bound_to=session)
         return f"https://{domain}/oauth/authorize/?{urlencode({'client_id': self._secret.client_id, 'state': state})}"
 
     async def exchange(self, returned: CodeReturned, session: str) -> B24OAuthParams:
@@ -116,22 +112,11 @@ class Authorizer:
         return B24OAuthParams.from_token_response(fields, received_at=self._clock())
 
     def _check(self, state: str, session: str) -> None:
-        body, _, signature = state.partition(".")
-        if not session or not hmac.compare_digest(signature.encode(), self._signature(body, session).encode()):
+        if not session:
             raise NotGenuineError("The state of the authorization is forged, or of another session")
-        payload = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-        if self._clock() >= payload["e"]:
-            raise NotGenuineError("The state of the authorization is too old: let the user authorize again")
-        if payload["n"] in self._used:
+        nonce = self._signer.read(state, bound_to=session)["n"]
+        if nonce in self._used:
             raise NotGenuineError("The state of the authorization was used before")
-        self._used[payload["n"]] = None
+        self._used[nonce] = None
         if len(self._used) > _MOST_STATES:
             self._used.popitem(last=False)
-
-    def _signature(self, body: str, session: str) -> str:
-        signed = f"{body} {session}".encode("utf-8", "surrogatepass")
-        return _encoded(hmac.new(self._key, signed, hashlib.sha256).digest())
-
-
-def _encoded(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).decode().rstrip("=")

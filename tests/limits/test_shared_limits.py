@@ -67,20 +67,19 @@ async def test_l1_managers_admit_one_burst_together(managers: list[Any]) -> None
 
 
 async def test_l2_those_who_wait_are_admitted_in_the_order_they_came(managers: list[Any]) -> None:
-    order: list[int] = []
-    for manager in managers:
-        await manager.rate.acquire_at_once()  # opens the connection
+    order, tasks = list[int](), list[asyncio.Task[None]]()
 
-    async def admit(number: int) -> None:
-        rate = managers[number % 2].rate
-        if await rate.acquire_at_once() is None:
-            await rate.acquire_in_line()
+    async def wait(number: int) -> None:
+        await managers[number % 2].rate.acquire_in_line()
         order.append(number)
 
-    tasks = []
-    for number in range(ROOM + 4):
-        tasks.append(asyncio.create_task(admit(number)))
-        await asyncio.sleep(0.03)  # so that the order is known
+    for number in range(ROOM + 6):
+        # Each comes when the one before has its place, as over two processes.
+        if await managers[number % 2].rate.acquire_at_once():
+            order.append(number)
+        else:
+            tasks.append(asyncio.create_task(wait(number)))
+            await asyncio.sleep(0)
     await asyncio.gather(*tasks)
     assert order == sorted(order)
 

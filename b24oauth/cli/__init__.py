@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from b24oauth._version import __version__
+from b24oauth.errors import ConfigurationError, StoreError
 
 __all__ = ["main"]
 
@@ -27,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; those of the process by default.
 
     Returns:
-        0 when all went well, 1 when a demo check failed or a port is taken, 2 when the extra is not installed, and what
-        a shell expects after Ctrl-C.
+        0 when all went well, 1 when a demo check failed, a port is taken or a store fails, 2 when an extra is not
+        installed, and what a shell expects after Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog="b24oauth", description="Talks to Bitrix24 over OAuth 2.0.")
     parser.add_argument("--version", action="version", version=f"b24oauth {__version__}")
@@ -39,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     portal = commands.add_parser("portal", help="serve a fake portal to try programs against")
     portal.add_argument("--host", default="127.0.0.1", help="address to listen at")
     portal.add_argument("--port", type=int, default=0, help="port to listen at; a free one by default")
+    encrypt = commands.add_parser("reencrypt", help="encrypt the records of a store with a new key")
+    encrypt.add_argument("store", help="path of a SQLite file or a folder, or the URL of a Redis server or a database")
+    encrypt.add_argument("--client-id", required=True, help="the application; the keys are read from B24OAUTH_KEYS")
     arguments = parser.parse_args(argv)
     try:
         return _run(arguments)
@@ -50,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "reencrypt":
+        return _reencrypt(arguments.store, arguments.client_id)
     try:
         importlib.import_module("uvicorn")  # the portal asks for it only when it is served
         if arguments.command == "portal":
@@ -63,6 +69,21 @@ def _run(arguments: argparse.Namespace) -> int:
     report = Report(plain=arguments.plain)
     demo = run_processes(report, arguments.processes) if arguments.processes else run_demo(report)
     return 0 if asyncio.run(demo) else 1
+
+
+def _reencrypt(store: str, client_id: str) -> int:
+    from b24oauth.cli.reencrypt import reencrypt  # noqa: PLC0415 - as little as needed is loaded
+
+    try:
+        number = asyncio.run(reencrypt(store, client_id))
+    except (ConfigurationError, StoreError) as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{number} records are encrypted with the first key")
+    return 0
 
 
 def _number(text: str) -> int:

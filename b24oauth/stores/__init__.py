@@ -70,7 +70,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != needed or not extra:
             raise
-        missing = error.name
+        missing = needed
     raise ModuleNotFoundError(f'{name} needs {missing}: pip install "b24oauth[{extra}]"', name=missing)
 
 

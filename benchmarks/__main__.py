@@ -23,6 +23,7 @@ from benchmarks.tables.calls import call_costs
 from benchmarks.tables.export import exports, million_rows
 from benchmarks.tables.imports import import_times
 from benchmarks.tables.objects import object_costs
+from benchmarks.tables.portals import many_portals
 from benchmarks.tables.queue import queue_costs
 from benchmarks.tables.stall import stalls
 from benchmarks.tables.storm import storms
@@ -42,6 +43,7 @@ def tables(portal: ServedPortal, workers: Workers, setup: Setup) -> Mapping[str,
         "million_rows": partial(million_rows, portal, workers, setup),
         "stall": partial(stalls, portal, workers, setup),
         "storm": storms,
+        "portals": partial(many_portals, portal, workers, setup),
         "objects": partial(object_costs, portal, workers, setup),
         "imports": partial(import_times, setup),
     }

@@ -60,6 +60,18 @@ async def objects(contestant: Contestant, target: Target, *, count: int) -> Answ
     return await contestant.objects(target, count)
 
 
+async def portals(contestant: Contestant, target: Target, *, count: int, calls: int, shares: bool) -> Answer:
+    """CPU time, memory and the longest turn of the loop of calls to many portals."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, TimedLoop)
+    heap = await contestant.portals(target, count, 0, shares=shares)
+    gc.collect()
+    await asyncio.sleep(0)
+    loop.begin()
+    answer = heap | await measured(lambda: contestant.portals(target, count, calls, shares=shares))
+    return {**answer, **loop.figures()}
+
+
 async def read(pages: AsyncIterator[Page]) -> Answer:
     """Counts rows, and looks whether pages come in ascending order without repeating a row."""
     rows, last, in_order = 0, 0, True
@@ -124,6 +136,7 @@ JOBS: dict[str, Callable[..., Coroutine[Any, Any, Answer]]] = {
     "calls": calls,
     "export": export,
     "stall": stall,
+    "portals": portals,
     "objects": objects,
 }
 
@@ -132,7 +145,7 @@ def run(contestant: Contestant, order: dict[str, Any]) -> Answer:
     """Does one job in an event loop of its own; a failure is an answer too."""
     try:
         job, target = JOBS[order.pop("job")], Target(**order.pop("target"))
-        if job is not stall:
+        if job not in (stall, portals):
             return asyncio.run(job(contestant, target, **order))
         loop = TimedLoop()
         gc.callbacks.append(loop.collecting)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import time
 import tracemalloc
@@ -9,13 +11,15 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
+import attrs
 import httpx
 
-from b24oauth import B24OAuth, B24OAuthParams, B24OAuthSecret, RateLimitConfig, RestrictionParams
+from b24oauth import B24OAuth, B24OAuthParams, B24OAuthSecret, B24Portals, RateLimitConfig, RestrictionParams
 from b24oauth.actions.options import ListOptions
+from b24oauth.stores import MemoryStore, TokenKey
 from benchmarks.contestants.base import LIST_METHOD, METHOD, Page, Target, at_once
 
-__all__ = ["objects", "opened"]
+__all__ = ["objects", "opened", "portals"]
 
 # More requests of one list at a time than any bucket lets through at once.
 CONCURRENCY = 10
@@ -82,3 +86,36 @@ async def objects(target: Target, count: int) -> dict[str, Any]:
         after, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return {"cpu": cpu, "heap": after - before, "kept": len(kept)}
+
+
+async def portals(
+    target: Target, variant: Literal["httpx", "httpx2", "aiohttp"], count: int, calls: int, *, shares: bool
+) -> dict[str, Any]:
+    """Calls each of `count` portals, all of which are at one address.
+
+    Without calls it returns `heap`, the bytes that the clients keep: counting them takes time.
+    """
+    params, secret = B24OAuthParams.from_dict(target.params), B24OAuthSecret.from_dict(target.secret)
+    pairs = [attrs.evolve(params, member_id=f"portal-{number}") for number in range(count)]
+    options: Any = {
+        "restriction_params": restrictions(target),
+        "trusted_oauth_hosts": target.hosts,
+        "transport": variant,
+    }
+    store = MemoryStore()
+    for pair in pairs:
+        await store.save(TokenKey(secret.client_id, pair.member_id), pair, expected=None)
+    async with contextlib.AsyncExitStack() as stack:
+        if not calls:
+            tracemalloc.start()
+        if shares:
+            found = await stack.enter_async_context(B24Portals(secret, store, max_portals=count, **options))
+            clients = [await found.get(pair.member_id) for pair in pairs]
+        else:
+            clients = [await stack.enter_async_context(B24OAuth(pair, secret, **options)) for pair in pairs]
+        if not calls:
+            heap, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            return {"heap": heap}
+        await asyncio.gather(*(b24.call(METHOD, {"id": 1}) for b24 in clients for _ in range(calls)))
+        return {}

@@ -87,6 +87,11 @@ class Contestant:
         cost: dict[str, Any] = await self._load().objects(target, count)
         return cost
 
+    async def portals(self, target: Target, count: int, calls: int, *, shares: bool) -> dict[str, Any]:
+        """Makes calls to many portals at once; bytes of all of the clients."""
+        cost: dict[str, Any] = await self._load().portals(target, self.variant, count, calls, shares=shares)
+        return cost
+
     def _load(self) -> Any:
         return importlib.import_module(f"benchmarks.contestants.{self.module}")
 

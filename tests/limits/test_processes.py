@@ -20,7 +20,8 @@ from tests.support.workers import workers
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-BURST, RATE, SECONDS = 50, 20, 9.0
+BURST, RATE = 50, 20
+SECONDS = float(examples(5, 9))
 PROCESSES = 4
 
 

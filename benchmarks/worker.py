@@ -60,15 +60,15 @@ async def objects(contestant: Contestant, target: Target, *, count: int) -> Answ
     return await contestant.objects(target, count)
 
 
-async def portals(contestant: Contestant, target: Target, *, count: int, calls: int, shares: bool) -> Answer:
+async def portals(contestant: Contestant, target: Target, *, count: int, calls: int, at_a_time: int) -> Answer:
     """CPU time, memory and the longest turn of the loop of calls to many portals."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, TimedLoop)
-    heap = await contestant.portals(target, count, 0, shares=shares)
+    heap = await contestant.portals(target, count, 0, at_a_time=at_a_time)
     gc.collect()
     await asyncio.sleep(0)
     loop.begin()
-    answer = heap | await measured(lambda: contestant.portals(target, count, calls, shares=shares))
+    answer = heap | await measured(lambda: contestant.portals(target, count, calls, at_a_time=at_a_time))
     return {**answer, **loop.figures()}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import time
 import tracemalloc
@@ -17,7 +16,7 @@ import httpx
 from b24oauth import B24OAuth, B24OAuthParams, B24OAuthSecret, B24Portals, RateLimitConfig, RestrictionParams
 from b24oauth.actions.options import ListOptions
 from b24oauth.stores import MemoryStore, TokenKey
-from benchmarks.contestants.base import LIST_METHOD, METHOD, Page, Target, at_once
+from benchmarks.contestants.base import LIST_METHOD, METHOD, Page, Target, at_once, raise_first
 
 __all__ = ["objects", "opened", "portals"]
 
@@ -89,33 +88,30 @@ async def objects(target: Target, count: int) -> dict[str, Any]:
 
 
 async def portals(
-    target: Target, variant: Literal["httpx", "httpx2", "aiohttp"], count: int, calls: int, *, shares: bool
+    target: Target, variant: Literal["httpx", "httpx2", "aiohttp"], count: int, calls: int, *, at_a_time: int
 ) -> dict[str, Any]:
-    """Calls each of `count` portals, all of which are at one address.
+    """Calls each of `count` portals, all of which are at one address, `at_a_time` of them at a time.
 
     Without calls it returns `heap`, the bytes that the clients keep: counting them takes time.
     """
     params, secret = B24OAuthParams.from_dict(target.params), B24OAuthSecret.from_dict(target.secret)
-    pairs = [attrs.evolve(params, member_id=f"portal-{number}") for number in range(count)]
-    options: Any = {
-        "restriction_params": restrictions(target),
-        "trusted_oauth_hosts": target.hosts,
-        "transport": variant,
-    }
     store = MemoryStore()
-    for pair in pairs:
+    for number in range(count):
+        pair = attrs.evolve(params, member_id=f"portal-{number}")
         await store.save(TokenKey(secret.client_id, pair.member_id), pair, expected=None)
-    async with contextlib.AsyncExitStack() as stack:
+    limits, hosts = restrictions(target), target.hosts
+
+    async def work(b24: B24OAuth) -> None:
+        await asyncio.gather(*(b24.call(METHOD, {"id": 1}) for _ in range(calls)))
+
+    options: Any = {"restriction_params": limits, "trusted_oauth_hosts": hosts, "transport": variant}
+    async with B24Portals(secret, store, max_portals=count, **options) as found:
         if not calls:
             tracemalloc.start()
-        if shares:
-            found = await stack.enter_async_context(B24Portals(secret, store, max_portals=count, **options))
-            clients = [await found.get(pair.member_id) for pair in pairs]
-        else:
-            clients = [await stack.enter_async_context(B24OAuth(pair, secret, **options)) for pair in pairs]
-        if not calls:
+            kept = [await found.get(f"portal-{number}") for number in range(count)]
             heap, _ = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-            return {"heap": heap}
-        await asyncio.gather(*(b24.call(METHOD, {"id": 1}) for b24 in clients for _ in range(calls)))
+            return {"heap": heap, "kept": len(kept)}
+        outcomes = await found.for_each(work, concurrency=at_a_time)
+        raise_first([outcome.error for outcome in outcomes.values() if outcome.error is not None])
         return {}

@@ -87,9 +87,9 @@ class Contestant:
         cost: dict[str, Any] = await self._load().objects(target, count)
         return cost
 
-    async def portals(self, target: Target, count: int, calls: int, *, shares: bool) -> dict[str, Any]:
-        """Makes calls to many portals at once; bytes of all of the clients."""
-        cost: dict[str, Any] = await self._load().portals(target, self.variant, count, calls, shares=shares)
+    async def portals(self, target: Target, count: int, calls: int, *, at_a_time: int) -> dict[str, Any]:
+        """Makes calls to many portals; bytes of all of the clients."""
+        cost: dict[str, Any] = await self._load().portals(target, self.variant, count, calls, at_a_time=at_a_time)
         return cost
 
     def _load(self) -> Any:

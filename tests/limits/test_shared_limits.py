@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -60,9 +61,11 @@ def portal_of(tmp_path: Path, **options: Any) -> FakePortal:
 
 async def test_l1_managers_admit_one_burst_together(managers: list[Any]) -> None:
     first, second = managers
-    admitted = [await (first, second)[number % 2].rate.acquire_at_once() for number in range(ROOM + 1)]
-    assert all(admitted[:ROOM])
-    assert admitted[ROOM] is None
+    began, admitted = time.monotonic(), 0
+    while await (first, second)[admitted % 2].rate.acquire_at_once():
+        admitted += 1
+    # Meanwhile some more have drained.
+    assert ROOM <= admitted <= ROOM + 1 + 10 * (time.monotonic() - began)
     assert await second.rate.acquire_at_once() is None or await first.rate.acquire_at_once() is None
 
 
@@ -235,11 +238,12 @@ async def test_a_server_whose_scripts_may_not_ask_for_the_time_gets_ours(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with valkey(tmp_path) as server:
-        manager = RedisRestrictionManager(server.url, "portal", PARAMS)
-        await manager._shared._client.execute_command("ACL", "SETUSER", "default", "-time")  # type: ignore[attr-defined]
-        assert [bool(await manager.rate.acquire_at_once()) for _ in range(ROOM + 1)] == [True] * ROOM + [False]
-        assert caplog.text.count("the clocks of all machines must agree") == 1
-        await manager.aclose()
+        slow = RestrictionParams(rate_limit=RateLimitConfig(burst_limit=10, drain_rate=0.01))
+        async with contextlib.aclosing(RedisRestrictionManager(server.url, "portal", slow)) as manager:
+            await manager._shared._client.execute_command("ACL", "SETUSER", "default", "-time")  # type: ignore[attr-defined]
+            admitted = [bool(await manager.rate.acquire_at_once()) for _ in range(9)]
+            assert admitted == [True] * ROOM + [False] * 2
+            assert caplog.text.count("the clocks of all machines must agree") == 1
 
 
 async def test_a_refused_call_is_repeated_and_told_to_the_others(tmp_path: Path, server: Valkey) -> None:

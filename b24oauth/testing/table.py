@@ -30,10 +30,11 @@ class Table:
     """The rows of one kind that the portal holds, by ascending id.
 
     Attributes:
+        make: Makes a row from its id; may be replaced, for example to have wider rows.
         id_field: Name of the id in a row.
     """
 
-    _make: MakeRow
+    make: MakeRow
     id_field: str
     _ids: Sequence[int]
     _written: dict[int, dict[str, Any]] = attrs.field(init=False, factory=dict[int, dict[str, Any]])
@@ -152,7 +153,7 @@ class Table:
         return ordered
 
     def _row(self, row_id: int) -> dict[str, Any]:
-        row = self._make(row_id)
+        row = self.make(row_id)
         written = self._written.get(row_id)
         return row | written if written else row
 

@@ -28,6 +28,15 @@ def test_a_page_of_a_million_rows_is_made_without_reading_the_others():
     assert made == [999_000, 999_001, 999_002]
 
 
+def test_another_function_may_make_the_rows():
+    rows = table(range(1, 4))
+    rows.update(2, {"TITLE": "written"})
+    usual = rows.make
+    rows.make = lambda row_id: usual(row_id) | {"UF_NOTE": "wide"}
+    assert [row.get("UF_NOTE") for row in page(rows).rows] == ["wide"] * 3
+    assert rows.get(2) == {"ID": "2", "SORT": "-2", "TITLE": "written", "UF_NOTE": "wide"}
+
+
 def test_gaps_are_kept():
     rows = table([1])
     rows.replace([30, 10, 20])

@@ -20,8 +20,10 @@ from benchmarks.portal import ServedPortal, served_portal
 from benchmarks.report import Run, markdown, publish, write
 from benchmarks.samples import Section, Setup
 from benchmarks.tables.calls import call_costs
-from benchmarks.tables.export import exports, million_rows
+from benchmarks.tables.connections import connection_costs
+from benchmarks.tables.export import exports, long_exports, slow_exports
 from benchmarks.tables.imports import import_times
+from benchmarks.tables.million import million_rows
 from benchmarks.tables.objects import object_costs
 from benchmarks.tables.portals import many_portals
 from benchmarks.tables.queue import queue_costs
@@ -38,12 +40,14 @@ def tables(portal: ServedPortal, workers: Workers, setup: Setup) -> Mapping[str,
     return {
         "calls": partial(call_costs, portal, workers, setup),
         "queue": partial(queue_costs, portal, workers, setup),
-        "export": partial(exports, portal, workers, setup, command_latency=0.0),
-        "export_slow_commands": partial(exports, portal, workers, setup, command_latency=0.02),
+        "export": partial(exports, portal, workers, setup),
+        "export_long": partial(long_exports, portal, workers, setup),
+        "export_slow_commands": partial(slow_exports, portal, workers, setup),
         "million_rows": partial(million_rows, portal, workers, setup),
         "stall": partial(stalls, portal, workers, setup),
         "storm": storms,
         "portals": partial(many_portals, portal, workers, setup),
+        "connections": partial(connection_costs, workers, setup),
         "objects": partial(object_costs, portal, workers, setup),
         "imports": partial(import_times, setup),
     }
@@ -89,7 +93,7 @@ def _node_package_version(node_modules: Path | None) -> str:
 def main() -> None:
     """Reads the command line, measures, writes and prints."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes and fewer rounds, less than a minute")
+    parser.add_argument("--quick", action="store_true", help="small sizes and fewer rounds, about three minutes")
     parser.add_argument("--rounds", type=int, help="interleaved rounds of each table (5; quick: 2)")
     parser.add_argument("--only", default="", help="keys of tables, separated by commas")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="where report, JSON and pictures go")

@@ -103,7 +103,9 @@ class _CountingLoop(VirtualClockLoop):
         self.tasks += 1
         return super().create_task(coro, **options)
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any, **options: Any) -> asyncio.TimerHandle:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, **options: Any
+    ) -> asyncio.TimerHandle:
         self.timers += 1
         return super().call_at(when, callback, *args, **options)
 

@@ -37,7 +37,7 @@ class Portals:
     def use(self, portal: FakePortal) -> None:
         """Lets another portal answer from now on."""
         self.portal = portal
-        self.waits = portal.latency > 0 or portal.command_latency > 0 or portal.refresh_latency > 0
+        self.waits = any((portal.latency, portal.refresh_latency, portal.command_latency, portal.count_latency))
 
 
 class PortalProtocol(asyncio.Protocol):

@@ -15,7 +15,7 @@ Point = tuple[float, float]
 WIDTH, HEIGHT = 760, 420
 LEFT, RIGHT, TOP, BOTTOM = 70, 190, 52, 50
 FONT = 'font-family="sans-serif"'
-COLOURS = ("#1f4e9c", "#d1495b", "#2a9d8f", "#8a5cb8", "#e08e0b", "#4d4d4d", "#8c6d46", "#3aa6dd", "#a0a000")
+COLOURS = ("#1f4e9c", "#d1495b", "#2a9d8f", "#8a5cb8", "#e08e0b", "#4d4d4d", "#8c6d46", "#3aa6dd", "#a0a000", "#6b8e23")
 
 
 @attrs.frozen

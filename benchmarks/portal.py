@@ -6,7 +6,7 @@ import asyncio
 import gc
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
@@ -16,7 +16,8 @@ import orjson
 
 from b24oauth.testing import FakePortal
 from benchmarks.http_server import PortalProtocol, Portals
-from benchmarks.machine import pin
+from benchmarks.machine import allow_many_sockets, pin
+from benchmarks.wide_rows import widened
 
 __all__ = ["PortalUse", "ServedPortal", "served_portal"]
 
@@ -54,8 +55,8 @@ class _Steered:
         except Exception as error:  # noqa: BLE001 - raised where the order came from, which would wait for ever
             self._pipe.send((None, error))
 
-    def _open(self, *, ids: range | list[int] | None = None, **options: Any) -> dict[str, Any]:
-        portal = make_portal(self._origin, ids=ids, **options)
+    def _open(self, **options: Any) -> dict[str, Any]:
+        portal = make_portal(self._origin, **options)
         self._portals.use(portal)
         gc.collect()
         # What came before is not this portal's.
@@ -75,12 +76,15 @@ class _Steered:
         self._stop.set()
 
 
-def make_portal(origin: str, *, ids: range | list[int] | None = None, **options: Any) -> FakePortal:
+def make_portal(
+    origin: str, *, ids: range | list[int] | None = None, row_bytes: int | None = None, **options: Any
+) -> FakePortal:
     """A portal on the real clock that keeps no records and writes its answers fast.
 
     Args:
         origin: Where it is reached.
         ids: The deals that it has.
+        row_bytes: Size of a deal, bytes of JSON text; None for deals without user fields.
         options: Of `FakePortal`.
     """
     portal = FakePortal(
@@ -88,28 +92,37 @@ def make_portal(origin: str, *, ids: range | list[int] | None = None, **options:
     )
     if ids is not None:
         portal.rows("crm.deal", ids=ids)
+    if row_bytes is not None:
+        deals = portal.rows("crm.deal")
+        deals.make = widened(deals.make, row_bytes)
     return portal
 
 
-async def _serve(pipe: Connection) -> None:
+async def _serve(pipe: Connection, addresses: Sequence[str]) -> None:
     loop = asyncio.get_running_loop()
     portals = Portals(FakePortal(record=False))
     server = await loop.create_server(lambda: PortalProtocol(portals), "127.0.0.1", 0, backlog=2048)
+    port = server.sockets[0].getsockname()[1]
+    also = [
+        await loop.create_server(lambda: PortalProtocol(portals), address, port, backlog=16) for address in addresses
+    ]
     stop = asyncio.Event()
-    origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    origin = f"http://127.0.0.1:{port}"
     steered = _Steered(pipe, portals, origin, stop)
     loop.add_reader(pipe.fileno(), steered.told)
     pipe.send(origin)
     await stop.wait()
     loop.remove_reader(pipe.fileno())
-    server.close()
+    for one in (server, *also):
+        one.close()
 
 
-def _main(pipe: Connection) -> None:
+def _main(pipe: Connection, addresses: Sequence[str]) -> None:
     pin("portal")
+    allow_many_sockets()
     # Rows are made and dropped by the thousand: looking for cycles among them would cost a third of the time.
     gc.disable()
-    asyncio.run(_serve(pipe))
+    asyncio.run(_serve(pipe, addresses))
 
 
 @attrs.frozen
@@ -129,7 +142,7 @@ class ServedPortal:
         """Puts a new portal in place of the present one.
 
         Args:
-            options: Of `FakePortal`; `ids` are those of its deals.
+            options: Of `make_portal`.
 
         Returns:
             A token pair, the application's secret and the hosts to trust, ready for JSON.
@@ -150,11 +163,15 @@ class ServedPortal:
 
 
 @contextmanager
-def served_portal() -> Iterator[ServedPortal]:
-    """Serves portals on loopback, on the last core of the machine."""
+def served_portal(addresses: Sequence[str] = ()) -> Iterator[ServedPortal]:
+    """Serves portals on loopback, on the last core of the machine.
+
+    Args:
+        addresses: Further loopback addresses where the same portal answers, at the same port.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_main, args=(theirs,), daemon=True)
+    process = context.Process(target=_main, args=(theirs, tuple(addresses)), daemon=True)
     process.start()
     theirs.close()
     try:

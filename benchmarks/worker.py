@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import json
-import resource
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
-from benchmarks.contestants import CONTESTANTS, Contestant, Target
+from benchmarks.contestants import CONTESTANTS, Client, Contestant, Target
 from benchmarks.contestants.base import Page, raise_first
+from benchmarks.machine import allow_many_sockets, forget_peak, peak_bytes, resident_bytes
 
 __all__ = ["run"]
 
@@ -29,30 +31,79 @@ async def calls(contestant: Contestant, target: Target, *, calls: int, in_flight
         raise_first(await client.calls(warmup, in_flight))
 
         async def work() -> Answer:
-            failures = await client.calls(calls, in_flight)
-            return {"failed": len(failures), "reason": repr(failures[0]) if failures else ""}
+            return failed(await client.calls(calls, in_flight))
 
         return await measured(work)
 
 
-async def export(contestant: Contestant, target: Target) -> Answer:
-    """CPU and wall time of reading all deals with a client that has made one call."""
+async def export(contestant: Contestant, target: Target, *, warmup: int) -> Answer:
+    """CPU and wall time of reading all deals with a client that has made some calls at once before, or none."""
     async with contestant.opened(target) as client:
-        raise_first(await client.calls(1, 1))
+        if warmup:
+            raise_first(await client.calls(warmup, warmup))
+            # The bucket is empty again.
+            await asyncio.sleep(warmup / target.drain if target.drain else 0)
         return await measured(lambda: read(client.export()))
 
 
 async def stall(contestant: Contestant, target: Target) -> Answer:
     """The longest turns of the event loop while all deals are read, full garbage collections apart."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, TimedLoop)
     async with contestant.opened(target) as client:
         raise_first(await client.calls(1, 1))
-        gc.collect()
-        await asyncio.sleep(0)  # the collection is over before the first turn that counts
-        loop.begin()
+        loop = await beginning()
         answer = await read(client.export())
         return {**answer, **loop.figures()}
+
+
+async def connections(
+    contestant: Contestant, target: Target, *, origins: Sequence[str], shared: bool, calls: int
+) -> Answer:
+    """CPU, memory and longest turn of clients of many portals that make their first calls at once; then more calls.
+
+    Args:
+        contestant: Whose clients.
+        target: The portal that answers at all addresses.
+        origins: The addresses, one for each client.
+        shared: Whether the clients share connections.
+        calls: How many calls each client makes at once, first and once more.
+    """
+    targets = [target.at(origin) for origin in origins]
+    # What is loaded or made once for a process belongs to no portal.
+    async with contestant.opened(target) as client:
+        raise_first(await client.calls(calls, calls))
+    async with AsyncExitStack() as stack:
+        loop, memory = await beginning(), resident_bytes()
+        clients: list[Client] = []
+
+        async def first_use() -> Answer:
+            clients.extend(await stack.enter_async_context(contestant.many(targets, shared=shared)))
+            return await together(clients, calls)
+
+        answer = await measured(first_use)
+        answer |= loop.figures() | {"memory": resident_bytes() - memory}
+        again = await measured(lambda: together(clients, calls))
+        return answer | {"cpu_again": again["cpu"], "failed": answer["failed"] + again["failed"]}
+
+
+async def together(clients: Sequence[Client], calls: int) -> Answer:
+    """All clients make so many calls at once."""
+    failures = await asyncio.gather(*(client.calls(calls, calls) for client in clients))
+    return failed(list(itertools.chain.from_iterable(failures)))
+
+
+def failed(failures: Sequence[Exception]) -> Answer:
+    """How many calls failed, and why the first of them did."""
+    return {"failed": len(failures), "reason": repr(failures[0]) if failures else ""}
+
+
+async def beginning() -> TimedLoop:
+    """The loop, which has just begun to measure its turns."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, TimedLoop)
+    gc.collect()
+    await asyncio.sleep(0)  # the collection is over before the first turn that counts
+    loop.begin()
+    return loop
 
 
 async def objects(contestant: Contestant, target: Target, *, count: int) -> Answer:
@@ -62,12 +113,8 @@ async def objects(contestant: Contestant, target: Target, *, count: int) -> Answ
 
 async def portals(contestant: Contestant, target: Target, *, count: int, calls: int, at_a_time: int) -> Answer:
     """CPU time, memory and the longest turn of the loop of calls to many portals."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, TimedLoop)
     heap = await contestant.portals(target, count, 0, at_a_time=at_a_time)
-    gc.collect()
-    await asyncio.sleep(0)
-    loop.begin()
+    loop = await beginning()
     answer = heap | await measured(lambda: contestant.portals(target, count, calls, at_a_time=at_a_time))
     return {**answer, **loop.figures()}
 
@@ -89,12 +136,13 @@ async def read(pages: AsyncIterator[Page]) -> Answer:
 
 
 async def measured(work: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Does the work and adds CPU time (user and system, all threads), wall time and the largest memory so far."""
+    """Does the work and adds CPU time (user and system, all threads), wall time and the largest memory meanwhile."""
     gc.collect()
+    forget_peak()
     wall, cpu = time.perf_counter(), time.process_time()
     answer = await work()
     cost = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
-    return {**answer, **cost, "rss_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+    return {**answer, **cost, "rss_kb": peak_bytes() // 1024}
 
 
 class TimedLoop(asyncio.SelectorEventLoop):
@@ -137,15 +185,18 @@ JOBS: dict[str, Callable[..., Coroutine[Any, Any, Answer]]] = {
     "export": export,
     "stall": stall,
     "portals": portals,
+    "connections": connections,
     "objects": objects,
 }
+# Jobs that measure the turns of their loop.
+TIMED = (stall, portals, connections)
 
 
 def run(contestant: Contestant, order: dict[str, Any]) -> Answer:
     """Does one job in an event loop of its own; a failure is an answer too."""
     try:
         job, target = JOBS[order.pop("job")], Target(**order.pop("target"))
-        if job not in (stall, portals):
+        if job not in TIMED:
             return asyncio.run(job(contestant, target, **order))
         loop = TimedLoop()
         gc.callbacks.append(loop.collecting)
@@ -161,6 +212,7 @@ def run(contestant: Contestant, order: dict[str, Any]) -> Answer:
 def main() -> None:
     """Obeys orders until there are no more."""
     contestant = CONTESTANTS[sys.argv[1]]
+    allow_many_sockets()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(run(contestant, json.loads(line))) + "\n")
         sys.stdout.flush()

@@ -103,10 +103,18 @@ class Workers:
         command = self._command(CONTESTANTS[name])
         if command is None:
             return None
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._stack.enter_context(_finish_failed(process))
-        self._running[name, job] = Worker(name, process)
+        self._running[name, job] = self._stack.enter_context(_started(name, command))
         return self._running[name, job]
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[Worker | None]:
+        """A process of the contestant's that ends with the block; None with the reason in `missing`."""
+        command = None if name in self.missing else self._command(CONTESTANTS[name])
+        if command is None:
+            yield None
+            return
+        with _started(name, command) as worker:
+            yield worker
 
     def each(self, names: Iterable[str], ask: Callable[[Worker], None], jobs: Mapping[str, str] | None = None) -> None:
         """Asks those that can run here, in turn; who fails is missing from then on, with the reason.
@@ -143,9 +151,10 @@ class Workers:
 
 
 @contextmanager
-def _finish_failed(process: subprocess.Popen[str]) -> Iterator[None]:
+def _started(name: str, command: list[str]) -> Iterator[Worker]:
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        yield
+        yield Worker(name, process)
     finally:
         process.kill()
         process.communicate()

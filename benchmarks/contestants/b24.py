@@ -6,22 +6,24 @@ import asyncio
 import gc
 import time
 import tracemalloc
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal
 
 import attrs
 import httpx
 
 from b24oauth import B24OAuth, B24OAuthParams, B24OAuthSecret, B24Portals, RateLimitConfig, RestrictionParams
-from b24oauth.actions.options import ListOptions
 from b24oauth.stores import MemoryStore, TokenKey
+from b24oauth.wire import Wire
 from benchmarks.contestants.base import LIST_METHOD, METHOD, Page, Target, at_once, raise_first
 
-__all__ = ["objects", "opened", "portals"]
+__all__ = ["many", "objects", "opened", "portals"]
 
 # More requests of one list at a time than any bucket lets through at once.
 CONCURRENCY = 10
+
+Variant = Literal["httpx", "httpx2", "aiohttp"]
 
 
 class _Client:
@@ -37,8 +39,7 @@ class _Client:
         return await at_once(one, count, in_flight)
 
     def export(self) -> AsyncIterator[Page]:
-        options: Any = {"concurrency": CONCURRENCY} if "concurrency" in ListOptions.__annotations__ else {}
-        return self._b24.actions.v2.fetch_list.make(LIST_METHOD, **options)
+        return self._b24.actions.v2.fetch_list.make(LIST_METHOD, concurrency=CONCURRENCY)
 
 
 def restrictions(target: Target) -> RestrictionParams:
@@ -48,17 +49,32 @@ def restrictions(target: Target) -> RestrictionParams:
     return RestrictionParams(rate_limit=RateLimitConfig(burst_limit=burst, drain_rate=drain))
 
 
-@asynccontextmanager
-async def opened(target: Target, variant: Literal["httpx", "httpx2", "aiohttp"]) -> AsyncGenerator[_Client]:
-    """A client over the transport that `variant` names."""
-    async with B24OAuth(
+def created(target: Target, **connections: Any) -> B24OAuth:
+    """A client of the portal; `connections` are its transport or the wire that it shares."""
+    return B24OAuth(
         B24OAuthParams.from_dict(target.params),
         B24OAuthSecret.from_dict(target.secret),
         restriction_params=restrictions(target),
         trusted_oauth_hosts=target.hosts,
-        transport=variant,
-    ) as b24:
+        **connections,
+    )
+
+
+@asynccontextmanager
+async def opened(target: Target, variant: Variant) -> AsyncGenerator[_Client]:
+    """A client over the transport that `variant` names."""
+    async with created(target, transport=variant) as b24:
         yield _Client(b24)
+
+
+@asynccontextmanager
+async def many(targets: Sequence[Target], variant: Variant, *, shared: bool) -> AsyncGenerator[Sequence[_Client]]:
+    """A client for each portal; all of them share one wire, or each has connections of its own."""
+    async with AsyncExitStack() as stack:
+        connections: dict[str, Any] = {"transport": variant}
+        if shared:
+            connections = {"wire": await stack.enter_async_context(Wire(transport=variant))}
+        yield [_Client(await stack.enter_async_context(created(target, **connections))) for target in targets]
 
 
 async def objects(target: Target, count: int) -> dict[str, Any]:
@@ -87,9 +103,7 @@ async def objects(target: Target, count: int) -> dict[str, Any]:
         return {"cpu": cpu, "heap": after - before, "kept": len(kept)}
 
 
-async def portals(
-    target: Target, variant: Literal["httpx", "httpx2", "aiohttp"], count: int, calls: int, *, at_a_time: int
-) -> dict[str, Any]:
+async def portals(target: Target, variant: Variant, count: int, calls: int, *, at_a_time: int) -> dict[str, Any]:
     """Calls each of `count` portals, all of which are at one address, `at_a_time` of them at a time.
 
     Without calls it returns `heap`, the bytes that the clients keep: counting them takes time.

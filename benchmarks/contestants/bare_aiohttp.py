@@ -6,15 +6,15 @@ It sets itself no limit: no export here has more requests than the bucket takes 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
 
 from benchmarks.contestants.base import COMMANDS, LIST_METHOD, METHOD, PAGE, Page, Target, at_once, chained_pages
 
-__all__ = ["opened"]
+__all__ = ["many", "opened"]
 
 
 class _Client:
@@ -67,3 +67,15 @@ async def opened(target: Target, variant: str) -> AsyncGenerator[_Client]:
     """An aiohttp session; `variant` is how it exports."""
     async with aiohttp.ClientSession() as session:
         yield _Client(session, target, variant)
+
+
+@asynccontextmanager
+async def many(targets: Sequence[Target], variant: str, *, shared: bool) -> AsyncGenerator[Sequence[_Client]]:
+    """A client for each portal, over one session or each over its own."""
+    async with AsyncExitStack() as stack:
+        # By default a session opens 100 connections at most.
+        sessions = [
+            await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+            for _ in range(1 if shared else len(targets))
+        ]
+        yield [_Client(sessions[0 if shared else number], target, variant) for number, target in enumerate(targets)]

@@ -1,11 +1,11 @@
-"""The same request by hand with httpx."""
+"""The same request by hand with httpx or httpx2."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-
-import httpx
+from typing import Any
 
 from benchmarks.contestants.base import METHOD, Page, Target, at_once
 
@@ -13,7 +13,7 @@ __all__ = ["opened"]
 
 
 class _Client:
-    def __init__(self, http: httpx.AsyncClient, target: Target) -> None:
+    def __init__(self, http: Any, target: Target) -> None:
         self._http = http
         self._target = target
 
@@ -32,9 +32,8 @@ class _Client:
 
 @asynccontextmanager
 async def opened(target: Target, variant: str) -> AsyncGenerator[_Client]:
-    """An httpx client; there is one way only."""
-    del variant
+    """A client of the package that `variant` names."""
+    package = importlib.import_module(variant)
     # The pool is waited for as long as it takes: 1,000 calls in flight share 100 connections.
-    timeout = httpx.Timeout(30, pool=None)
-    async with httpx.AsyncClient(timeout=timeout) as http:
+    async with package.AsyncClient(timeout=package.Timeout(30, pool=None)) as http:
         yield _Client(http, target)

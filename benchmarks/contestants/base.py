@@ -6,7 +6,8 @@ import asyncio
 import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -48,6 +49,12 @@ class Target:
         """The access token."""
         return str(self.params["access_token"])
 
+    def at(self, origin: str) -> Self:
+        """The same portal at another address, as a client sees a portal of its own."""
+        host = urlsplit(origin).netloc
+        params = {**self.params, "client_endpoint": f"{origin}/rest/", "domain": host}
+        return attrs.evolve(self, params=params, hosts=(*self.hosts, host))
+
 
 class Client(Protocol):
     """A client that is open; what it cannot do raises NotImplementedError."""
@@ -82,6 +89,11 @@ class Contestant:
         opened: AbstractAsyncContextManager[Client] = self._load().opened(target, self.variant)
         return opened
 
+    def many(self, targets: Sequence[Target], *, shared: bool) -> AbstractAsyncContextManager[Sequence[Client]]:
+        """Opens a client for each portal, with connections of its own or with one set of connections for all."""
+        opened: AbstractAsyncContextManager[Sequence[Client]] = self._load().many(targets, self.variant, shared=shared)
+        return opened
+
     async def objects(self, target: Target, count: int) -> dict[str, Any]:
         """Creates so many clients; CPU seconds and bytes of all of them."""
         cost: dict[str, Any] = await self._load().objects(target, count)
@@ -102,7 +114,8 @@ CONTESTANTS = {
         Contestant("bare sockets", "bare_sockets"),
         Contestant("bare aiohttp", "bare_aiohttp", "chained", "aiohttp"),
         Contestant("bare aiohttp, by start", "bare_aiohttp", "by start", "aiohttp"),
-        Contestant("bare httpx", "bare_httpx"),
+        Contestant("bare httpx", "bare_httpx", "httpx"),
+        Contestant("bare httpx2", "bare_httpx", "httpx2", "httpx2"),
         Contestant("b24oauth", "b24", "httpx"),
         Contestant("b24oauth[httpx2]", "b24", "httpx2", "httpx2"),
         Contestant("b24oauth[speed]", "b24", "aiohttp", "aiohttp"),

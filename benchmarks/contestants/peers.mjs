@@ -68,9 +68,13 @@ const jobs = {
     return measured(() => makeCalls(b24, calls, in_flight))
   },
 
-  async export({ target }) {
+  async export({ target, warmup }) {
     const b24 = opened(target)
-    await makeCalls(b24, 1, 1)
+    if (warmup) {
+      await makeCalls(b24, warmup, warmup)
+      // The bucket is empty again.
+      await new Promise((resolve) => setTimeout(resolve, target.drain ? (warmup / target.drain) * 1000 : 0))
+    }
     return measured(async () => {
       let rows = 0
       let last = 0

@@ -1,171 +1,217 @@
-"""Reading whole lists: 20,000 sparse rows under the bucket, with and without slow commands, and a million rows."""
+"""Reading whole lists under the bucket: 20,000 sparse rows, 100,000 rows, and 20,000 on a portal that is slow."""
 
 from __future__ import annotations
 
-import random
+import math
 import sys
-from functools import partial
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import product
 
 import attrs
 
 from benchmarks.portal import ServedPortal
-from benchmarks.samples import Check, Samples, Section, Setup
-from benchmarks.workers import JobError, Worker, Workers
+from benchmarks.samples import Check, Section, Setup
+from benchmarks.tables.lists import CHAIN, COLUMNS, FLOOR, OURS, Figures, ListPortal, Reading, missing_rows, prepare
+from benchmarks.wide_rows import ROW_BYTES
+from benchmarks.workers import Workers
 
-__all__ = ["exports", "million_rows"]
+__all__ = ["exports", "long_exports", "slow_exports"]
 
-BURST, DRAIN, LATENCY = 50, 20, 0.05
 ROWS = 20_000
-FAST = ("b24oauth", "b24oauth[speed]", "bare aiohttp", "bare aiohttp, by start", "fast_bitrix24", "b24pysdk")
-# Those who take many seconds run once.
-ONCE = {0.0: ("b24jssdk",), 0.02: ("b24pysdk", "bare aiohttp")}
-LEAST = {0.0: 45_000, 0.02: 15_000}
+LONG_ROWS = 100_000
+# The peers read each size once in a round, with a client that has made calls.
+PEERS = ("fast_bitrix24", "b24pysdk")
+SLOW_PEER = "b24jssdk"
+# Seconds that a page by offset costs the portal on average, beside what each command costs.
+COUNTING = (0.0, 0.005, 0.05)
+# Rows/s of 20,000 rows of 500 bytes, and how many times the floor's.
+LEAST_ROWS, LEAST_OF_FLOOR = 45_000, 0.9
+LEAST_OF_FLOOR_LONG = {"b24oauth": 1.0, "b24oauth[speed]": 1.1}
+LEAST_ROWS_SLOW = 15_000
+STATES = (
+    "Cold: the list is the first request of a new client, without a connection. Warm: the client has made ten calls at"
+    f" once before. `: floor` is rows/s : those of `{FLOOR}` of the same round, row size and state."
+)
+BUCKET = (
+    "Requests beyond those that the bucket takes at once wait for their turn. b24oauth asks for wide rows in smaller"
+    " batches, so that no response stalls the event loop."
+)
+CHAINED = (
+    f"`: chain` is rows/s : those of `{CHAIN}`, which asks for pages behind the last row and lets the portal count"
+    " nothing. Counting ms: what the portal takes to count and skip for a page by offset, on average of all such pages"
+    " of the list."
+)
 
 
-@attrs.define(eq=False)
-class _Figures:
-    speed: Samples = attrs.field(factory=Samples)
-    wall: Samples = attrs.field(factory=Samples)
-    cpu: Samples = attrs.field(factory=Samples)
-    portal: Samples = attrs.field(factory=Samples)
-    requests: Samples = attrs.field(factory=Samples)
-    refused: Samples = attrs.field(factory=Samples)
-    ordered: dict[str, bool] = attrs.field(factory=dict[str, bool])
-    memory: dict[str, float] = attrs.field(factory=dict[str, float])
-
-    def add(self, name: str, answer: dict[str, Any], portal: ServedPortal, rows: int) -> None:
-        use = portal.use()
-        if answer["rows"] != rows:
-            raise JobError(f"read {answer['rows']} of {rows} rows")
-        self.speed.add(name, rows / answer["wall"])
-        self.wall.add(name, answer["wall"])
-        self.cpu.add(name, answer["cpu"])
-        self.portal.add(name, use.cpu)
-        # The first one was the call that opened the client.
-        self.requests.add(name, use.requests - 1)
-        self.refused.add(name, use.refused)
-        self.ordered[name] = answer["in_order"]
-        self.memory[name] = answer["rss_kb"] / 1024
-
-    def data(self) -> dict[str, Any]:
-        return {
-            "rows_per_second": self.speed.values,
-            "wall_s": self.wall.values,
-            "cpu_s": self.cpu.values,
-            "portal_cpu_s": self.portal.values,
-            "requests": self.requests.values,
-            "refused": self.refused.values,
-            "in_order": self.ordered,
-            "peak_rss_mb": self.memory,
-        }
-
-
-def sparse_ids(count: int) -> list[int]:
-    """Ids with gaps, the same in every run."""
-    # The call that opens a client asks for the first deal.
-    return [1, *sorted(random.Random(24).sample(range(2, count * 5), count - 1))]
-
-
-def exports(portal: ServedPortal, workers: Workers, setup: Setup, *, command_latency: float) -> Section:
-    """Everybody reads the same 20,000 deals; where each command of a batch takes longer, too."""
-    figures, once = _Figures(), ONCE[command_latency]
-    often = tuple(name for name in FAST if name not in once)
-    for number in range(1 if setup.quick and command_latency else setup.rounds):
-        asked = often if number or setup.quick else (*often, *once)
-        workers.each(asked, partial(_ask, portal, figures, command_latency))
-    rows = [_row(name, figures) for name in dict.fromkeys((*FAST, *once)) if name in figures.ordered]
-    rows += [[name, why, *[""] * 6] for name, why in workers.missing.items() if name in (*FAST, *once)]
-    slow = f", {command_latency * 1000:.0f} ms a command" if command_latency else ""
-    return Section(
-        key="export" if not command_latency else "export_slow_commands",
-        title=f"Export of {ROWS:,} sparse rows of `crm.deal.list`, X={BURST} Y={DRAIN}, {LATENCY * 1000:.0f} ms{slow}",
-        columns=(
-            "client", "rows/s", "wall s", "requests", "503s", "CPU s", "portal's CPU s", "in order", "peak RSS MB",
-        ),
-        rows=rows,
-        notes=[f"{', '.join(once)}: one round."] if set(once) & set(figures.ordered) else [],
-        checks=_checks(figures, command_latency),
-        data=figures.data(),
-    )  # fmt: skip
-
-
-def _ask(portal: ServedPortal, figures: _Figures, command_latency: float, worker: Worker) -> None:
-    facts = portal.open(
-        ids=sparse_ids(ROWS), burst=BURST, drain=DRAIN, latency=LATENCY, command_latency=command_latency
-    )
-    answer = worker.ask("export", target=facts | {"burst": BURST, "drain": DRAIN})
-    figures.add(worker.name, answer, portal, ROWS)
-
-
-def _row(name: str, figures: _Figures) -> list[str]:
+def readings(clients: Sequence[str], sizes: Sequence[int] = ROW_BYTES) -> list[Reading]:
+    """Every size of rows, cold and warm, by each client."""
     return [
-        name,
-        figures.speed.shown(name, 0),
-        figures.wall.shown(name, 2),
-        f"{figures.requests.median(name):,.0f}",
-        f"{figures.refused.median(name):,.0f}",
-        f"{figures.cpu.median(name):.2f}",
-        f"{figures.portal.median(name):.3f}",
-        "yes" if figures.ordered[name] else "no",
-        f"{figures.memory[name]:,.0f}",
+        Reading(client=client, row_bytes=size, warm=warm)
+        for size, warm, client in product(sizes, (False, True), clients)
     ]
 
 
-def _checks(figures: _Figures, command_latency: float) -> list[Check]:
-    slow = f", {command_latency * 1000:.0f} ms a command" if command_latency else ""
+def warm_readings(clients: Sequence[str], sizes: Sequence[int] = ROW_BYTES) -> list[Reading]:
+    """Every size of rows, by each client when it is warm."""
+    return [reading for reading in readings(clients, sizes) if reading.warm]
+
+
+def exports(served: ServedPortal, workers: Workers, setup: Setup) -> Section:
+    """Everybody reads the same 20,000 deals."""
+    portal = ListPortal(rows=ROWS)
+    often = [*readings((*OURS, FLOOR, CHAIN)), *warm_readings(PEERS)]
+    once = [] if setup.quick else warm_readings([SLOW_PEER], ROW_BYTES[:1])
+    figures = _measured(served, workers, setup.rounds, portal, often=often, once=once)
+    return Section(
+        key="export",
+        title=f"Export of {ROWS:,} sparse rows of `crm.deal.list`, {portal}",
+        columns=COLUMNS,
+        rows=_rows(figures, [*often, *once], workers),
+        notes=[STATES, *_one_round(figures, once)],
+        checks=[
+            *_floor_checks(figures, portal, dict.fromkeys(OURS, LEAST_OF_FLOOR)),
+            *_speed_checks(figures, portal, LEAST_ROWS),
+        ],
+        data=figures.data(),
+    )
+
+
+def long_exports(served: ServedPortal, workers: Workers, setup: Setup) -> Section:
+    """100,000 deals, which take about as many requests as the bucket takes at once."""
+    portal = ListPortal(rows=ROWS if setup.quick else LONG_ROWS)
+    often, once = readings((*OURS, FLOOR)), warm_readings((CHAIN, *PEERS))
+    if setup.quick:
+        often, once = warm_readings((*OURS, FLOOR), ROW_BYTES[:1]), []
+    figures = _measured(served, workers, setup.rounds, portal, often=often, once=once)
+    return Section(
+        key="export_long",
+        title=f"Export of {portal.rows:,} sparse rows of `crm.deal.list`, {portal}",
+        columns=COLUMNS,
+        rows=_rows(figures, [*often, *once], workers),
+        notes=[
+            STATES,
+            f"The rows fit into {math.ceil(portal.rows / 2500)} batches of 50 full pages. {BUCKET}",
+            *_one_round(figures, once),
+        ],
+        checks=[] if setup.quick else _floor_checks(figures, portal, LEAST_OF_FLOOR_LONG),
+        data=figures.data(),
+    )
+
+
+def slow_exports(served: ServedPortal, workers: Workers, setup: Setup) -> Section:
+    """The same 20,000 deals where each command takes 20 ms, and pages by offset cost the portal nothing, some, or much.
+
+    The chain has no pages by offset, and one connection: it reads once in a round for each size of rows.
+    """
+    portal = ListPortal(rows=5_000 if setup.quick else ROWS, command_latency=0.02)
+    sizes = ROW_BYTES[:1] if setup.quick else ROW_BYTES
+    asked = (warm_readings if setup.quick else readings)((*OURS, FLOOR), sizes)
+    often = [*warm_readings([CHAIN], sizes), *_counted(asked)]
+    once = [] if setup.quick else [*_counted(warm_readings(PEERS[:1])), *warm_readings(PEERS[1:], sizes[:1])]
+    figures = _measured(served, workers, setup.rounds, portal, often=often, once=once)
+
+    def rows() -> Iterator[list[str]]:
+        for reading in sorted([*often, *once], key=lambda one: (one.row_bytes, one.counting)):
+            if reading in figures:
+                ratios = (figures.ratio(reading, _chain(reading)), figures.floor_ratio(reading))
+                yield figures.row(reading, ratios, extra=[_counting(reading)])
+
+    columns = (*COLUMNS[:3], "counting ms", "rows/s", ": chain", *COLUMNS[4:])
+    return Section(
+        key="export_slow_commands",
+        title=f"Export of {portal.rows:,} sparse rows of `crm.deal.list`, {portal}, with a cost of counting",
+        columns=columns,
+        rows=[*rows(), *missing_rows(workers, [one.client for one in (*often, *once)], len(columns))],
+        notes=[STATES, CHAINED, *_one_round(figures, once)],
+        checks=[] if setup.quick else _slow_checks(figures, portal),
+        data=figures.data(),
+    )
+
+
+def _measured(
+    served: ServedPortal,
+    workers: Workers,
+    rounds: int,
+    portal: ListPortal,
+    *,
+    often: Sequence[Reading],
+    once: Sequence[Reading],
+) -> Figures:
+    figures = Figures()
+    prepare(served, workers, list(dict.fromkeys(reading.client for reading in (*often, *once))))
+    for number in range(rounds):
+        print(f"  round {number + 1} of {rounds}", file=sys.stderr)
+        figures.read(served, workers, portal, often if number else [*often, *once])
+    return figures
+
+
+def _rows(figures: Figures, asked: Sequence[Reading], workers: Workers) -> list[list[str]]:
+    ordered = sorted(asked, key=lambda one: (one.row_bytes, one.warm))
+    rows = [figures.row(one, [figures.floor_ratio(one)]) for one in ordered if one in figures]
+    return [*rows, *missing_rows(workers, [one.client for one in asked], len(COLUMNS))]
+
+
+def _one_round(figures: Figures, once: Sequence[Reading]) -> list[str]:
+    names = dict.fromkeys(one.client for one in once if one in figures)
+    return [f"{', '.join(names)}: one round."] if names else []
+
+
+def _counted(asked: Sequence[Reading]) -> list[Reading]:
+    return [attrs.evolve(reading, counting=counting) for counting in COUNTING for reading in asked]
+
+
+def _chain(reading: Reading) -> Reading:
+    return Reading(client=CHAIN, row_bytes=reading.row_bytes, warm=True)
+
+
+def _counting(reading: Reading) -> str:
+    # The chain never lets the portal count.
+    return "any" if reading.client == CHAIN else f"{reading.counting * 1000:g}"
+
+
+def _floor_checks(figures: Figures, portal: ListPortal, least: dict[str, float]) -> list[Check]:
     checks: list[Check] = []
-    for name in ("b24oauth", "b24oauth[speed]"):
-        known = name in figures.ordered
-        rows = f"{name}: rows/s of {ROWS:,} in order{slow}"
-        speed = (figures.speed.median(name) if figures.ordered[name] else 0) if known else None
-        checks.append(Check(what=rows, value=speed, bound=LEAST[command_latency], most=False))
-        refused = max(figures.refused.values[name]) if known else None
-        checks.append(Check(what=f"{name}: 503s{slow}", value=refused, bound=0))
+    # A page more than a full batch for each of ten requests at once, and the first page.
+    most_requests = max(11, math.ceil(portal.rows / 2450) + 2)
+    for reading in warm_readings(OURS, ROW_BYTES[:1]):
+        what = f"{reading.client}: {{}} of {portal.rows:,}"
+        known = reading in figures and figures.ordered[str(reading)]
+        name = str(reading)
+        checks += [
+            Check(
+                what=what.format("rows/s : floor"),
+                value=figures.floor_ratio(reading) if known else None,
+                bound=least[reading.client],
+                most=False,
+            ),
+            Check(
+                what=what.format("requests"),
+                value=figures.requests.median(name) if known else None,
+                bound=most_requests,
+            ),
+            Check(what=what.format("503s"), value=max(figures.refused.values[name]) if known else None, bound=0),
+        ]
     return checks
 
 
-def million_rows(portal: ServedPortal, workers: Workers, setup: Setup) -> Section:
-    """CPU per row where nothing but the client's work counts: no latency, no limits."""
-    count = 50_000 if setup.quick else 1_000_000
-    asked, figures = ("bare aiohttp", "b24oauth[speed]", "b24oauth"), _Figures()
-
-    def ask(worker: Worker) -> None:
-        facts = portal.open(ids=range(1, 3 * count, 3))
-        figures.add(worker.name, worker.ask("export", target=facts), portal, count)
-
-    for number in range(setup.rounds):
-        print(f"  round {number + 1}", file=sys.stderr)
-        workers.each(asked if number == 0 else asked[:2], ask)
-    rows = [
-        [
-            name,
-            Samples({name: [cpu / count * 1e6 for cpu in figures.cpu.values[name]]}).shown(name, 2),
-            f"{ratio:.2f}" if (ratio := figures.cpu.ratio(name, "bare aiohttp")) else "",
-            figures.speed.shown(name, 0),
-            f"{figures.requests.median(name):,.0f}",
-            f"{figures.portal.median(name) / count * 1e6:.2f}",
-            f"{figures.memory[name]:,.0f}",
-        ]
-        for name in asked
-        if name in figures.ordered
+def _speed_checks(figures: Figures, portal: ListPortal, least: float) -> list[Check]:
+    slow = f", {portal.command_latency * 1000:.0f} ms a command" if portal.command_latency else ""
+    return [
+        Check(
+            what=f"{reading.client}: rows/s of {portal.rows:,} in order{slow}",
+            value=figures.speed.median(str(reading)) if reading in figures and figures.ordered[str(reading)] else None,
+            bound=least,
+            most=False,
+        )
+        for reading in warm_readings(OURS, ROW_BYTES[:1])
     ]
-    return Section(
-        key="million_rows",
-        title=f"Export of {count:,} rows, no limits, no latency",
-        columns=(
-            "client", "CPU us/row", ": bare aiohttp, chained", "rows/s", "requests", "portal's CPU us/row",
-            "peak RSS MB",
-        ),
-        rows=rows,
-        notes=["b24oauth over httpx: one round."],
-        checks=[
-            Check(
-                what=f"{name} : bare aiohttp chained, CPU per row of {count:,}",
-                value=figures.cpu.ratio(name, "bare aiohttp"),
-                bound=1.3,
-            )
-            for name in ("b24oauth[speed]", "b24oauth")
-        ],
-        data=figures.data() | {"rows": count},
-    )  # fmt: skip
+
+
+def _slow_checks(figures: Figures, portal: ListPortal) -> list[Check]:
+    checks = _speed_checks(figures, portal, LEAST_ROWS_SLOW)
+    for counting, reading in product(COUNTING, warm_readings(OURS, ROW_BYTES[:1])):
+        counted = attrs.evolve(reading, counting=counting)
+        what = f"{counted.client}: rows/s : chain, 20 ms a command, counting {counting * 1000:g} ms"
+        ratio = figures.ratio(counted, _chain(counted))
+        checks.append(Check(what=what, value=ratio, bound=1.0, most=False))
+    return checks

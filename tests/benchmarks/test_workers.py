@@ -47,6 +47,17 @@ def test_each_job_may_have_a_process_of_its_own():
         assert asked == [apart, found.get("bare aiohttp")]
 
 
+def test_a_process_may_end_with_its_block(monkeypatch):
+    with workers(None) as found:
+        with found.alone("bare sockets") as one, found.alone("bare sockets") as other:
+            assert one._process.pid != other._process.pid != found.get("bare sockets")._process.pid
+        assert one._process.poll() is not None
+        monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+        with found.alone("fast_bitrix24") as absent:
+            assert absent is None
+        assert found.missing == {"fast_bitrix24": "no fast_bitrix24 here"}
+
+
 def test_a_process_that_ended_is_a_failure():
     with workers(None) as found:
         worker = found.get("bare sockets")
@@ -57,7 +68,7 @@ def test_a_process_that_ended_is_a_failure():
 
 
 def test_every_contestant_has_its_file():
-    assert len(CONTESTANTS) == 10
+    assert len(CONTESTANTS) == 11
     assert {contestant.module for contestant in CONTESTANTS.values()} == {
         "b24", "b24py", "bare_aiohttp", "bare_httpx", "bare_sockets", "fast_bitrix", "peers.mjs",
     }  # fmt: skip

@@ -215,19 +215,19 @@ class B24App(Router):
     def _failed(self, error: Exception) -> None:
         self._log.error(f"An event could not be handled: {error}")
 
-    async def sync(self, member_id: str) -> SyncReport:
-        """Makes the events and placements on a portal what the handlers ask for; call it in an installation handler.
+    async def sync(self, b24: B24OAuth) -> SyncReport:
+        """Makes the events and placements on a portal what the handlers ask for.
 
         It binds the events of `on`, and the pages with a placement, to `url`, and removes what lies there without a
         handler. What arrives at other addresses is left alone. `ONAPPINSTALL` and `ONAPPUNINSTALL` are always bound.
+        Call it in an installation handler, and for all portals with ``portals.for_each(app.sync)`` after an update.
 
         Args:
-            member_id: The portal.
+            b24: The client of the portal; its pair must be an administrator's.
 
         Raises:
             ConfigurationError: The application has no `url`.
-            UnknownPortalError: The store has no pair of this portal.
-            AjaxError: The portal refuses; the pair must be an administrator's.
+            AjaxError: The portal refuses.
 
         Source: https://apidocs.bitrix24.com/api-reference/events/event-bind.html
         """
@@ -235,7 +235,7 @@ class B24App(Router):
             raise ConfigurationError("url: give B24App the address where Bitrix24 reaches it")
         pages = {self._url.rstrip("/") + path: page for path, page in self.handlers.placements().items()}
         wanted = Wanted(frozenset(self.handlers.event_names() | _ALWAYS_BOUND), pages, self._url)
-        return await sync(await self.portals.get(member_id), wanted)
+        return await sync(b24, wanted)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 

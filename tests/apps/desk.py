@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from b24oauth.apps import B24App, Request, Response
+from b24oauth.apps import B24App, Request, Response, SyncReport
 from b24oauth.stores import MemoryStore, TokenKey
 from b24oauth.testing import FakePortal, VirtualClock
 from b24oauth.testing.applications import event_body, page_request
@@ -36,6 +36,9 @@ class Desk:
 
     async def install(self, **changes: Any) -> Response:
         return await self.app.handle(self.event("ONAPPINSTALL", data={"VERSION": "1", "LANGUAGE_ID": "en"}, **changes))
+
+    async def sync(self) -> SyncReport:
+        return await self.app.sync(await self.app.portals.get(self.portal.member_id))
 
     async def record(self) -> Any:
         stored = await self.store.load_installation(self.portal.secret.client_id, self.portal.member_id)

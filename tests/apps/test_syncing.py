@@ -138,14 +138,14 @@ async def test_handlers_are_registered_once_and_left_over_ones_removed() -> None
         registry = await with_handlers(here)
         registry.events.append({"event": "ONCRMLEADADD", "handler": URL, "auth_type": "0", "offline": 0})
         registry.placements.append({"placement": TAB, "userId": 0, "handler": f"{URL}/gone"})
-        report = await here.app.sync(here.portal.member_id)
+        report = await here.sync()
         names = ("ONAPPINSTALL", "ONAPPUNINSTALL", "ONCRMDEALADD")
         assert report.added == (*(event(name) for name in names), placement())
         assert report.removed == (event("ONCRMLEADADD"), placement(f"{URL}/gone"))
         assert [one["event"] for one in registry.events] == list(names)
         assert [one["handler"] for one in registry.placements] == [f"{URL}/deal"]
         registry.calls.clear()
-        report = await here.app.sync(here.portal.member_id)
+        report = await here.sync()
         assert (report.added, report.removed, registry.calls) == ((), (), [])
 
 
@@ -153,7 +153,7 @@ async def test_a_handler_that_another_process_has_just_bound_is_no_error() -> No
     async with desk(app={"url": URL}) as here:
         registry = await with_handlers(here)
         registry.race = {"event": "ONAPPINSTALL", "handler": URL, "auth_type": "0", "offline": 0}
-        await here.app.sync(here.portal.member_id)
+        await here.sync()
         assert len(registry.events) == 3
 
 
@@ -166,7 +166,7 @@ async def test_a_refusal_that_only_looks_like_it_is_raised() -> None:
 
         here.portal.method("event.bind", refused)
         with pytest.raises(AjaxError, match="database is gone"):
-            await here.app.sync(here.portal.member_id)
+            await here.sync()
 
 
 async def test_an_error_within_http_200_is_raised() -> None:
@@ -174,7 +174,7 @@ async def test_an_error_within_http_200_is_raised() -> None:
         registry = await with_handlers(here)
         registry.placements += [{"placement": TAB, "userId": 0, "handler": f"https://old.example/{n}"} for n in (1, 2)]
         with pytest.raises(AjaxError) as raised:
-            await here.app.sync(here.portal.member_id)
+            await here.sync()
         assert raised.value.code == "ERROR_PLACEMENT_MAX_COUNT"
 
 
@@ -188,14 +188,15 @@ async def test_a_portal_without_the_scope_of_placements_is_not_asked_for_them() 
             raise RestError("ERROR_METHOD_NOT_FOUND", "Method not found!", status=404)
 
         here.portal.method("placement.get", unknown)
-        await here.app.sync(here.portal.member_id)
+        await here.sync()
         assert len(registry.events) == 2
 
 
 async def test_an_application_without_an_address_registers_nothing() -> None:
     async with desk() as here:
+        await here.install()
         with pytest.raises(ConfigurationError, match="url"):
-            await here.app.sync(here.portal.member_id)
+            await here.sync()
 
 
 async def test_a_handler_may_register_from_the_installation() -> None:
@@ -204,7 +205,7 @@ async def test_a_handler_may_register_from_the_installation() -> None:
 
         @here.app.on_install
         async def installed(event: Any, b24: B24OAuth) -> None:
-            here.called.append(await here.app.sync(event.auth.member_id))
+            here.called.append(await here.app.sync(b24))
 
         await here.install()
         await here.settled()

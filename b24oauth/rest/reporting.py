@@ -258,7 +258,7 @@ class CallReport:
 def _shown(url: str, secrets: Collection[str]) -> str:
     """The address without its query and without the secret of a webhook, which is one part of the path."""
     parts = url.partition("?")[0].split("/")
-    return scrub("/".join("***" if part in secrets else part for part in parts), secrets)
+    return scrub("/".join("***" if part and part in secrets else part for part in parts), secrets)
 
 
 def _as_text(value: object, secrets: Iterable[str]) -> str:

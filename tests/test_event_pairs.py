@@ -178,6 +178,17 @@ async def test_the_address_of_a_request_has_no_query_and_stays_whole_without_an_
     assert started.http_method == "POST"
 
 
+async def test_the_first_request_of_an_attempt_tells_how_long_it_waited_for_everything() -> None:
+    portal, seen = fake_portal(latency=2, refresh_latency=1), Seen()
+    async with connected(portal, portal.issue(expired=True), observers=[seen], max_concurrency=1) as b24:
+        await asyncio.gather(*(b24.call("profile") for _ in range(3)))
+        portal.expire_tokens()
+        await b24.call("profile")
+    waited = [event.waited for event in seen.of(events.RequestStarted)]
+    # A refresh, then the requests before it; at last a request, and one more with a new token.
+    assert waited == [pytest.approx(1), pytest.approx(3), pytest.approx(5), pytest.approx(0), None]
+
+
 @pytest.mark.parametrize("taken", [0, 1, 2, 7, 49, 50])
 @pytest.mark.parametrize("calls", [0, 1, 3, 49, 50, 51, 10**9])
 async def test_the_room_of_a_bucket_is_what_would_be_admitted(taken: int, calls: int) -> None:

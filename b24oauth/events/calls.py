@@ -94,6 +94,8 @@ class RequestStarted(CallEvent):
         http_method: HTTP method.
         url: Its address; the secret of a webhook is masked.
         bucket_level: How much of the rate limit's burst was used when it was sent, from 0 to 1.
+        waited: How long the attempt waited for the limits, for a place among the concurrent requests and for a token,
+            seconds; None for its further requests, after a redirect or with a new token.
     """
 
     level: int = TRACE
@@ -102,6 +104,7 @@ class RequestStarted(CallEvent):
     http_method: str
     url: str
     bucket_level: float
+    waited: float | None = None
 
     def __str__(self) -> str:
         return f"{self.method}: request {self.number} is sent to {self.url}"

@@ -26,7 +26,7 @@ from b24oauth.events import (
     Retrying,
     Throttled,
 )
-from b24oauth.observers.buckets import LEVELS, SECONDS
+from b24oauth.observers.boundaries import LEVELS, SECONDS
 
 __all__ = ["OpenTelemetryObserver"]
 
@@ -107,6 +107,8 @@ class OpenTelemetryObserver:
 
     def _request_started(self, event: RequestStarted) -> None:
         self._metrics.bucket_level.record(event.bucket_level)
+        if event.waited is not None:
+            self._metrics.queued.record(event.waited)
         attributes = _of_request(event)
         self._requests[event.call_id] = _Current.begun(self._tracer, event.http_method, attributes, SpanKind.CLIENT)
 
@@ -134,19 +136,17 @@ class OpenTelemetryObserver:
         self._add_event(event.call_id, "retry", facts)
 
     def _call_finished(self, event: CallFinished) -> None:
-        facts = _of_metric(event) | {"bitrix24.outcome": event.outcome}
-        if event.error_type is not None:
-            facts[_ERROR_TYPE] = event.error_type
-        self._metrics.calls.add(1, facts)
-        self._metrics.durations.record(event.duration, facts)
         call = self._calls.pop(event.call_id, None)
-        if call is None:
-            return
-        call.span.set_attributes({"bitrix24.attempts": event.attempts, "bitrix24.outcome": event.outcome})
-        if event.error_type is not None:
-            call.span.set_attributes({_ERROR_TYPE: event.error_type, _ERROR_CODE: event.error_code or ""})
-            call.span.set_status(StatusCode.ERROR, event.error_text)
-        call.end()
+        try:
+            # While the span is the current one, so that exemplars name it.
+            facts = _of_metric(event) | _of_outcome(event)
+            self._metrics.calls.add(1, facts)
+            self._metrics.durations.record(event.duration, facts)
+        finally:
+            if call is not None:
+                call.span.set_attribute("bitrix24.attempts", event.attempts)
+                _set_outcome(call.span, event)
+                call.end()
 
     def _add_event(self, call_id: int, name: str, attributes: Mapping[str, str | int | float | bool]) -> None:
         call = self._calls.get(call_id)
@@ -170,19 +170,13 @@ class OpenTelemetryObserver:
         _link(waiting, refresh.get_span_context())
 
     def _refresh_finished(self, event: RefreshFinished) -> None:
-        facts: Attributes = {"bitrix24.outcome": event.outcome}
-        if event.error_type is not None:
-            facts[_ERROR_TYPE] = event.error_type
+        span = self._refreshes.pop(event.refresh_id, None)
+        if span is not None:
+            _set_outcome(span, event)
+            span.end()
+        facts = _of_outcome(event)
         self._metrics.refreshes.add(1, facts)
         self._metrics.refresh_durations.record(event.duration, facts)
-        span = self._refreshes.pop(event.refresh_id, None)
-        if span is None:
-            return
-        span.set_attributes(facts)
-        if event.error_type is not None:
-            span.set_attribute(_ERROR_CODE, event.error_code or "")
-            span.set_status(StatusCode.ERROR, event.error_text)
-        span.end()
 
 
 @attrs.frozen(eq=False)
@@ -231,6 +225,12 @@ class _Metrics:
             "Waits of calls for the limits of the portal",
             explicit_bucket_boundaries_advisory=SECONDS,
         )
+        self.queued = meter.create_histogram(
+            "b24oauth.queue.duration",
+            "s",
+            "Time from the beginning of an attempt until its request is sent",
+            explicit_bucket_boundaries_advisory=SECONDS,
+        )
         self.refreshes = meter.create_counter("b24oauth.refreshes", "{refresh}", "Refreshes of token pairs")
         self.refresh_durations = meter.create_histogram(
             "b24oauth.refresh.duration",
@@ -249,6 +249,18 @@ class _Metrics:
 def _link(span: Span, other: SpanContext) -> None:
     if other.is_valid:
         span.add_link(other)
+
+
+def _set_outcome(span: Span, event: CallFinished | RefreshFinished) -> None:
+    span.set_attributes(_of_outcome(event))
+    if event.error_type is not None:
+        span.set_attribute(_ERROR_CODE, event.error_code or "")
+        span.set_status(StatusCode.ERROR, event.error_text)
+
+
+def _of_outcome(event: CallFinished | RefreshFinished) -> Attributes:
+    outcome: Attributes = {"bitrix24.outcome": event.outcome}
+    return outcome if event.error_type is None else outcome | {_ERROR_TYPE: event.error_type}
 
 
 def _of_call(event: CallStarted) -> Attributes:
@@ -270,6 +282,8 @@ def _of_request(event: RequestStarted) -> Attributes:
         _METHOD: event.method,
         "bitrix24.attempt": event.attempt,
     }
+    if event.waited is not None:
+        attributes[_SECONDS] = event.waited
     if event.number > 1:
         attributes["http.request.resend_count"] = event.number - 1
     return attributes

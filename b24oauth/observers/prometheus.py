@@ -17,7 +17,7 @@ from b24oauth.events import (
     Retrying,
     Throttled,
 )
-from b24oauth.observers.buckets import LEVELS, SECONDS
+from b24oauth.observers.boundaries import LEVELS, SECONDS
 
 __all__ = ["PrometheusObserver"]
 
@@ -33,6 +33,7 @@ class PrometheusObserver:
     | `b24oauth_call_duration_seconds` | `method`, `api` |
     | `b24oauth_retries_total` | `method`, `api`, `error_type` |
     | `b24oauth_wait_duration_seconds` | `reason` |
+    | `b24oauth_queue_duration_seconds` | |
     | `b24oauth_bucket_level_ratio` | |
     | `b24oauth_refreshes_total` | `outcome`, `error_type` |
     | `b24oauth_refresh_duration_seconds` | |
@@ -86,6 +87,13 @@ class PrometheusObserver:
             registry=None,
             buckets=SECONDS,
         )
+        self._queued = Histogram(
+            "b24oauth_queue_duration_seconds",
+            "Time from the beginning of an attempt until its request is sent.",
+            extra,
+            registry=None,
+            buckets=SECONDS,
+        )
         self._levels = Histogram(
             "b24oauth_bucket_level_ratio",
             "Used part of the rate limit's burst, when a request is sent.",
@@ -111,6 +119,7 @@ class PrometheusObserver:
             self._durations,
             self._retries,
             self._waits,
+            self._queued,
             self._levels,
             self._refreshes,
             self._refresh_durations,
@@ -135,6 +144,8 @@ class PrometheusObserver:
                 self._of(self._waits, event.portal, event.reason).observe(event.seconds)
             case RequestStarted():
                 self._of(self._levels, event.portal).observe(event.bucket_level)
+                if event.waited is not None:
+                    self._of(self._queued, event.portal).observe(event.waited)
             case RefreshFinished():
                 self._of(self._refreshes, event.portal, event.outcome, event.error_type or "").inc()
                 self._of(self._refresh_durations, event.portal).observe(event.duration)

@@ -52,6 +52,7 @@ class CallState:
         sent: False when the portal cannot have seen it the last time.
         attempts: Number of attempts started.
         requests: Number of requests sent, if they are observed.
+        waits_since: When the attempt began, seconds of the loop's clock, if it is observed and nothing was sent yet.
         timeouts: How many responses timed out.
         admission: Permission from the rate limiter for the last attempt.
         ends: When it must be done, seconds of the loop's clock; infinite without a timeout.
@@ -70,6 +71,7 @@ class CallState:
     sent: bool = False
     attempts: int = 0
     requests: int = 0
+    waits_since: float | None = None
     timeouts: int = 0
     admission: Admission | None = None
     ends: float = math.inf
@@ -219,7 +221,10 @@ class Sender:
         call.secrets = facts.secrets
         if call.report.is_detailed:
             call.requests += 1
-            send = call.report.observed(send, attempt=call.attempts, number=call.requests, secrets=facts.secrets)
+            send = call.report.observed(
+                send, attempt=call.attempts, number=call.requests, since=call.waits_since, secrets=facts.secrets
+            )
+            call.waits_since = None
         before, call.may_have_run, call.sent = call.may_have_run, True, True
         clock = asyncio.get_running_loop().time
         started = clock()

@@ -249,6 +249,7 @@ class HttpClient:
         for attempt in range(most):
             call.attempts = attempt + 1
             if report.is_detailed:
+                call.waits_since = loop.time()
                 report.attempt_started(attempt + 1, most)
             budget_wait = limits.budget_wait(call.methods)
             if budget_wait > 0:

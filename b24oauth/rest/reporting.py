@@ -124,13 +124,14 @@ class CallReport:
         content = _as_text({**params, "auth": ""} if is_mapping(params) else params, secrets)
         self._log.emit(RequestContent(**self._call(), content=content))
 
-    def observed(self, send: Send, *, attempt: int, number: int, secrets: Collection[str]) -> Send:
+    def observed(self, send: Send, *, attempt: int, number: int, since: float | None, secrets: Collection[str]) -> Send:
         """Returns a function that sends as the given one does, and reports it. Only when `is_detailed`.
 
         Args:
             send: Sends a request.
             attempt: Number of the attempt.
             number: Number of the request within the call.
+            since: When the attempt began, seconds of the loop's clock; None for its further requests.
             secrets: What no event may repeat.
         """
         if self.has_content:
@@ -142,8 +143,11 @@ class CallReport:
             which: dict[str, Any] = {**self._call(), "attempt": attempt, "number": number}
             clock = asyncio.get_running_loop().time
             shown, level = _shown(url, secrets), self._reporter.bucket_level
-            self._log.emit(RequestStarted(**which, http_method=http_method, url=shown, bucket_level=level))
             started, status = clock(), 0
+            waited = None if since is None else started - since
+            self._log.emit(
+                RequestStarted(**which, http_method=http_method, url=shown, bucket_level=level, waited=waited)
+            )
             error_type: str | None = None
             try:
                 answer = await send(http_method, url, body, headers)

@@ -73,6 +73,7 @@ async def test_a_call_is_a_span_below_the_current_one_and_its_request_a_client_s
         "url.full": "https://portal.example/rest/profile",
         "bitrix24.method": "profile",
         "bitrix24.attempt": 1,
+        "bitrix24.wait.duration": 0,
         "http.response.status_code": 200,
     }
     assert {call.status.status_code, request.status.status_code} == {StatusCode.UNSET}
@@ -448,6 +449,23 @@ async def test_exporters_that_fail_or_are_slow_harm_no_call(at_start: bool, capl
         "b24oauth_calls_total", {"method": "profile", "api": "v2", "outcome": "success", "error_type": ""}
     )
     assert counted == 5
+
+
+async def test_metrics_that_fail_leave_no_span_open(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(*_: object) -> None:
+        raise OSError("no meter")
+
+    for name in ("calls", "refreshes"):
+        monkeypatch.setattr(getattr(telemetry.otel._metrics, name), "add", failing)
+    portal = fake_portal()
+    async with connected(portal, portal.issue(expired=True), observers=telemetry.observers) as b24:
+        await b24.call("profile")
+    assert telemetry.spans.tree() == [("profile", [REQUEST]), ("b24oauth.refresh", [])]
+    telemetry.assert_nothing_is_open()
+    assert trace.get_current_span() is trace.INVALID_SPAN
+    assert "OpenTelemetryObserver raised OSError" in caplog.text
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------------

@@ -22,11 +22,15 @@ __all__ = ["AUTH_CONNECTOR", "OFFLINE_EXTENDED", "OfflineQueue", "OfflineRow"]
 OFFLINE_EXTENDED: Final = "rest_offline_extended"
 AUTH_CONNECTOR: Final = "rest_auth_connector"
 
-# A row that nobody has confirmed is deleted after this many seconds.
-_KEPT: Final = 30 * 86_400.0
+# A reserved row that nobody has confirmed is deleted after this many seconds.
+_KEPT: Final = 34 * 86_400.0
 _LIMIT: Final = 50
 _PAGE: Final = 50
 _MESSAGE_ID_LENGTH: Final = 32
+_OPERATORS: Final = ("", "=", ">", "<", ">=", "<=", "@", "%")
+# Fields of a filter, for `event.offline.get` and `event.offline.list`.
+_OF_EVENTS: Final = frozenset({"ID", "TIMESTAMP_X", "EVENT_NAME", "MESSAGE_ID"})
+_OF_ROWS: Final = _OF_EVENTS | {"PROCESS_ID", "ERROR"}
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -168,7 +172,7 @@ class OfflineQueue:
 
     def _delete_old(self) -> None:
         oldest = self._now() - _KEPT
-        self._remove([row for row in self._rows.values() if row.changed_at < oldest])
+        self._remove([row for row in self._rows.values() if row.process_id and row.changed_at < oldest])
 
     # --- methods ------------------------------------------------------------------------------------------------------
 
@@ -241,29 +245,29 @@ class OfflineQueue:
             raise RestError("ERROR_ARGUMENT", "Value must be positive integer {LIMIT}")
         if not clears and OFFLINE_EXTENDED not in self._features:
             raise _no_license("extended offline events handling")
-        process_id = str(params.get("process_id") or "") or self._reserved(params, limit)
-        rows = [row for row in self.rows if (row.process_id, row.connector) == (process_id, _connector(params))]
+        given, connector = str(params.get("process_id") or ""), _connector(params)
+        wants_failed = str(params.get("error", 0)) == "1"
+        process_id = given or self._new_process()
+        rows = [
+            row
+            for row in self.rows
+            if (row.process_id, row.connector, row.has_failed) == (given, connector, wants_failed)
+        ]
+        rows = _selected(rows, params, _OF_EVENTS)[:limit]
+        for row in rows if not given else ():
+            row.process_id = process_id
+            del self._free[row.message_id, connector]
         if clears:
             self._remove(rows)
         events = [row.fields() for row in rows]
         # A reservation that has found nothing has an identifier as well.
-        return Reply(result={"process_id": None if clears else process_id, "events": events})
+        return Reply(result={"process_id": None if clears and not given else process_id, "events": events})
 
-    def _reserved(self, params: dict[str, Any], limit: int) -> str:
-        wants_failed, connector = str(params.get("error", 0)) == "1", _connector(params)
-        process_id = hashlib.md5(f"process {next(self._processes)}".encode(), usedforsecurity=False).hexdigest()
-        free = [
-            row
-            for row in self.rows
-            if not row.process_id and row.connector == connector and row.has_failed == wants_failed
-        ]
-        for row in _selected(free, params)[:limit]:
-            row.process_id = process_id
-            del self._free[row.message_id, row.connector]
-        return process_id
+    def _new_process(self) -> str:
+        return hashlib.md5(f"process {next(self._processes)}".encode(), usedforsecurity=False).hexdigest()
 
     def _list(self, params: dict[str, Any]) -> Reply:
-        rows = _selected([row for row in self.rows if row.connector == _connector(params)], params)
+        rows = _selected([row for row in self.rows if row.connector == _connector(params)], params, _OF_ROWS)
         start = max(0, _number(params.get("start", 0)))
         end = start + _PAGE
         shown = [row.listed() for row in rows[start:end]]
@@ -282,22 +286,30 @@ class OfflineQueue:
         return Reply(result=True)
 
     def _mark(self, params: dict[str, Any]) -> Reply:
-        process_id, connector, message_ids = _process_id(params), _connector(params), _message_ids(params)
-        for row in [row for row in self._rows.values() if (row.process_id, row.connector) == (process_id, connector)]:
-            if row.message_id in message_ids:
-                same = [other for other in self._rows.values() if _is_same(other, row)]
-                self._remove(other for other in same if other is not row)
+        process_id, connector = _process_id(params), _connector(params)
+        message_ids = set(_listed(params.get("message_id"), "message_id"))
+        # What has failed before stays as it is, reserved or free.
+        same = [
+            row
+            for row in self._rows.values()
+            if row.message_id in message_ids and row.connector == connector and not row.has_failed
+        ]
+        self._remove(row for row in same if row.process_id != process_id)
+        for row in same:
+            if row.process_id == process_id:
                 row.process_id, row.has_failed = "", True
                 self._free[row.message_id, connector] = row
         return Reply(result=True)
 
 
-def _is_same(row: OfflineRow, other: OfflineRow) -> bool:
-    return (row.message_id, row.connector) == (other.message_id, other.connector)
-
-
-def _selected(rows: list[OfflineRow], params: Mapping[str, Any]) -> list[OfflineRow]:
+def _selected(rows: list[OfflineRow], params: Mapping[str, Any], fields: Collection[str]) -> list[OfflineRow]:
     """The rows that a filter selects, in the order that is asked for."""
+    for name in as_mapping(params.get("filter")):
+        field = name.lstrip("!=<>@%").upper()
+        if name[: len(name) - len(field)] not in _OPERATORS:
+            raise RestError("ERROR_ARGUMENT", "Filter operation not allowed")
+        if field not in fields:
+            raise RestError("ERROR_ARGUMENT", "Filter field not allowed")
     conditions = v2_conditions(params.get("filter"), str.upper)
     selected = [row for row in rows if matching(row.listed(), conditions)]
     for field, direction in reversed(list(as_mapping(params.get("order")).items())):

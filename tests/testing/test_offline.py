@@ -120,10 +120,11 @@ async def test_reservations_are_disjoint_and_come_back_by_their_identifier_only(
     assert len({first, second, third, empty}) == 4
     assert (await reserved(caller, process_id=first)) == (first, of_first)
     assert portal.offline.open_processes == {first, second, third}
-    portal.clock.advance(31 * 86_400)
+    portal.offline.add("ONCRMDEALADD", DEAL_1)
+    portal.clock.advance(35 * 86_400)
     caller.pair = portal.issue()
     assert (await reserved(caller, process_id=first))[1] == []
-    assert portal.offline.rows == []
+    assert [row.process_id for row in portal.offline.rows] == [""]
 
 
 async def test_a_change_of_a_reserved_event_makes_a_new_row(portal, caller):
@@ -163,8 +164,15 @@ async def test_a_failed_event_is_freed_and_comes_only_with_error(portal, caller)
     # The newer row of the same message is gone.
     assert [(row.process_id, row.has_failed) for row in portal.offline.rows] == [("", True)]
     assert (await reserved(caller))[1] == []
+    # A change of it goes into this row.
+    portal.offline.add("ONCRMDEALUPDATE", DEAL_1)
+    assert (await reserved(caller))[1] == []
     again, failed = await reserved(caller, error=1)
-    assert failed == events
+    assert [event["ID"] for event in failed] == [events[0]["ID"]]
+    assert (await reserved(caller, process_id=again))[1] == []
+    # It cannot fail a second time: it stays reserved.
+    assert await caller.result("event.offline.error", {**marked, "process_id": again}) is True
+    assert (await reserved(caller, process_id=again, error=1)) == (again, failed)
     assert await caller.result("event.offline.clear", {"process_id": again}) is True
     assert portal.offline.rows == []
 
@@ -181,7 +189,7 @@ async def test_the_list_shows_reservations_and_failures_and_changes_nothing(port
     last = (await caller.v2("event.offline.list", {"start": 100})).json()
     assert len(last["result"]) == 20
     assert "next" not in last
-    found = await caller.result("event.offline.list", {"filter": {"PROCESS_ID": process_id}, "order": {"ID": "DESC"}})
+    found = await caller.result("event.offline.list", {"filter": {">PROCESS_ID": ""}, "order": {"ID": "DESC"}})
     assert ids(found) == ["0"]
     backwards = await caller.result("event.offline.list", {"order": {"ID": "DESC"}})
     assert ids(backwards)[:2] == ["119", "118"]
@@ -208,6 +216,9 @@ async def test_a_connector_has_its_own_queue_without_its_own_changes(portal, cal
     ("method", "params", "refusal"),
     [
         ("event.offline.get", {"limit": 0}, (400, "ERROR_ARGUMENT")),
+        ("event.offline.get", {"filter": {"!ID": 1}}, (400, "ERROR_ARGUMENT")),
+        ("event.offline.get", {"filter": {"PROCESS_ID": "p"}}, (400, "ERROR_ARGUMENT")),
+        ("event.offline.list", {"filter": {"!PROCESS_ID": ""}}, (400, "ERROR_ARGUMENT")),
         ("event.offline.clear", {}, (400, "ERROR_ARGUMENT")),
         ("event.offline.clear", {"process_id": "p", "message_id": ["1"]}, (400, "ERROR_ARGUMENT")),
         ("event.offline.clear", {"process_id": "p", "message_id": "0" * 32}, (400, "ERROR_ARGUMENT")),

@@ -225,7 +225,7 @@ class Runner:
 
     async def _served_by_turns(self, work: PortalWork, woken: asyncio.Event) -> None:
         """Takes turns with the portals of this process, and leases with the other processes."""
-        key = work_key(self._portals.client_id, work.member_id, self.name)
+        key = work_key(self._portals.client_id, work.member_id, f"runner:{self.name}")
         is_known = True
         while is_known and not self._stopping.is_set():
             work.enter("waiting", self._clock())

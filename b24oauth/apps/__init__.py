@@ -17,7 +17,9 @@ from b24oauth.apps.events import (
     UserReady,
     read_event,
 )
+from b24oauth.apps.health import PortalHealth, RunnerHealth
 from b24oauth.apps.http import Request, Response
+from b24oauth.apps.leasing import LeaseLostError
 from b24oauth.apps.pages import Page, Session
 from b24oauth.apps.requests import (
     CodeReturned,
@@ -29,6 +31,8 @@ from b24oauth.apps.requests import (
     read_body,
     read_request,
 )
+from b24oauth.apps.runner import Runner
+from b24oauth.apps.running import run_portals
 from b24oauth.apps.verifying import NotGenuineError, is_genuine
 
 __all__ = [
@@ -41,6 +45,7 @@ __all__ = [
     "EventAuth",
     "Incoming",
     "Installed",
+    "LeaseLostError",
     "MessageRequested",
     "MethodConfirmed",
     "NotGenuineError",
@@ -48,9 +53,12 @@ __all__ = [
     "Page",
     "PageOpened",
     "Paid",
+    "PortalHealth",
     "Request",
     "Response",
     "RobotStarted",
+    "Runner",
+    "RunnerHealth",
     "Session",
     "SettingsOpened",
     "SettingsSaved",
@@ -61,4 +69,5 @@ __all__ = [
     "read_body",
     "read_event",
     "read_request",
+    "run_portals",
 ]

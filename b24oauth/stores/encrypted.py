@@ -14,6 +14,7 @@ from b24oauth.errors import ConfigurationError, StoreConflictError, StoreRecordE
 from b24oauth.installations import Installation
 from b24oauth.models import B24OAuthParams
 from b24oauth.sharing import SharedLimits
+from b24oauth.stores.trying import try_lease
 from b24oauth.storing import (
     InstallationStore,
     Lease,
@@ -129,6 +130,15 @@ class EncryptedStore:
             seconds: How long it is held unless it is extended.
         """
         return self._store.lease(key, seconds=seconds)
+
+    def try_lease(self, key: TokenKey, *, seconds: float) -> AbstractAsyncContextManager[Lease | None]:
+        """Holds the lease of a pair if nobody else holds it; None otherwise.
+
+        Args:
+            key: Whose pair it is; there need not be one.
+            seconds: How long it is held unless it is extended.
+        """
+        return try_lease(self._store, key, seconds=seconds)
 
     async def load_installation(self, client_id: str, member_id: str) -> StoredInstallation | None:
         """Reads an installation.

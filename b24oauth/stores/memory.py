@@ -138,6 +138,24 @@ class MemoryStore:
             if not line and self._lines.get(key) is line:
                 del self._lines[key]
 
+    @contextlib.asynccontextmanager
+    async def try_lease(self, key: TokenKey, *, seconds: float) -> AsyncGenerator[Lease | None]:
+        """Holds the lease of a pair if nobody else holds it; does not wait.
+
+        Args:
+            key: Whose pair it is; there need not be one.
+            seconds: How long it is held unless it is extended.
+
+        Returns:
+            The lease, or None if somebody else holds it.
+        """
+        line = self._lines.get(key)
+        if line and (len(line) > 1 or asyncio.get_running_loop().time() < line[0].until):
+            yield None
+            return
+        async with self.lease(key, seconds=seconds) as lease:
+            yield lease
+
     async def load_installation(self, client_id: str, member_id: str) -> StoredInstallation | None:
         """The stored installation of an application on a portal, or None."""
         return self._installations.get((client_id, member_id))

@@ -136,8 +136,7 @@ class RecordStore:
         Raises:
             StoreError: The store cannot be read or written.
         """
-        # The owner is chosen before anything is sent: a request without a response may have taken the lease.
-        lease = _Lease(self._records, _key_of_pair(key), secrets.token_hex(16), seconds)
+        lease = self._lease(key, seconds)
         try:
             # Giving a lease back while it is being taken could come first at the server, and leave it held by nobody.
             while not await completed(self._records.take(lease.key, lease.owner, seconds)):  # noqa: ASYNC110
@@ -145,6 +144,30 @@ class RecordStore:
             yield lease
         finally:
             await completed(self._give_back(lease))
+
+    @contextlib.asynccontextmanager
+    async def try_lease(self, key: TokenKey, *, seconds: float) -> AsyncGenerator[Lease | None]:
+        """Holds the lease of a pair if nobody else holds it; does not wait.
+
+        Args:
+            key: Whose pair it is; there need not be one.
+            seconds: How long it is held unless it is extended.
+
+        Returns:
+            The lease, or None if somebody else holds it.
+
+        Raises:
+            StoreError: The store cannot be read or written.
+        """
+        lease = self._lease(key, seconds)
+        # A request that is cancelled or has no response may have taken the lease.
+        may_be_held = True
+        try:
+            may_be_held = await completed(self._records.take(lease.key, lease.owner, seconds))
+            yield lease if may_be_held else None
+        finally:
+            if may_be_held:
+                await completed(self._give_back(lease))
 
     async def load_installation(self, client_id: str, member_id: str) -> StoredInstallation | None:
         """Reads an installation.
@@ -306,6 +329,10 @@ class RecordStore:
             f"{self._name}: {key} cannot be read: {problem}. The record stays as it is; "
             "restore it from a backup, or remove it with delete(), which keeps a copy"
         )
+
+    def _lease(self, key: TokenKey, seconds: float) -> _Lease:
+        # The owner is chosen before anything is sent: a request without a response may have taken the lease.
+        return _Lease(self._records, _key_of_pair(key), secrets.token_hex(16), seconds)
 
     async def _give_back(self, lease: _Lease) -> None:
         # A cancelled waiter gives back too; who does not hold the lease takes nothing from its holder.

@@ -11,6 +11,7 @@ await bot.run(b24)
 
 from b24oauth.bots.bot import Bot
 from b24oauth.bots.keyboards import Button, Keyboard
+from b24oauth.bots.limits import BOT_LIMITS
 from b24oauth.bots.splitting import split_text
 from b24oauth.bots.talking import Sent, Talk
 from b24oauth.bots.updates import (
@@ -30,6 +31,7 @@ from b24oauth.bots.updates import (
 from b24oauth.bots.uploading import Upload
 
 __all__ = [
+    "BOT_LIMITS",
     "Attachment",
     "Bot",
     "BotRemoved",

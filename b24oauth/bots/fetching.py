@@ -58,6 +58,7 @@ class Fetcher:
     def __init__(self, bot: Bot, *, poll: float, register: Callable[[B24OAuth], Awaitable[int]]) -> None:
         self._bot, self._poll, self._register = bot, poll, register
         self._ids: dict[str, int] = {}
+        self._places: dict[ValueKey, Place] = {}
         self._is_stopping = False
 
     def stop(self) -> None:
@@ -98,7 +99,10 @@ class Fetcher:
         """
         portal = b24.auth.get_params().member_id
         talk = Talk(b24, await self.prepare(b24))
-        place = Place(value_store(b24), ValueKey(b24.auth.client_id, portal, f"bot:{talk.bot_id}:offset"))
+        key = ValueKey(b24.auth.client_id, portal, f"bot:{talk.bot_id}:offset")
+        store = value_store(b24)
+        # Without a store the place is remembered here. With one, another process may have fetched meanwhile.
+        place = self._places.setdefault(key, Place(None, key)) if store is None else Place(store, key)
         window = Window(await place.load())
         try:
             return await self._fetched(talk, place, window)

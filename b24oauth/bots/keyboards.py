@@ -117,7 +117,7 @@ class Keyboard:
                 raise InvalidParamsError("Keyboard: each row must be a list of buttons, at least one")
         if not rows:
             raise InvalidParamsError("Keyboard: at least one row is needed; keyboard=None is no keyboard")
-        self.__attrs_init__(tuple(map(tuple, rows)))
+        object.__setattr__(self, "rows", tuple(map(tuple, rows)))
 
     def fields(self, bot_id: int) -> dict[str, Any]:
         """The keyboard as the portal takes it.

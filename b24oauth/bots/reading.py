@@ -118,7 +118,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def _texts(value: object) -> Any:
-    """A value as a form holds it: texts only, and nothing of what is empty."""
+    """A value as a form holds it: texts only, and nothing of what is empty, for which portals post a text or nothing."""
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, float) and value.is_integer():
@@ -127,7 +127,7 @@ def _texts(value: object) -> Any:
         return str(value)
     if is_mapping(value):
         parts = {str(name): _texts(part) for name, part in value.items()}
-        return {name: part for name, part in parts.items() if part not in (None, {}, [])}
+        return {name: part for name, part in parts.items() if part not in (None, "", {}, [])}
     if is_sequence(value):
         return [_texts(part) for part in value if part is not None]
     return value

@@ -88,8 +88,12 @@ def _stretches(text: str, limit: int) -> Iterator[_Stretch]:
     """The parts of the beginning of a text that lie between tags."""
     start, tags = 0, list[tuple[str, str]]()
     lowered = text.lower()
-    for match in _TAG.finditer(text, 0, min(len(text), limit + 1)):
+    for match in _TAG.finditer(text):
+        if match.start() > limit:
+            break
         name, is_end = match[2].lower(), bool(match[1])
+        if name == "br":
+            continue  # it divides the text
         yield _Stretch(start, match.start(), tuple(tag for _, tag in tags))
         start = match.end()
         if not _IS_PAIRED.match(name) or (tags and tags[-1][0] == "code" and not (is_end and name == "code")):
@@ -100,8 +104,9 @@ def _stretches(text: str, limit: int) -> Iterator[_Stretch]:
                 del tags[len(names) - 1 - names[::-1].index(name) :]
         elif lowered.find(f"[/{name}]", match.end()) >= 0:
             tags.append((name, match[0]))
-    if start < limit:
-        yield _Stretch(start, min(len(text), limit), tuple(tag for _, tag in tags))
+    # What divides the text may stand right behind the longest message.
+    if start <= limit:
+        yield _Stretch(start, min(len(text), limit + 1), tuple(tag for _, tag in tags))
 
 
 def _opened_again(text: str) -> int:

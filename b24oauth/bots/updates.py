@@ -220,7 +220,7 @@ class Message(Update):
         sent_at: When it was written; None if unknown.
         is_system: Whether it is a system message.
         files: The files in it.
-        params: Further parameters, such as ``KEYBOARD``; all values are texts.
+        params: Further parameters, such as ``KEYBOARD``; all values are texts, and empty ones are left out.
     """
 
     id: int
@@ -324,7 +324,7 @@ class ContextOpened(Update):
     example by a button with a command. `user` is genuine.
 
     Attributes:
-        context: The data of the link, unverified; all values are texts.
+        context: The data of the link, unverified; all values are texts, and empty ones are left out.
 
     Source: https://apidocs.bitrix24.com/api-reference/chat-bots/chat-bots-v2/imbot.v2/bot-context.html
     """

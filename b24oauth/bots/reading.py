@@ -118,7 +118,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def _texts(value: object) -> Any:
-    """A value as a form holds it: texts only, and nothing of what is empty, for which portals post a text or nothing."""
+    """A value as a form holds it: texts only, without what is empty, for which portals post a text or nothing."""
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, float) and value.is_integer():

@@ -11,12 +11,15 @@ from b24oauth.apps.events import (
     MethodConfirmed,
     OfflineSignal,
     Paid,
+    PortalRequest,
     SettingsOpened,
     SubscriptionRenewed,
     Uninstalled,
     UserReady,
     read_event,
 )
+from b24oauth.apps.frames import frame_page
+from b24oauth.apps.handlers import Middleware
 from b24oauth.apps.health import PortalHealth, RunnerHealth
 from b24oauth.apps.http import Request, Response
 from b24oauth.apps.leasing import LeaseLostError
@@ -31,9 +34,11 @@ from b24oauth.apps.requests import (
     read_body,
     read_request,
 )
+from b24oauth.apps.routing import Router
 from b24oauth.apps.runner import Runner
 from b24oauth.apps.running import run_portals
-from b24oauth.apps.verifying import NotGenuineError, is_genuine
+from b24oauth.apps.syncing import Registered, SyncReport
+from b24oauth.apps.verifying import NotGenuineError, Proof, is_genuine
 
 __all__ = [
     "AppTested",
@@ -48,23 +53,30 @@ __all__ = [
     "LeaseLostError",
     "MessageRequested",
     "MethodConfirmed",
+    "Middleware",
     "NotGenuineError",
     "OfflineSignal",
     "Page",
     "PageOpened",
     "Paid",
     "PortalHealth",
+    "PortalRequest",
+    "Proof",
+    "Registered",
     "Request",
     "Response",
     "RobotStarted",
+    "Router",
     "Runner",
     "RunnerHealth",
     "Session",
     "SettingsOpened",
     "SettingsSaved",
     "SubscriptionRenewed",
+    "SyncReport",
     "Uninstalled",
     "UserReady",
+    "frame_page",
     "is_genuine",
     "read_body",
     "read_event",

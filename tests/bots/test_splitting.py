@@ -67,7 +67,8 @@ def test_a_tag_that_is_never_closed_is_left_alone() -> None:
 
 
 PIECES = st.sampled_from(
-    ["word", " ", "\n", "\n\n", "[br]", "[b]", "[/b]", "[i]", "[/i]", "[code]", "[/code]", "[url=http://x.y/z]", "[/url]",
+    ["word", " ", "\n", "\n\n", "[br]", "[b]", "[/b]", "[i]", "[/i]", "[code]", "[/code]", "[url=http://x.y/z]",
+     "[/url]",
      "[", "]", "[/", "x" * 30, "ключ", "😀", "[disk=5]", "[size=8]", "[/size]"]
 )  # fmt: skip
 

@@ -1,6 +1,8 @@
 """Applications: installation, events, pages and robots, verified and as objects."""
 
 from b24oauth.apps.app import B24App
+from b24oauth.apps.batches import OfflineBatch, OfflineEvent
+from b24oauth.apps.channels import FeatureMissingError
 from b24oauth.apps.events import (
     AppTested,
     AppUpdated,
@@ -23,6 +25,7 @@ from b24oauth.apps.handlers import Middleware
 from b24oauth.apps.health import PortalHealth, RunnerHealth
 from b24oauth.apps.http import Request, Response
 from b24oauth.apps.leasing import LeaseLostError
+from b24oauth.apps.offline import OfflineEvents
 from b24oauth.apps.pages import Page, Session
 from b24oauth.apps.requests import (
     CodeReturned,
@@ -38,6 +41,7 @@ from b24oauth.apps.routing import Router
 from b24oauth.apps.runner import Runner
 from b24oauth.apps.running import run_portals
 from b24oauth.apps.syncing import Registered, SyncReport
+from b24oauth.apps.turns import turn_is_over
 from b24oauth.apps.verifying import NotGenuineError, Proof, is_genuine
 
 __all__ = [
@@ -48,6 +52,7 @@ __all__ = [
     "CodeReturned",
     "Event",
     "EventAuth",
+    "FeatureMissingError",
     "Incoming",
     "Installed",
     "LeaseLostError",
@@ -55,6 +60,9 @@ __all__ = [
     "MethodConfirmed",
     "Middleware",
     "NotGenuineError",
+    "OfflineBatch",
+    "OfflineEvent",
+    "OfflineEvents",
     "OfflineSignal",
     "Page",
     "PageOpened",
@@ -82,4 +90,5 @@ __all__ = [
     "read_event",
     "read_request",
     "run_portals",
+    "turn_is_over",
 ]

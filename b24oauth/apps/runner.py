@@ -7,10 +7,12 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, Self, TypeAlias, TypedDict, Unpack
+from typing import Any, Final, Protocol, Self, TypeAlias, TypedDict, Unpack
 
 from b24oauth.apps.health import PortalWork, RunnerHealth
 from b24oauth.apps.leasing import LeaseLostError, keep, work_key
+from b24oauth.apps.signals import Signals
+from b24oauth.apps.turns import Call, Turn
 from b24oauth.backing_off import exponential
 from b24oauth.checks import at_least, check_function, check_seconds, check_text
 from b24oauth.client import B24OAuth
@@ -18,6 +20,7 @@ from b24oauth.errors import ClientStateError, ConfigurationError, SdkError, Unkn
 from b24oauth.oauth.leasing import LEASE_SECONDS
 from b24oauth.observing import Log, LoggerLike
 from b24oauth.portals import B24Portals
+from b24oauth.stores.loops import completed
 from b24oauth.stores.trying import try_lease
 from b24oauth.storing import Lease
 
@@ -72,9 +75,10 @@ class RunnerOptions(TypedDict, total=False):
 class Runner:
     """Runs a consumer for each portal of a store: ``async def consume(b24)``.
 
-    `consume` does what there is to do on one portal and returns. It is called again after `poll` seconds, at once after
-    `wake`, or after as many seconds as it returned. Any number of processes may run the same work over one store: a
-    lease of the store lets one of them at a time work for a portal, and cancels `consume` when the lease is lost.
+    `consume` does what there is to do on one portal and returns. It is called again after `poll` seconds, or as many
+    as it returned, and at once after `wake` or `ONOFFLINEEVENT`. Any number of processes may run the same work over one
+    store: a lease of the store lets one of them at a time work for a portal, and cancels `consume` when it is lost. A
+    consumer with much to do should end early when `turn_is_over()`.
 
     An error of one portal delays no other: it is reported, and the portal waits for 1 to 300 seconds, longer after each
     further error. Portals that are installed or uninstalled meanwhile are picked up and dropped.
@@ -119,6 +123,9 @@ class Runner:
         self._turns = asyncio.Semaphore(concurrency)
         self._stopping = asyncio.Event()
         self._served: dict[str, _Served] = {}
+        signals = getattr(app, "signals", None)
+        if isinstance(signals, Signals):
+            signals.add(self)
         self._has_begun = False
         self._running: asyncio.Task[None] | None = None
 
@@ -225,7 +232,7 @@ class Runner:
             try:
                 # A portal that waits for its turn holds no lease: a process that is less busy can work for it.
                 async with (
-                    _Turn(self._turns) as turn,
+                    Turn(self._turns) as turn,
                     try_lease(self._portals.store, key, seconds=self._lease_seconds) as lease,
                 ):
                     if lease is not None:
@@ -242,7 +249,7 @@ class Runner:
                 work.enter("standby", self._clock())
                 await self._rest(self._stopping, self._lease_seconds * (0.5 + 0.5 * self._random()))
 
-    async def _leased(self, work: PortalWork, woken: asyncio.Event, turn: _Turn, lease: Lease) -> bool:
+    async def _leased(self, work: PortalWork, woken: asyncio.Event, turn: Turn, lease: Lease) -> bool:
         """Calls the consumer again and again while the lease lasts; False when the portal is gone.
 
         Raises:
@@ -265,7 +272,7 @@ class Runner:
             raise asyncio.CancelledError
         raise lost from None
 
-    async def _rounds(self, work: PortalWork, woken: asyncio.Event, turn: _Turn) -> bool:
+    async def _rounds(self, work: PortalWork, woken: asyncio.Event, turn: Turn) -> bool:
         while not self._stopping.is_set():
             work.enter("working", self._clock())
             # Before the work: a signal that arrives meanwhile may be about something that it does not see.
@@ -288,20 +295,31 @@ class Runner:
 
     async def _consumed(self, work: PortalWork, b24: B24OAuth) -> float:
         """Calls the consumer once; returns after how many seconds it is to be called again."""
+        call = Call(self._turns, self._stopping.is_set)
+
+        async def consume() -> float | None:
+            call.begin()
+            return await self._consume(b24)
+
+        # In a task of its own: what the consumer leaves behind ends with the task.
+        consuming = asyncio.get_running_loop().create_task(consume(), name=f"b24oauth {self.name} {work.member_id}")
         try:
-            async with asyncio.timeout(self._timeout):
-                asked = await self._consume(b24)
+            await asyncio.wait({consuming}, timeout=self._timeout)
+        finally:
+            is_late = not consuming.done()
+            if is_late:
+                consuming.cancel()
+                await completed(_end_of(consuming))
+        try:
+            asked = consuming.result()
             pause = self._jittered(self._poll) if asked is None else _checked_pause(asked)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # Nobody has cancelled this task: the consumer raised it, for example from a task of its own.
-            return self._failed(work, SdkError("consume raised CancelledError", code="B24OAUTH_CONSUMER"))
+            what = f"took longer than {self._timeout} s" if is_late else "raised CancelledError"
+            return self._failed(work, SdkError(f"consume {what}", code="B24OAUTH_CONSUMER"))
         except Exception as error:  # noqa: BLE001 - an error of one portal
             return self._failed(work, error)
         work.succeeded(self._clock())
-        return pause
+        return 0.0 if asked is None and call.was_cut else pause
 
     def _failed(self, work: PortalWork, error: Exception) -> float:
         work.failed(error, self._clock())
@@ -338,8 +356,8 @@ class Runner:
                 task.cancel()
             if left:
                 self._log.warning(
-                    f"{self.name}: {len(left)} consumers were cancelled: they took longer than "
-                    f"{self._drain_seconds:g} s to end"
+                    f"{self.name}: consumers that took longer than {self._drain_seconds:g} s to end were cancelled: "
+                    f"{len(left)}"
                 )
 
 
@@ -352,34 +370,8 @@ class _Served:
         self.work, self.woken, self.task = work, woken, task
 
 
-class _Turn:
-    """One of a limited number of turns; it can be left and taken again within the block."""
-
-    def __init__(self, turns: asyncio.Semaphore) -> None:
-        self._turns = turns
-        self._is_held = False
-
-    async def __aenter__(self) -> Self:
-        await self._turns.acquire()
-        self._is_held = True
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.leave()
-
-    def leave(self) -> None:
-        """Lets the next one have a turn."""
-        if self._is_held:
-            self._is_held = False
-            self._turns.release()
-
-    async def again(self) -> bool:
-        """Takes a turn if there is one at once."""
-        if self._turns.locked():
-            return False
-        await self._turns.acquire()
-        self._is_held = True
-        return True
+async def _end_of(task: asyncio.Task[Any]) -> None:
+    await asyncio.wait({task})
 
 
 def _seconds(value: float, name: str) -> float:

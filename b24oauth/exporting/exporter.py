@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+import anyio
 import attrs
 
 from b24oauth.client import B24OAuth
@@ -224,19 +225,23 @@ class _Run:
         clock = asyncio.get_running_loop().time
         held, written_at = list[Any](), clock()
         secrets = dict.fromkeys(secrets_of(self._client))
-        async with self._client.pages(request.method, params, on_progress=note, **options) as pages:
-            async for page in pages:
-                # A token may have been renewed since the rows were requested.
-                secrets |= dict.fromkeys(secrets_of(self._client))
-                held += self._new(page, tuple(secrets))
-                self._read += len(page)
-                self._show(ExportProgress(phase="reading", rows=self._read, total=total, resumed=self._resumed))
-                if len(held) >= _BLOCK or clock() - written_at >= _SECONDS:
-                    block, held = held, []
-                    await in_thread(spool.append, block, tuple(secrets))
-                    written_at = clock()
-        if held:
-            await in_thread(spool.append, held, tuple(secrets))
+        try:
+            async with self._client.pages(request.method, params, on_progress=note, **options) as pages:
+                async for page in pages:
+                    # A token may have been renewed since the rows were requested.
+                    secrets |= dict.fromkeys(secrets_of(self._client))
+                    held += self._new(page, tuple(secrets))
+                    self._read += len(page)
+                    self._show(ExportProgress(phase="reading", rows=self._read, total=total, resumed=self._resumed))
+                    if len(held) >= _BLOCK or clock() - written_at >= _SECONDS:
+                        block, held = held, []
+                        await in_thread(spool.append, block, tuple(secrets))
+                        written_at = clock()
+        finally:
+            # What was read is kept, also when the walk has failed or is cancelled.
+            if held:
+                with anyio.CancelScope(shield=True):
+                    await in_thread(spool.append, held, tuple(secrets))
 
     def _new(self, page: list[Any], secrets: tuple[str, ...]) -> list[Any]:
         if self._changes is None:

@@ -112,6 +112,11 @@ class HttpClient:
         token: str = self._services.credentials.params.access_token
         return token
 
+    def secrets(self) -> tuple[str, ...]:
+        """The credentials in use, which nothing that is shown or stored may repeat."""
+        credentials = self._services.credentials
+        return credentials.secrets(credentials.params)
+
     def max_new_requests(self, requests: int, under_way: int, seconds: float) -> int:
         """How many further requests are useful now, as `RestrictionManager.max_new_requests` says."""
         return self._services.limits.max_new_requests(requests, under_way, seconds)

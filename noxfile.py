@@ -79,8 +79,8 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Every snippet of the README and the guides runs."""
-    session.install(*GROUPS["test"], "-e", ".[cli,crypto,fastapi,otel,prometheus,testing]")
+    """Every snippet of the README and the guides runs, and every example."""
+    session.install(*GROUPS["test"], "-e", EXTRAS)
     session.run("pytest", "tests/docs", *session.posargs)
 
 

@@ -11,12 +11,15 @@ from b24oauth.apps.events import (
     MethodConfirmed,
     OfflineSignal,
     Paid,
+    PortalRequest,
     SettingsOpened,
     SubscriptionRenewed,
     Uninstalled,
     UserReady,
     read_event,
 )
+from b24oauth.apps.frames import frame_page
+from b24oauth.apps.handlers import Middleware
 from b24oauth.apps.http import Request, Response
 from b24oauth.apps.pages import Page, Session
 from b24oauth.apps.requests import (
@@ -29,7 +32,9 @@ from b24oauth.apps.requests import (
     read_body,
     read_request,
 )
-from b24oauth.apps.verifying import NotGenuineError, is_genuine
+from b24oauth.apps.routing import Router
+from b24oauth.apps.syncing import Registered, SyncReport
+from b24oauth.apps.verifying import NotGenuineError, Proof, is_genuine
 
 __all__ = [
     "AppTested",
@@ -43,20 +48,27 @@ __all__ = [
     "Installed",
     "MessageRequested",
     "MethodConfirmed",
+    "Middleware",
     "NotGenuineError",
     "OfflineSignal",
     "Page",
     "PageOpened",
     "Paid",
+    "PortalRequest",
+    "Proof",
+    "Registered",
     "Request",
     "Response",
     "RobotStarted",
+    "Router",
     "Session",
     "SettingsOpened",
     "SettingsSaved",
     "SubscriptionRenewed",
+    "SyncReport",
     "Uninstalled",
     "UserReady",
+    "frame_page",
     "is_genuine",
     "read_body",
     "read_event",

@@ -2,62 +2,47 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal, Protocol, Self, TypeAlias, TypeVar, Unpack
-
-import attrs
+from typing import Final, Protocol, Self, Unpack
+from urllib.parse import urlsplit
 
 from b24oauth import assembling
+from b24oauth.apps.answering import Answering, ErrorHandler
 from b24oauth.apps.authorizing import Authorizer
-from b24oauth.apps.events import Event, EventAuth, Installed, Uninstalled, UserReady
+from b24oauth.apps.dispatching import Message
+from b24oauth.apps.duplicates import Duplicates
 from b24oauth.apps.http import Request, Response
 from b24oauth.apps.installing import Installations
-from b24oauth.apps.pages import Page, Session
-from b24oauth.apps.requests import CodeReturned, Incoming, PageOpened, RobotStarted, read_body, read_request
+from b24oauth.apps.pages import Session
+from b24oauth.apps.requests import CodeReturned, read_request
+from b24oauth.apps.routing import Router
 from b24oauth.apps.signing import Signer
+from b24oauth.apps.syncing import SyncReport, Wanted, sync
 from b24oauth.apps.tasks import Tasks
-from b24oauth.apps.verifying import NotGenuineError, Prover
-from b24oauth.checks import at_least, check_function, check_text
+from b24oauth.apps.verifying import Proof, Prover
+from b24oauth.checks import at_least, check_function, check_seconds, check_text
 from b24oauth.client import B24OAuth
-from b24oauth.errors import ConfigurationError, InvalidDataError, SdkError
-from b24oauth.models import B24OAuthSecret
+from b24oauth.errors import ConfigurationError, InvalidDataError
+from b24oauth.models import B24OAuthParams, B24OAuthSecret
 from b24oauth.observing import Log
 from b24oauth.portals import B24Portals
 from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS
 from b24oauth.protocol.forms import read_form
-from b24oauth.shapes import as_mapping
 from b24oauth.storing import InstallationStore, TokenStore
-from b24oauth.wire import NoResponse
 
 __all__ = ["B24App"]
 
-Ack: TypeAlias = Literal["before", "after"]
-EventHandler: TypeAlias = Callable[[Any, B24OAuth], Awaitable[object]]
-UninstallHandler: TypeAlias = Callable[[Uninstalled], Awaitable[object]]
-ErrorHandler: TypeAlias = Callable[[Exception, Incoming], object]
-
-_H = TypeVar("_H", bound=Callable[..., Any])
-
 _DRAIN: Final = 10.0
-_SESSION: Final = 86_400.0
+# The application learns from these that a portal has installed or removed it.
+_ALWAYS_BOUND: Final = frozenset({"ONAPPINSTALL", "ONAPPUNINSTALL"})
 
 
 class _Store(TokenStore, InstallationStore, Protocol):
     pass
 
 
-@attrs.frozen
-class _Handler:
-    function: Callable[..., Awaitable[object]]
-    ack: Ack
-
-
-PageHandler: TypeAlias = Callable[[Page], Awaitable[str | Response]]
-
-
-class B24App:
+class B24App(Router):
     """An application of Bitrix24, for all portals that it is installed on.
 
     Register handlers with the decorators and give it requests: with an adapter of `b24oauth.contrib`, or with `handle`.
@@ -66,10 +51,18 @@ class B24App:
     Args:
         oauth_secret: The application's credentials.
         store: Keeps token pairs and installations, such as `SQLiteStore`.
+        url: The address where Bitrix24 reaches the application; needed by `sync`.
         concurrency: How many handlers run at the same time.
         waiting: How many events may wait for their turn besides; more are answered 503, which loses them.
         session_key: Signs the states of authorizations and the sessions of pages, a long random text; all processes
             must have the same.
+        dispatch: Is awaited with each verified request as a mapping of JSON values, before Bitrix24 is answered, in
+            place of calling the handlers. A worker gives the mapping to `run`. Pages and handlers with ``ack="after"``
+            are called as without it.
+        installation_proof: Is awaited with a pair that a request brings and returns what is proved of it, in place of
+            asking the OAuth server; it raises `NotGenuineError` for a forged one.
+        ignore_duplicates: For how long an event that is equal to an earlier one is answered without calling handlers,
+            seconds; each process remembers for itself. None calls them.
         options: Further arguments of `B24Portals` and `B24OAuth`, for every client.
 
     Raises:
@@ -83,110 +76,57 @@ class B24App:
         oauth_secret: B24OAuthSecret,
         store: _Store,
         *,
+        url: str | None = None,
         concurrency: int = 100,
         waiting: int = 1000,
         session_key: str | None = None,
+        dispatch: Callable[[Message], Awaitable[object]] | None = None,
+        installation_proof: Callable[[B24OAuthParams], Awaitable[Proof]] | None = None,
+        ignore_duplicates: float | None = None,
         **options: Unpack[assembling.ClientOptions],
     ) -> None:
+        super().__init__()
         at_least(1)(concurrency, "concurrency")
         at_least(0)(waiting, "waiting")
+        for function, name in ((dispatch, "dispatch"), (installation_proof, "installation_proof")):
+            if function is not None:
+                check_function(function, name)
         assembling.check_is_store(store, "store")
         if not hasattr(store, "save_installation"):
             raise ConfigurationError("store must keep installations too: see b24oauth.stores.InstallationStore")
+        self._url = None if url is None else _checked_url(url)
         self.portals = B24Portals(oauth_secret, store, **options)
         log = Log(options.get("logger"), assembling.checked_observers(options.get("observers", ())))
         trusted = frozenset(options.get("trusted_oauth_hosts", DEFAULT_OAUTH_HOSTS))
-        prover = Prover(self.portals.wire, oauth_secret, trusted, log)
-        self._installations = Installations(store, oauth_secret.client_id, self.portals, prover)
-        self._log = log
-        self._clock: Callable[[], float] = options.get("clock", time.time)
+        prove = installation_proof or Prover(self.portals.wire, oauth_secret, trusted, log).prove
+        clock: Callable[[], float] = options.get("clock", time.time)
+        self._authorizer: Authorizer | None = None
+        self._sessions: Signer | None = None
         if session_key is not None:
             check_text(session_key, "session_key")
-        key, wire = session_key, self.portals.wire
-        self._authorizer = None if key is None else Authorizer(wire, oauth_secret, trusted, key, self._clock)
-        self._sessions = None if key is None else Signer(key, "session", self._clock)
-        self._events: dict[str, list[_Handler]] = {}
-        self._install: list[_Handler] = []
-        self._uninstall: list[UninstallHandler] = []
-        self._robots: dict[str, _Handler] = {}
-        self._pages: dict[str, PageHandler] = {}
-        self._error: ErrorHandler | None = None
-        self._concurrency, self._waiting = concurrency, waiting
-        self._tasks: Tasks | None = None
+            self._authorizer = Authorizer(self.portals.wire, oauth_secret, trusted, session_key, clock)
+            self._sessions = Signer(session_key, "session", clock)
+        if ignore_duplicates is not None:
+            check_seconds(ignore_duplicates, "ignore_duplicates")
+        self._log = log
+        self._installations = Installations(store, oauth_secret.client_id, self.portals, prove)
+        self._answering = Answering(
+            handlers=self.handlers,
+            installations=self._installations,
+            portals=self.portals,
+            tasks=Tasks(concurrency, waiting, self._failed),
+            log=log,
+            clock=clock,
+            sessions=self._sessions,
+            dispatch=dispatch,
+            duplicates=None if ignore_duplicates is None else Duplicates(ignore_duplicates, time.monotonic),
+        )
 
-    # --- handlers -----------------------------------------------------------------------------------------------------
-
-    def on(self, name: str, *, ack: Ack = "before") -> Callable[[_H], _H]:
-        """Registers a handler of an event: ``async def deal_added(event, b24)``.
-
-        Args:
-            name: The event, in any case, for example ``ONCRMDEALADD``.
-            ack: "before" answers Bitrix24 first, which wants a quick answer, and calls the handler in a task of its
-                own; "after" answers when the handler has ended.
-        """
-        check_text(name, "name")
-
-        def register(function: _H) -> _H:
-            check_function(function, "handler")
-            self._events.setdefault(name.upper(), []).append(_Handler(function, ack))
-            return function
-
-        return register
-
-    def on_install(self, function: _H) -> _H:
-        """Registers a handler of installations: ``async def installed(event, b24)``.
-
-        It is called once the pair is stored, also when an installation is repeated. `event` is `Installed`, or
-        `PageOpened` when a page was what told of the installation.
-        """
-        check_function(function, "handler")
-        self._install.append(_Handler(function, "before"))
-        return function
-
-    def on_uninstall(self, function: _H) -> _H:
-        """Registers a handler of removals: ``async def uninstalled(event)``. The tokens are dead already."""
-        check_function(function, "handler")
-        self._uninstall.append(function)
-        return function
-
-    def on_error(self, function: _H) -> _H:
+    def on_error(self, function: ErrorHandler) -> ErrorHandler:
         """Registers what is called with an error of a handler and the request; without it errors are logged."""
         check_function(function, "handler")
-        self._error = function
+        self._answering.on_error = function
         return function
-
-    def page(self, path: str) -> Callable[[_H], _H]:
-        """Registers a page: ``async def main(page)`` returns HTML or a `Response`.
-
-        Args:
-            path: The path below which the application is mounted, for example ``/``.
-        """
-        check_text(path, "path")
-
-        def register(function: _H) -> _H:
-            check_function(function, "handler")
-            self._pages["/" + path.strip("/")] = function
-            return function
-
-        return register
-
-    def robot(self, code: str, *, ack: Ack = "before") -> Callable[[_H], _H]:
-        """Registers the handler of a robot or an activity, a function like that of an event.
-
-        What it returns, a mapping, is sent to the workflow if that waits for it.
-
-        Args:
-            code: `CODE` that it was registered with on the portal.
-            ack: As for `on`.
-        """
-        check_text(code, "code")
-
-        def register(function: _H) -> _H:
-            check_function(function, "handler")
-            self._robots[code] = _Handler(function, ack)
-            return function
-
-        return register
 
     # --- authorization ------------------------------------------------------------------------------------------------
 
@@ -254,119 +194,48 @@ class B24App:
         Args:
             request: The request.
         """
-        try:
-            form = read_body(request.body, request.content_type)
-            incoming = read_request(form, read_form(request.query, "The query"))
-            return await self._answer(incoming, "/" + request.path.strip("/"))
-        except InvalidDataError as error:
-            return self._refused(400, error)
-        except (NotGenuineError, ConfigurationError) as error:
-            return self._refused(403, error)
-        except (SdkError, NoResponse) as error:
-            # The store or the OAuth server does not answer: Bitrix24 does not send the event again.
-            return self._refused(503, error, level=logging.ERROR)
+        return await self._answering.answer(request)
 
-    async def _answer(self, incoming: Incoming, path: str) -> Response:
-        match incoming:
-            case Installed():
-                stored = await self._installations.installed(incoming)
-                return await self._called(self._install if stored else [], incoming, incoming.auth.member_id)
-            case UserReady():
-                await self._installations.user_ready(incoming)
-                return await self._dispatched(incoming)
-            case Uninstalled():
-                return await self._uninstalled(incoming)
-            case Event():
-                await self._verified(incoming.auth)
-                return await self._dispatched(incoming)
-            case RobotStarted():
-                await self._verified(incoming.auth)
-                return await self._robot(incoming)
-            case PageOpened():
-                return await self._page(incoming, path)
-            case _:
-                raise InvalidDataError("The request", [f"{type(incoming).__name__} has no handler"])
+    async def run(self, message: Message) -> None:
+        """Calls the handlers of a request that was handed on by `dispatch`.
 
-    async def _verified(self, auth: EventAuth) -> None:
-        await self._installations.check(auth.member_id, auth.application_token)
+        All of them are called, one after the other, and called again if the queue delivers the message again: write
+        them so that this does no harm. A message of a portal that has removed the application meanwhile is dropped.
 
-    async def _dispatched(self, event: Event) -> Response:
-        return await self._called(self._events.get(event.name, []), event, event.auth.member_id)
+        Args:
+            message: What `dispatch` was given.
 
-    async def _called(self, handlers: list[_Handler], incoming: Incoming, member_id: str) -> Response:
-        for handler in handlers:
-
-            async def work(function: Callable[..., Awaitable[object]] = handler.function) -> None:
-                await self._guarded(function, incoming, await self.portals.get(member_id))
-
-            if handler.ack == "after":
-                await work()
-            elif not self._started().start(work):
-                return self._refused(503, SdkError("Too many events wait for their handlers", code="B24OAUTH_BUSY"))
-        return Response()
-
-    async def _uninstalled(self, event: Uninstalled) -> Response:
-        if await self._installations.uninstalled(event):
-            for function in self._uninstall:
-                await self._guarded(function, event)
-        return Response()
-
-    async def _robot(self, robot: RobotStarted) -> Response:
-        handler = self._robots.get(robot.code)
-        if handler is None:
-            raise InvalidDataError("The request", [f"robot {robot.code} has no handler"])
-
-        async def run(event: RobotStarted, b24: B24OAuth) -> None:
-            values = as_mapping(await handler.function(event, b24))
-            if event.waits:
-                await b24.call("bizproc.event.send", {"EVENT_TOKEN": event.event_token, "RETURN_VALUES": values})
-
-        return await self._called([_Handler(run, handler.ack)], robot, robot.auth.member_id)
-
-    async def _page(self, opened: PageOpened, path: str) -> Response:
-        handler = self._pages.get(path)
-        if handler is None:
-            return Response(status=404)
-        pair, is_new = await self._installations.opened(opened, received_at=self._clock())
-        if is_new:
-            await self._called(self._install, opened, pair.member_id)
-        b24 = await self.portals.get(pair.member_id)
-        session = ""
-        if self._sessions is not None:
-            session = self._sessions.sign({"m": pair.member_id, "u": pair.user_id}, lifetime=_SESSION)
-        user = self.portals.client(pair)
-        page = Page(opened=opened, b24=b24, user=user, user_id=pair.user_id, session=session)
-        answer = await handler(page)
-        response = Response(body=answer.encode()) if isinstance(answer, str) else answer
-        # The portal shows the page in a frame; nobody else may.
-        allowed = f"frame-ancestors 'self' https://{pair.domain}"
-        return attrs.evolve(response, headers={"Content-Security-Policy": allowed, **response.headers})
-
-    async def _guarded(
-        self, function: Callable[..., Awaitable[object]], incoming: Incoming, *arguments: object
-    ) -> None:
-        """Calls a handler; what it raises is told and answered with 200, since Bitrix24 does not send it again."""
-        try:
-            await function(incoming, *arguments)
-        except Exception as error:  # noqa: BLE001 - told to the application's own handler of errors
-            if self._error is None:
-                name = incoming.name if isinstance(incoming, Event) else type(incoming).__name__
-                self._log.error(f"A handler of {name} failed: {type(error).__name__}")
-                return
-            self._error(error, incoming)
-
-    def _started(self) -> Tasks:
-        if self._tasks is None:
-            self._tasks = Tasks(self._concurrency, self._waiting, self._failed)
-        return self._tasks
+        Raises:
+            InvalidDataError: `message` is something else.
+            ExceptionGroup: Handlers failed; the function registered with `on_error` has seen the errors.
+            StoreError: The store cannot be read.
+        """
+        await self._answering.run(message)
 
     def _failed(self, error: Exception) -> None:
         self._log.error(f"An event could not be handled: {error}")
 
-    def _refused(self, status: int, error: Exception, *, level: int = logging.WARNING) -> Response:
-        told = self._log.error if level == logging.ERROR else self._log.warning
-        told(f"A request was answered {status}: {error}")
-        return Response(status=status)
+    async def sync(self, b24: B24OAuth) -> SyncReport:
+        """Makes the events and placements on a portal what the handlers ask for.
+
+        It binds the events of `on`, and the pages with a placement, to `url`, and removes what lies there without a
+        handler. What arrives at other addresses is left alone. `ONAPPINSTALL` and `ONAPPUNINSTALL` are always bound.
+        Call it in an installation handler, and for all portals with ``portals.for_each(app.sync)`` after an update.
+
+        Args:
+            b24: The client of the portal; its pair must be an administrator's.
+
+        Raises:
+            ConfigurationError: The application has no `url`.
+            AjaxError: The portal refuses.
+
+        Source: https://apidocs.bitrix24.com/api-reference/events/event-bind.html
+        """
+        if self._url is None:
+            raise ConfigurationError("url: give B24App the address where Bitrix24 reaches it")
+        pages = {self._url.rstrip("/") + path: page for path, page in self.handlers.placements().items()}
+        wanted = Wanted(frozenset(self.handlers.event_names() | _ALWAYS_BOUND), pages, self._url)
+        return await sync(b24, wanted)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -376,10 +245,9 @@ class B24App:
         Args:
             drain: How long to wait, seconds; what is left is cancelled.
         """
-        if self._tasks is not None:
-            lost = await self._tasks.drain(drain)
-            if lost:
-                self._log.error(f"{lost} handlers were cancelled: they took longer than {drain:g} s to end")
+        lost = await self._answering.tasks.drain(drain)
+        if lost:
+            self._log.error(f"{lost} handlers were cancelled: they took longer than {drain:g} s to end")
         await self.portals.aclose()
 
     async def __aenter__(self) -> Self:
@@ -387,3 +255,11 @@ class B24App:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _checked_url(url: str) -> str:
+    check_text(url, "url")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        raise ConfigurationError("url must be an address such as https://app.example/bitrix24")
+    return url

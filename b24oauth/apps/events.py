@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import attrs
 
 from b24oauth.apps.fields import Fields, shown_masked
 from b24oauth.claims import nested
+from b24oauth.errors import ClientStateError
 from b24oauth.models import B24OAuthParams, EnumAppStatus
 from b24oauth.shapes import as_mapping
 from b24oauth.validating import hidden
+
+if TYPE_CHECKING:
+    from b24oauth.client import B24OAuth
 
 __all__ = [
     "AppTested",
     "AppUpdated",
     "BotEvent",
+    "Clients",
     "Event",
     "EventAuth",
     "Installed",
     "MethodConfirmed",
     "OfflineSignal",
     "Paid",
+    "PortalRequest",
     "SettingsOpened",
     "SubscriptionRenewed",
     "Uninstalled",
@@ -89,27 +95,77 @@ class EventAuth:
         )
 
 
+class Clients(Protocol):
+    """The clients of a verified request; `B24App` makes them."""
+
+    @property
+    def b24(self) -> B24OAuth:
+        """The client of the application's default pair."""
+        ...
+
+    def as_user(self, auth: EventAuth) -> B24OAuth:
+        """The client of the user whose token a request carries."""
+        ...
+
+
 @attrs.frozen(kw_only=True)
-class Event:
+class PortalRequest:
+    """What a portal's server sends: an event, a robot, a message to be sent, or a saved form.
+
+    Attributes:
+        auth: Who speaks.
+        sent_at: When the portal queued it, Unix timestamp in seconds; 0 if unknown.
+        raw: All fields, secrets included.
+    """
+
+    auth: EventAuth
+    sent_at: int = 0
+    raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False)
+    _clients: Clients | None = attrs.field(default=None, alias="clients", repr=False, eq=False)
+
+    @property
+    def b24(self) -> B24OAuth:
+        """The client of the application's default pair on this portal.
+
+        Raises:
+            ClientStateError: No `B24App` has verified the request.
+        """
+        return self._verified().b24
+
+    @property
+    def as_user(self) -> B24OAuth:
+        """A client of the user who caused the event, with the event's own token; nothing of it is stored.
+
+        Bitrix24 stops sending the events that calls with such a token cause.
+
+        Raises:
+            InvalidDataError: The request carries no token: no user has caused it, or it was handed on by `dispatch`.
+            ClientStateError: No `B24App` has verified the request.
+        """
+        return self._verified().as_user(self.auth)
+
+    def _verified(self) -> Clients:
+        if self._clients is None:
+            text = "The request was read, but not verified: only those that B24App gives to handlers have clients"
+            raise ClientStateError(text, code="B24OAUTH_NOT_VERIFIED")
+        return self._clients
+
+
+@attrs.frozen(kw_only=True)
+class Event(PortalRequest):
     """An event: something happened on a portal.
 
     Attributes:
         name: Name in upper case, for example ``ONCRMDEALADD``.
-        auth: Who speaks.
         data: What happened, as Bitrix24 sends it: a mapping as a rule, a list or a text for a few events.
-        sent_at: When the portal queued it, Unix timestamp in seconds; 0 if unknown.
         handler_id: Number of the event's handler on the portal; empty on older portals.
-        raw: All fields, secrets included.
 
     Source: https://apidocs.bitrix24.com/api-reference/events/index.html
     """
 
     name: str
-    auth: EventAuth
     data: Any = attrs.field(default=None, repr=shown_masked)
-    sent_at: int = 0
     handler_id: str = ""
-    raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False)
 
     @property
     def object_id(self) -> str:

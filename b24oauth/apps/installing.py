@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import attrs
 
-from b24oauth.apps.events import Installed, Uninstalled, UserReady
+from b24oauth.apps.events import EventAuth, Installed, PortalRequest, Uninstalled, UserReady
 from b24oauth.apps.requests import PageOpened
-from b24oauth.apps.verifying import NotGenuineError, Proof, Prover, is_genuine
+from b24oauth.apps.verifying import NotGenuineError, Proof, is_genuine
 from b24oauth.client import B24OAuth
 from b24oauth.installations import Installation, InstallationState
 from b24oauth.installing import put_pair, put_state
@@ -31,14 +32,20 @@ class Installations:
         store: Keeps them and the token pairs.
         client_id: The application.
         portals: The clients that use the pairs.
-        prover: Asks whose an access token is.
+        prove: Finds out whose the access token of a pair is.
     """
 
-    def __init__(self, store: _Store, client_id: str, portals: B24Portals, prover: Prover) -> None:
+    def __init__(
+        self,
+        store: _Store,
+        client_id: str,
+        portals: B24Portals,
+        prove: Callable[[B24OAuthParams], Awaitable[Proof]],
+    ) -> None:
         self._store = store
         self._client_id = client_id
         self._portals = portals
-        self._prover = prover
+        self._prove = prove
 
     async def check(self, member_id: str, application_token: str) -> None:
         """Refuses a request that is not shown to come from a portal where the application is installed.
@@ -51,6 +58,26 @@ class Installations:
             raise NotGenuineError(f"The application is not installed on portal {member_id}")
         if not is_genuine(application_token, record.application_tokens):
             raise NotGenuineError(f"The application token is not one of portal {member_id}")
+
+    async def is_installed(self, member_id: str) -> bool:
+        """True unless the portal has removed the application, or never had it."""
+        record = await self._record(member_id)
+        return record is not None and record.state is not InstallationState.UNINSTALLED
+
+    async def is_genuine(self, auth: EventAuth) -> bool:
+        """True if a request comes from a portal where the application is installed."""
+        record = await self._record(auth.member_id)
+        return record is not None and _is_known(record, auth.application_token)
+
+    async def proved_client(self, request: PortalRequest) -> B24OAuth:
+        """The client of the pair that a request carries, which is stored nowhere.
+
+        Raises:
+            NotGenuineError: The access token is not one of a user of the portal.
+            InvalidDataError: It carries no tokens.
+        """
+        pair = B24OAuthParams.from_event(request.raw)
+        return self._portals.client((await self._proof(pair)).applied_to(pair))
 
     async def installed(self, event: Installed) -> bool:
         """Stores the pair of an installation.
@@ -107,12 +134,13 @@ class Installations:
         await put_state(self._store, self._client_id, event.auth.member_id, state, None, event_time=event.sent_at)
         return True
 
-    async def opened(self, page: PageOpened, *, received_at: float) -> tuple[B24OAuthParams, bool]:
+    async def opened(self, page: PageOpened, *, received_at: float, is_pending: bool) -> tuple[B24OAuthParams, bool]:
         """The pair of the user who opened a page, proved, and whether the page told of an installation.
 
         Args:
             page: The request.
             received_at: When it arrived, Unix timestamp in seconds.
+            is_pending: True for the installation page, which has to finish the installation yet.
 
         Raises:
             NotGenuineError: The access token is not one of a user of the portal.
@@ -123,11 +151,15 @@ class Installations:
         pair = proof.applied_to(pair)
         record = await self._record(pair.member_id)
         stored = await self._store.load(TokenKey(self._client_id, pair.member_id))
-        is_new = record is None or record.state is InstallationState.UNINSTALLED or stored is None
-        if is_new:
+        if record is None or record.state is InstallationState.UNINSTALLED or stored is None:
             await self._check_administrator(pair)
-            await self._store_pair(pair, 0)
-        return pair, is_new
+            await self._store_pair(pair, 0, InstallationState.PENDING if is_pending else InstallationState.ACTIVE)
+            return pair, True
+        if record.state is InstallationState.PENDING and not is_pending:
+            # The portal shows other pages when the installation is finished.
+            state = InstallationState.ACTIVE
+            await put_state(self._store, self._client_id, pair.member_id, state, stored.params)
+        return pair, False
 
     async def authorized(self, pair: B24OAuthParams) -> B24OAuth:
         """Stores a pair that the OAuth server gave for a code: the default pair if there is none, else the user's.
@@ -148,7 +180,10 @@ class Installations:
         return None if stored is None else stored.installation
 
     async def _proof(self, pair: B24OAuthParams) -> Proof:
-        return await self._prover.prove(pair.access_token, pair.member_id, pair.server_endpoint)
+        proof = await self._prove(pair)
+        if not proof.member_id or proof.member_id != pair.member_id:
+            raise NotGenuineError("The access token is of another portal than the request names")
+        return proof
 
     async def _proved(self, pair: B24OAuthParams) -> B24OAuthParams:
         """The pair of an administrator, with what the OAuth server says of it."""
@@ -163,9 +198,10 @@ class Installations:
         if not (is_mapping(profile) and profile.get("ADMIN") is True):
             raise NotGenuineError(f"Who would install the application on portal {pair.member_id} is no administrator")
 
-    async def _store_pair(self, pair: B24OAuthParams, event_time: int) -> None:
+    async def _store_pair(
+        self, pair: B24OAuthParams, event_time: int, state: InstallationState = InstallationState.ACTIVE
+    ) -> None:
         await self._portals.install(pair)
-        state = InstallationState.ACTIVE
         await put_state(self._store, self._client_id, pair.member_id, state, pair, event_time=event_time)
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from b24oauth.apps.events import Event, EventAuth, read_event
+from b24oauth.apps.events import Event, EventAuth, PortalRequest, read_event
 from b24oauth.apps.fields import Fields, shown_masked
 from b24oauth.claims import nested
 from b24oauth.errors import InvalidDataError
@@ -84,11 +84,10 @@ class PageOpened:
 
 
 @attrs.frozen(kw_only=True)
-class RobotStarted:
+class RobotStarted(PortalRequest):
     """A workflow has reached a robot or an activity of the application.
 
     Attributes:
-        auth: Who speaks.
         code: `CODE` that the robot was registered with.
         workflow_id: The workflow.
         document_id: Module, class and ID of the document, such as ``DEAL_7405``.
@@ -97,13 +96,10 @@ class RobotStarted:
         waits: True if the workflow waits for `bizproc.event.send`.
         timeout: Seconds after which the workflow goes on by itself; 0 if it waits for ever.
         event_token: Needed for the answer.
-        sent_at: When it was sent, Unix timestamp in seconds; 0 if unknown.
-        raw: All fields, secrets included.
 
     Source: https://apidocs.bitrix24.com/api-reference/bizproc/bizproc-robot/index.html
     """
 
-    auth: EventAuth
     code: str
     workflow_id: str = ""
     document_id: tuple[str, ...] = ()
@@ -112,16 +108,13 @@ class RobotStarted:
     waits: bool = False
     timeout: int = 0
     event_token: str = attrs.field(default="", repr=hidden)
-    sent_at: int = 0
-    raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class MessageRequested:
+class MessageRequested(PortalRequest):
     """The portal asks a message provider of the application to send a message.
 
     Attributes:
-        auth: Who speaks.
         code: `CODE` that the provider was registered with.
         message_id: ID for `messageservice.message.status.update`.
         recipient: The phone number.
@@ -129,13 +122,10 @@ class MessageRequested:
         type: Kind of message, such as ``SMS``.
         module: The module that sends it.
         bindings: What it belongs to.
-        sent_at: When it was sent, Unix timestamp in seconds; 0 if unknown.
-        raw: All fields, secrets included.
 
     Source: https://apidocs.bitrix24.com/api-reference/messageservice/index.html
     """
 
-    auth: EventAuth
     code: str
     message_id: str = ""
     recipient: str = ""
@@ -143,25 +133,19 @@ class MessageRequested:
     type: str = ""
     module: str = ""
     bindings: Any = None
-    sent_at: int = 0
-    raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class SettingsSaved:
+class SettingsSaved(PortalRequest):
     """A user saved the application's configuration form; the response is shown to him.
 
     Attributes:
-        auth: Who speaks.
         data: The fields of the form.
-        raw: All fields, secrets included.
 
     Source: https://apidocs.bitrix24.com/settings/app-installation/mass-market-apps/rest-only-installation-master.html
     """
 
-    auth: EventAuth
     data: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=shown_masked)
-    raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, eq=False)
 
 
 @attrs.frozen(kw_only=True)

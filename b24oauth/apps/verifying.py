@@ -108,27 +108,25 @@ class Prover:
         # By the hash of the token: pages are opened again and again with the same one.
         self._proved: OrderedDict[bytes, tuple[Proof, float]] = OrderedDict()
 
-    async def prove(self, access_token: str, member_id: str, server_endpoint: str) -> Proof:
+    async def prove(self, pair: B24OAuthParams) -> Proof:
         """The proof of an access token.
 
         Args:
-            access_token: The token.
-            member_id: The portal that the request names.
-            server_endpoint: The OAuth server that the request names; it selects one of those that are known.
+            pair: The pair in a request: the token, the portal that the request names, and the OAuth server, which
+                selects one of those that are known.
 
         Raises:
-            NotGenuineError: The token is of another portal or application, or of none.
+            NotGenuineError: The token is of another application, or of none.
             UntrustedHostError: The OAuth server is not known; nothing was sent.
             NoResponse: The OAuth server does not answer.
         """
-        if not access_token:
-            raise NotGenuineError("The request carries no access token that could be proved")
-        digest, now = hashlib.sha256(access_token.encode("utf-8", "surrogatepass")).digest(), time.monotonic()
+        url = oauth_token_url(pair.server_endpoint, self._trusted_hosts).removesuffix("oauth/token/") + "rest/app.info"
+        asked, now = f"{url} {pair.access_token}".encode("utf-8", "surrogatepass"), time.monotonic()
+        digest = hashlib.sha256(asked).digest()
         known = self._proved.get(digest)
-        if known is not None and known[0].member_id == member_id and now - known[1] < _REMEMBERED:
+        if known is not None and now - known[1] < _REMEMBERED:
             return known[0]
-        url = oauth_token_url(server_endpoint, self._trusted_hosts).removesuffix("oauth/token/") + "rest/app.info"
-        body = await self._asked(url, access_token)
+        body = await self._asked(url, pair.access_token)
         result = as_mapping(body.get("result"))
         try:
             fields, install = Fields(result), Fields(result).fields("install")
@@ -146,8 +144,6 @@ class Prover:
             raise NotGenuineError(f"The OAuth server describes the token in an unknown way: {problem}") from None
         if client_id != self._secret.client_id:
             raise NotGenuineError("The access token is of another application")
-        if not proof.member_id or proof.member_id != member_id:
-            raise NotGenuineError("The access token is of another portal than the request names")
         self._proved[digest] = proof, now
         if len(self._proved) > _MOST_REMEMBERED:
             self._proved.popitem(last=False)

@@ -1,19 +1,25 @@
-"""An application within a web application of aiohttp."""
+"""An application, or one client, within a web application of aiohttp."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from aiohttp import web
 
 from b24oauth.apps.app import B24App
 from b24oauth.apps.http import Request
+from b24oauth.apps.pages import Session
+from b24oauth.apps.verifying import NotGenuineError
+from b24oauth.client import B24OAuth
 from b24oauth.protocol.forms import MAX_FORM_SIZE
 
-__all__ = ["B24APP", "setup"]
+__all__ = ["B24APP", "B24CLIENT", "client_context", "portal_client", "session_of", "setup"]
 
 B24APP: Final = web.AppKey("b24app", B24App)
 """Key of the application in aiohttp's, for other handlers."""
+B24CLIENT: Final = web.AppKey("b24client", B24OAuth)
+"""Key of the client of `client_context`."""
 
 
 def setup(web_app: web.Application, app: B24App, *, path: str = "/bitrix24") -> None:
@@ -50,3 +56,53 @@ def setup(web_app: web.Application, app: B24App, *, path: str = "/bitrix24") -> 
     web_app.router.add_route("*", root, serve)
     web_app.router.add_route("*", root.rstrip("/") + "/{tail:.*}", serve)
     web_app.on_cleanup.append(close)
+
+
+def session_of(request: web.Request) -> Session:
+    """Who speaks in a request of the application's own front end.
+
+    The front end sends `Page.session` in the header ``Authorization: Bearer …``.
+
+    Args:
+        request: The request; its web application was set up with a `B24App` that has a `session_key`.
+
+    Raises:
+        HTTPUnauthorized: The session is missing, forged or too old.
+    """
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    try:
+        return request.config_dict[B24APP].session(text if scheme.lower() == "bearer" else "")
+    except NotGenuineError as error:
+        reason = error.message
+    raise web.HTTPUnauthorized(text=reason, headers={"WWW-Authenticate": "Bearer"})
+
+
+async def portal_client(request: web.Request) -> B24OAuth:
+    """The client of the portal whose user speaks in a request, see `session_of`.
+
+    Args:
+        request: The request.
+
+    Raises:
+        HTTPUnauthorized: The session is missing, forged or too old.
+        UnknownPortalError: The portal has removed the application.
+    """
+    session = session_of(request)
+    return await request.config_dict[B24APP].portals.get(session.member_id)
+
+
+def client_context(make: Callable[[], B24OAuth]) -> Callable[[web.Application], AsyncIterator[None]]:
+    """One client, for programs of one portal: ``web_app.cleanup_ctx.append(client_context(make))``.
+
+    Handlers find it as ``request.config_dict[B24CLIENT]``. It is closed with the web application.
+
+    Args:
+        make: Makes the client.
+    """
+
+    async def context(web_app: web.Application) -> AsyncIterator[None]:
+        async with make() as b24:
+            web_app[B24CLIENT] = b24
+            yield
+
+    return context

@@ -14,20 +14,25 @@ __all__ = ["asgi"]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Hook = Callable[[], Awaitable[object]]
 
 
-def asgi(app: B24App) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+def asgi(app: B24App, *, on_startup: Hook | None = None, on_shutdown: Hook | None = None) -> AsgiApp:
     """Makes an ASGI app, to be served by uvicorn or mounted in FastAPI, Starlette or Litestar.
 
-    Served by itself, it closes the application at shutdown. Mounted in another one, close it in the lifespan of that.
+    Served by itself, it closes the application at shutdown. Mounted in another one, close it in the lifespan of that;
+    the hooks are not called then.
 
     Args:
         app: The application.
+        on_startup: Is awaited before the first request, for example to connect to a queue.
+        on_shutdown: Is awaited when the application is closed.
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(app, receive, send)
+            await _live(app, receive, send, on_startup, on_shutdown)
         elif scope["type"] == "http":
             await _respond(await _answered(app, scope, receive), send)
         else:
@@ -67,12 +72,27 @@ async def _respond(response: Response, send: Send) -> None:
     await send({"type": "http.response.body", "body": response.body})
 
 
-async def _live(app: B24App, receive: Receive, send: Send) -> None:
+async def _live(app: B24App, receive: Receive, send: Send, on_startup: Hook | None, on_shutdown: Hook | None) -> None:
     while True:
         message = await receive()
-        if message["type"] == "lifespan.startup":
-            await send({"type": "lifespan.startup.complete"})
-        else:
-            await app.aclose()
-            await send({"type": "lifespan.shutdown.complete"})
+        is_startup = message["type"] == "lifespan.startup"
+        event = "lifespan.startup" if is_startup else "lifespan.shutdown"
+        try:
+            if is_startup:
+                await _called(on_startup)
+            else:
+                try:
+                    await app.aclose()
+                finally:
+                    await _called(on_shutdown)
+        except Exception as error:  # noqa: BLE001 - the server stops and shows it
+            await send({"type": f"{event}.failed", "message": str(error)})
             return
+        await send({"type": f"{event}.complete"})
+        if not is_startup:
+            return
+
+
+async def _called(hook: Hook | None) -> None:
+    if hook is not None:
+        await hook()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -15,62 +13,13 @@ from b24oauth import B24OAuth, ConfigurationError
 from b24oauth.apps import B24App, Installed, Page, PageOpened, Request, Response, Uninstalled
 from b24oauth.errors import UnknownPortalError
 from b24oauth.installations import InstallationState
-from b24oauth.stores import MemoryStore, TokenKey
+from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, VirtualClock, faults
-from b24oauth.testing.applications import event_body, page_request, robot_body
+from b24oauth.testing.applications import robot_body
+from tests.apps.desk import Desk, desk
 from tests.support.clients import UNLIMITED
 
 pytestmark = pytest.mark.anyio
-
-
-class Desk:
-    """A portal and an application that is to be installed on it."""
-
-    def __init__(self, app: B24App, portal: FakePortal, store: MemoryStore) -> None:
-        self.app, self.portal, self.store = app, portal, store
-        self.called: list[Any] = []
-
-    def event(self, name: str, *, ts: int = 1_790_000_000, data: Any = None, **auth: Any) -> Request:
-        return Request(body=event_body(self.portal, name, data, ts=ts, **auth))
-
-    def silent(self, name: str, **changes: Any) -> Request:
-        """An event without tokens."""
-        return self.event(name, with_tokens=False, **changes)
-
-    def page(self, path: str = "/", **changes: Any) -> Request:
-        request = page_request(self.portal, user_id=7, **changes)
-        return Request(path=path, query=request.query, body=request.body)
-
-    async def install(self, **changes: Any) -> Response:
-        return await self.app.handle(self.event("ONAPPINSTALL", data={"VERSION": "1", "LANGUAGE_ID": "en"}, **changes))
-
-    async def record(self) -> Any:
-        stored = await self.store.load_installation(self.portal.secret.client_id, self.portal.member_id)
-        return None if stored is None else stored.installation
-
-    async def pair(self, user_id: int | None = None) -> Any:
-        stored = await self.store.load(TokenKey(self.portal.secret.client_id, self.portal.member_id, user_id))
-        return None if stored is None else stored.params
-
-    async def settled(self) -> None:
-        """Waits until handlers in tasks have ended."""
-        await asyncio.sleep(1)
-
-
-@asynccontextmanager
-async def desk(**options: Any) -> AsyncIterator[Desk]:
-    portal, store = FakePortal(clock=VirtualClock(), **options), MemoryStore()
-    async with httpx.AsyncClient(transport=portal.transport()) as http:
-        app = B24App(
-            portal.secret,
-            store,
-            http_client=http,
-            trusted_oauth_hosts=portal.trusted_oauth_hosts,
-            clock=portal.clock.now,
-            restriction_params=UNLIMITED,
-        )
-        async with app:
-            yield Desk(app, portal, store)
 
 
 # --- installation -----------------------------------------------------------------------------------------------------
@@ -176,6 +125,7 @@ async def test_a_removed_application_leaves_a_record_without_secrets() -> None:
 
         removal = here.silent("ONAPPUNINSTALL", data={"CLEAN": 1}, ts=1_790_000_100)
         assert (await here.app.handle(removal)).status == 200
+        await here.settled()
         assert here.called == [True]
         assert await here.pair() is None
         record = await here.record()

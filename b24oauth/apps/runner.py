@@ -259,7 +259,7 @@ class Runner:
         is_known = True
         try:
             async with asyncio.TaskGroup() as group:
-                keeping = group.create_task(keep(lease, seconds=self._lease_seconds))
+                keeping = group.create_task(keep(lease, seconds=self._lease_seconds, random=self._random))
                 is_known = await self._rounds(work, woken, turn)
                 keeping.cancel()
         except* LeaseLostError as errors:

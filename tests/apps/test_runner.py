@@ -352,7 +352,7 @@ async def test_a_lost_lease_cancels_the_consumer_at_once(caplog: pytest.LogCaptu
         await asyncio.sleep(31)
         store.forgets = True
         await asyncio.sleep(5)
-        assert ended == pytest.approx([35], abs=0.1)
+        assert ended == pytest.approx([34.125], abs=0.1)
         assert runner.health().portals[0].state == "standby"
         store.forgets = False
         await asyncio.sleep(20)

@@ -59,6 +59,12 @@ class Office:
             while not self.is_empty(but=but):  # noqa: ASYNC110 - other processes empty it
                 await asyncio.sleep(0.05)
 
+    async def begun(self, *, by: int) -> None:
+        """Waits until a worker processes an event."""
+        async with asyncio.timeout(30):
+            while not any(entry.pid == by for entry in self.journal()):  # noqa: ASYNC110 - another process does it
+                await asyncio.sleep(0.02)
+
     def journal(self) -> list[Entry]:
         return read_journal(self.job.journal)
 
@@ -131,6 +137,49 @@ async def test_no_event_is_lost_however_often_workers_are_killed(
         record_property("events", deals)
         record_property("processed", began)
         assert began < 3 * deals
+
+
+async def test_no_event_is_lost_with_responses_and_workers(tmp_path: Path) -> None:
+    chance = random.Random("lost responses")
+    async with office(tmp_path, 2, pace=0.002, limit=5) as here:
+        running = await here.workers.start(here.job)
+        for _ in range(examples(3, 40)):
+            for portal in here.portals:
+                for deal in chance.sample(range(1, 40), 15):
+                    here.change(portal, deal)
+                method = chance.choice(["get", "get", "clear", "list"])
+                fault = chance.choice([faults.drop_after(), faults.drop_before(), faults.truncated_json()])
+                portal.inject(fault, on=f"event.offline.{method}", after=chance.randint(0, 3))
+            await asyncio.sleep(chance.uniform(0, 1.5))
+            here.kill(running)
+            running = await here.workers.start(here.job)
+        for portal in here.portals:
+            portal.clear_faults()
+        await here.emptied()
+        await here.stop(running)
+        assert here.processed() == here.changed
+        here.check_one_reader_at_a_time()
+
+
+async def test_a_worker_that_was_suspended_beyond_its_lease_gives_its_portal_up(tmp_path: Path) -> None:
+    async with office(tmp_path, 1, pace=0.02, limit=5) as here:
+        for deal in range(1, examples(150, 600)):
+            here.change(here.portals[0], deal)
+        first = await here.workers.start(here.job)
+        await here.begun(by=first)
+        here.workers.kill(first, signal.SIGSTOP)
+        second = await here.workers.start(here.job)
+        await here.begun(by=second)
+        seen = len(here.journal())
+        here.workers.kill(first, signal.SIGCONT)
+        await asyncio.sleep(1)
+        # It goes on for an instant, with the event that it was about to begin, and confirms nothing.
+        late = [entry for entry in here.journal()[seen:] if entry.pid == first and entry.what == "begin"]
+        assert len(late) <= 1
+        await here.emptied()
+        await here.stop(first)
+        await here.stop(second)
+        assert here.processed() == here.changed
 
 
 async def test_workers_share_many_portals_and_starve_none(

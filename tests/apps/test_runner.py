@@ -375,8 +375,10 @@ async def test_a_lease_that_cannot_be_extended_is_given_up_when_it_ends() -> Non
 async def test_a_store_that_fails_for_a_while_stops_nobody() -> None:
     class Failing(MemoryStore):
         fails = False
+        searches = 0
 
         async def keys(self, client_id: str, member_id: str | None = None) -> AsyncIterator[TokenKey]:  # type: ignore[override]
+            self.searches += 1
             if self.fails:
                 raise StoreError("The store does not answer")
             async for key in super().keys(client_id, member_id):

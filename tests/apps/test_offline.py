@@ -357,7 +357,7 @@ async def test_events_that_left_the_queue_cannot_be_marked() -> None:
 
 async def test_a_user_who_is_no_administrator_reads_nothing() -> None:
     async with channel(1) as here:
-        here.portal.offline._is_admin = False
+        here.portal.inject(faults.status(403, error="ACCESS_DENIED"), on="event.offline.list")
         with pytest.raises(AccessDeniedError):
             await read(here)
 

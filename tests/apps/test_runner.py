@@ -452,12 +452,14 @@ async def test_a_cancelled_runner_leaves_no_task_and_no_lease(moment: float) -> 
 
     async with office("a", "b", "c") as here, here.portals() as portals:
         before = asyncio.all_tasks()
-        running = asyncio.create_task(here.runner(portals, work, concurrency=2, poll=6).run())
+        runner = here.runner(portals, work, concurrency=2, poll=6)
+        running = asyncio.create_task(runner.run())
         await asyncio.sleep(moment)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
         assert asyncio.all_tasks() == before
+        assert not runner.health().is_running
         assert not here.store._lines
 
 
@@ -483,6 +485,14 @@ async def test_a_consumer_that_raises_a_cancellation_by_itself_has_failed() -> N
         assert (health.state, health.failures) == ("failing", 2)
         assert health.last_error is not None
         assert "CancelledError" in health.last_error
+
+
+async def test_a_consumer_that_is_no_coroutine_function_is_told_so() -> None:
+    async with office("a") as here, here.portals() as portals:
+        consume: Any = lambda b24: None  # noqa: E731
+        async with Runner(portals, consume, name="work", on_error=lambda *_: None) as runner:
+            await asyncio.sleep(0.2)
+            assert "coroutine function" in (runner.health().portals[0].last_error or "")
 
 
 async def test_a_runner_runs_once() -> None:

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar, Unpack
 
-from b24oauth.apps.app import B24App
 from b24oauth.apps.events import BotEvent
+from b24oauth.apps.routing import Router
 from b24oauth.apps.runner import HasPortals, RunnerOptions
 from b24oauth.bots.fetching import Fetcher
 from b24oauth.bots.lanes import Lanes
@@ -252,7 +252,7 @@ class Bot:
         fetcher = Fetcher(self, poll=poll, register=self.register)
         await run_bots(app, fetcher, name=self._work, options=options)
 
-    def attach(self, app: B24App, *, url: str | None = None) -> None:
+    def attach(self, app: Router, *, url: str | None = None) -> None:
         """Lets an application handle the events that portals post to it.
 
         The application verifies them by their application token. The tokens in ``data[bot][auth]`` prove nothing and
@@ -260,7 +260,7 @@ class Bot:
         is refused.
 
         Args:
-            app: The application.
+            app: The application, or a router of it.
             url: The public address of the application. If given, the bot is registered on each portal when the
                 application is installed there; where it is installed already, call `register`.
 

@@ -27,7 +27,7 @@ def note(dialog: str, what: str, phase: str) -> None:
 @echo.message
 async def answer(message: Message) -> None:
     note(message.dialog_id, message.text, "begin")
-    await asyncio.sleep(random.uniform(0, 0.05))
+    await asyncio.sleep(random.uniform(0.02, 0.2))
     await message.answer(message.text)
     note(message.dialog_id, message.text, "end")
 

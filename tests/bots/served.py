@@ -24,15 +24,16 @@ b24app = B24App(
     trusted_oauth_hosts=settings["hosts"],
     restriction_params=UNLIMITED,
     transport="aiohttp",
+    concurrency=1000,
 )
-bot = Bot("echo", name="Echo", concurrency=20)
+bot = Bot("echo", name="Echo", concurrency=100)
 notes = sqlite3.connect(settings["notes"], timeout=30, isolation_level=None)
 
 
 @bot.message
 async def echo(message: Message) -> None:
     # Later messages would overtake earlier ones.
-    await asyncio.sleep(0.02 / (1 + int(message.text)))
+    await asyncio.sleep(1 / (1 + int(message.text)))
     await message.answer(message.text)
     notes.execute("INSERT INTO notes VALUES (?, ?)", (message.dialog_id, message.text))
 

@@ -85,7 +85,7 @@ async def test_killed_processes_lose_no_message_and_one_at_a_time_works(tmp_path
                     await asyncio.sleep(0.02)
             for _ in range(examples(5, 100)):
                 before = len(workers.noted())
-                for _ in range(10):
+                for _ in range(20):
                     user = chance.randint(1, 4)
                     text = f"{next(count)}"
                     said[f"{user}"].append(text)
@@ -93,7 +93,7 @@ async def test_killed_processes_lose_no_message_and_one_at_a_time_works(tmp_path
                 async with asyncio.timeout(60):
                     while len(workers.noted()) == before:
                         await asyncio.sleep(0.005)
-                await asyncio.sleep(chance.uniform(0, 0.15))
+                await asyncio.sleep(chance.uniform(0, 1.2))
                 await workers.kill(workers.noted()[-1][0])
                 await workers.start()
             async with asyncio.timeout(60):

@@ -12,6 +12,7 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,7 @@ async def test_killed_processes_lose_no_message_and_one_at_a_time_works(tmp_path
         try:
             for _ in range(2):
                 await workers.start()
-            async with asyncio.timeout(30):
-                while not bots._chats.bots:
-                    await asyncio.sleep(0.02)
+            await until(lambda: bool(bots._chats.bots))
             for _ in range(examples(5, 100)):
                 before = len(workers.noted())
                 for _ in range(20):
@@ -90,17 +89,12 @@ async def test_killed_processes_lose_no_message_and_one_at_a_time_works(tmp_path
                     text = f"{next(count)}"
                     said[f"{user}"].append(text)
                     bots.say(text, user_id=user)
-                async with asyncio.timeout(60):
-                    while len(workers.noted()) == before:
-                        await asyncio.sleep(0.005)
+                await until(lambda before=before: len(workers.noted()) > before)  # type: ignore[misc]
                 await asyncio.sleep(chance.uniform(0, 1.2))
                 await workers.kill(workers.noted()[-1][0])
                 await workers.start()
-            async with asyncio.timeout(60):
-                while not is_done(workers.noted(), said):
-                    await asyncio.sleep(0.05)
-                while bots.bot().queue:
-                    await asyncio.sleep(0.05)
+            await until(lambda: is_done(workers.noted(), said))
+            await until(lambda: not bots.bot().queue)
         finally:
             for pid in list(workers.running):
                 await workers.kill(pid)
@@ -117,6 +111,12 @@ async def test_killed_processes_lose_no_message_and_one_at_a_time_works(tmp_path
             begun = list(dict.fromkeys(what for _, dialog, what, phase in noted if (dialog, phase) == (user, "begin")))
             assert begun == texts, "the order within a dialog"
             assert set(bots.answers(user)) == set(texts)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 - other processes set no event
+            await asyncio.sleep(0.01)
 
 
 def is_done(noted: list[tuple[int, str, str, str]], said: dict[str, list[str]]) -> bool:

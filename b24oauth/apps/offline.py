@@ -168,7 +168,7 @@ class OfflineEvents:
         return _Reader(channel, hold, failed=self._failed)
 
     async def _held(self) -> Hold:
-        name = "offline-failed" if self._failed else "offline"
+        name = "events:failed" if self._failed else "events:waiting"
         if self._connector:
             name += ":" + _short(self._connector)
         key = work_key(self._portals.client_id, self._member_id, name)

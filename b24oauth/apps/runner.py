@@ -225,7 +225,7 @@ class Runner:
 
     async def _served_by_turns(self, work: PortalWork, woken: asyncio.Event) -> None:
         """Takes turns with the portals of this process, and leases with the other processes."""
-        key = work_key(self._portals.client_id, work.member_id, self.name)
+        key = work_key(self._portals.client_id, work.member_id, f"runner:{self.name}")
         is_known = True
         while is_known and not self._stopping.is_set():
             work.enter("waiting", self._clock())
@@ -259,7 +259,7 @@ class Runner:
         is_known = True
         try:
             async with asyncio.TaskGroup() as group:
-                keeping = group.create_task(keep(lease, seconds=self._lease_seconds))
+                keeping = group.create_task(keep(lease, seconds=self._lease_seconds, random=self._random))
                 is_known = await self._rounds(work, woken, turn)
                 keeping.cancel()
         except* LeaseLostError as errors:

@@ -306,7 +306,7 @@ async def test_the_portals_of_a_stopped_runner_are_taken_over() -> None:
 
 async def test_a_lease_of_work_blocks_no_renewal_of_a_token() -> None:
     async with office("a") as here:
-        async with here.store.lease(work_key(CLIENT_ID, "a", "work"), seconds=1000):
+        async with here.store.lease(work_key(CLIENT_ID, "a", "runner:work"), seconds=1000):
             for user_id in (None, 1):
                 async with asyncio.timeout(1), here.store.lease(TokenKey(CLIENT_ID, "a", user_id), seconds=1):
                     pass
@@ -352,7 +352,7 @@ async def test_a_lost_lease_cancels_the_consumer_at_once(caplog: pytest.LogCaptu
         await asyncio.sleep(31)
         store.forgets = True
         await asyncio.sleep(5)
-        assert ended == pytest.approx([35], abs=0.1)
+        assert ended == pytest.approx([34.125], abs=0.1)
         assert runner.health().portals[0].state == "standby"
         store.forgets = False
         await asyncio.sleep(20)
@@ -362,7 +362,7 @@ async def test_a_lost_lease_cancels_the_consumer_at_once(caplog: pytest.LogCaptu
 async def test_a_lease_that_cannot_be_extended_is_given_up_when_it_ends() -> None:
     store = Forgetful()
     async with office("a", store=store) as here:
-        async with store.try_lease(work_key(CLIENT_ID, "a", "work"), seconds=15) as lease:
+        async with store.try_lease(work_key(CLIENT_ID, "a", "runner:work"), seconds=15) as lease:
             assert lease is not None
             began = asyncio.get_running_loop().time()
             store.fails = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sqlite3
 from typing import Any
@@ -16,6 +17,7 @@ from b24oauth.apps import B24App
 from b24oauth.contrib.asgi import asgi
 from b24oauth.stores import SQLiteStore
 
+logging.basicConfig(level=logging.WARNING)
 settings: dict[str, Any] = json.loads(os.environ["SETTINGS"])
 redis = Redis.from_url(settings["redis"]) if "redis" in settings else None
 
@@ -42,7 +44,7 @@ def note(kind: str, what: str) -> None:
     db.close()
 
 
-@b24app.on("ONCRMDEALADD")
+@b24app.on("ONCRMDEALADD", ack=settings.get("ack", "before"))
 async def deal_added(event: Any, b24: B24OAuth) -> None:
     await asyncio.sleep(0.05)
     me = await b24.call("profile")

@@ -8,10 +8,7 @@ import os
 import random
 import signal
 import sqlite3
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,40 +21,18 @@ from b24oauth.apps import B24App
 from b24oauth.stores import SQLiteStore
 from b24oauth.testing import FakePortal
 from b24oauth.testing.applications import event_body
+from tests.contrib.servers import FORM, served
 from tests.support.clients import UNLIMITED
 from tests.support.examples import examples
 from tests.support.servers import Valkey, free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-ROOT = Path(__file__).parents[2]
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 STREAM = "events of a killed server"
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {}
-
-
-@asynccontextmanager
-async def served(settings: dict[str, Any], url: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    server = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.contrib.served", cwd=ROOT, start_new_session=True,
-        env={**os.environ, "SETTINGS": json.dumps(settings)},
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
-            while True:
-                try:
-                    async with session.get(url):
-                        break
-                except aiohttp.ClientError:
-                    await asyncio.sleep(0.05)
-        yield server
-    finally:
-        if server.returncode is None:
-            os.killpg(server.pid, signal.SIGKILL)
-            await server.wait()
 
 
 async def test_no_acknowledged_event_is_lost_when_servers_are_killed(tmp_path: Path, valkey_server: Valkey) -> None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 import b24oauth
+import b24oauth.apps
 import b24oauth.testing
 from b24oauth import B24OAuthParams, errors
 from b24oauth.models import HandlerRefreshAuth
@@ -110,7 +111,7 @@ def test_the_portal_stores_the_files_that_the_readme_sends(portal: FakePortal, t
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_names_only_errors_and_files_that_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    known = {*b24oauth.__all__, *errors.__all__, *b24oauth.testing.__all__}
+    known = {*b24oauth.__all__, *errors.__all__, *b24oauth.testing.__all__, *b24oauth.apps.__all__}
     assert [name for name in ERROR.findall(text) if name not in known and not hasattr(builtins, name)] == []
     assert [link for link in LINK.findall(text) if not (page.parent / link).exists()] == []
 

@@ -13,7 +13,8 @@ from typing import Any, Generic, NamedTuple, TypedDict, TypeVar, assert_type
 import attrs
 from pydantic import BaseModel
 
-from b24oauth import AjaxResult, AuthData, B24OAuth, B24OAuthParams, BatchRefV2, BatchRefV3, File, Result
+from b24oauth import AjaxResult, AuthData, B24OAuth, B24OAuthParams, B24Portals, BatchRefV2, BatchRefV3, File, Result
+from b24oauth.apps import B24App, OfflineBatch, OfflineEvent, Runner, RunnerHealth, run_portals, subscribe_offline
 from b24oauth.downloads import Download
 from b24oauth.models import HandlerRefreshAuth, RefreshedAuth
 from b24oauth.result import PayloadTime, SuccessPayload
@@ -156,3 +157,22 @@ async def hooks(b24: B24OAuth) -> None:
     b24.set_callback_refresh_auth(save)
     b24.set_callback_refresh_auth(lambda refreshed: refreshed.auth_data)
     b24.set_custom_refresh_auth(custom)
+
+
+async def offline_events(app: B24App, portals: B24Portals) -> None:
+    async def consume(b24: B24OAuth) -> None:
+        async for batch in app.offline_events("member", auth_connector="sync", limit=10, poll=None):
+            assert_type(batch, OfflineBatch)
+            for event in batch:
+                assert_type(event, OfflineEvent)
+            await batch.fail(event for event in batch if event.user_id == 1)
+
+    async def patient(b24: B24OAuth) -> float | None:
+        return 5 if b24.is_idle else None
+
+    await run_portals(app, consume, name="deals", concurrency=5)
+    async with Runner(portals, patient, name="deals", on_error=lambda error, member_id: member_id) as runner:
+        assert_type(runner.health(), RunnerHealth)
+    Runner(app, consume)  # type: ignore[call-arg]
+    app.offline_events("member", connector="sync")  # type: ignore[call-arg]
+    assert_type(await subscribe_offline(await portals.get("member"), ["ONCRMDEALADD"]), list[str])

@@ -204,8 +204,7 @@ class Bot:
             ConfigurationError: The bot is registered with another type, which cannot be changed.
             AjaxError: The portal refuses it.
         """
-        if url is not None and not url.startswith("https://"):
-            raise ConfigurationError("url must be the public https address that portals post events to")
+        _check_url(url)
         return await register(b24, self.profile, [spec for spec, _ in self._commands.values()], url)
 
     async def run(
@@ -267,8 +266,7 @@ class Bot:
         Raises:
             ConfigurationError: `url` is no https address.
         """
-        if url is not None and not url.startswith("https://"):
-            raise ConfigurationError("url must be the public https address that portals post events to")
+        _check_url(url)
 
         async def posted(event: BotEvent, b24: B24OAuth) -> None:
             if event.bot_code != self.code:
@@ -365,6 +363,12 @@ def _texts(given: str | Mapping[str, str]) -> Mapping[str, str]:
     if isinstance(given, str):
         return {"en": given} if given else {}
     return dict(given)
+
+
+def _check_url(url: str | None) -> None:
+    """Refuses an address that portals do not post to. A fake portal posts to loopback addresses too."""
+    if url is not None and not url.startswith(("https://", "http://127.0.0.1:", "http://[::1]:")):
+        raise ConfigurationError("url must be the public https address that portals post events to")
 
 
 def _checked_poll(poll: float) -> float:

@@ -31,6 +31,7 @@ from b24oauth.checks import at_least, check_function, check_seconds, check_text
 from b24oauth.client import B24OAuth
 from b24oauth.errors import ConfigurationError, SdkError
 from b24oauth.portals import B24Portals
+from b24oauth.stores.loops import PerLoop
 
 __all__ = ["Bot"]
 
@@ -77,7 +78,8 @@ class Bot:
         at_least(1)(concurrency, "concurrency")
         self.profile = Profile(code=code, name=name, **profile)
         self._hears_bots = hears_bots
-        self._lanes = Lanes(concurrency)
+        # A bot may be used in one event loop after another, for example by tests.
+        self._lanes = PerLoop(lambda: Lanes(concurrency))
         self._handlers: dict[type[Update], list[Handler]] = {}
         self._commands: dict[str, tuple[CommandSpec, Handler]] = {}
         self._error: ErrorHandler | None = None
@@ -310,7 +312,7 @@ class Bot:
                 if error is not None:
                     await self.failed(error, update, update.b24)
 
-        await self._lanes.run(portal, update.dialog_id, call)
+        await self._lanes.get().run(portal, update.dialog_id, call)
 
     async def failed(self, error: Exception, update: Update | None, b24: B24OAuth) -> None:
         """Reports an error to the handler of errors, or logs it.

@@ -38,7 +38,15 @@ __all__ = ["Bot"]
 Handler: TypeAlias = Callable[[Any], Awaitable[object]]
 ErrorHandler: TypeAlias = Callable[[Exception, Update | None], object]
 
-_H = TypeVar("_H", bound=Callable[..., Any])
+_OnMessage = TypeVar("_OnMessage", bound=Callable[[Message], Awaitable[object]])
+_OnChange = TypeVar("_OnChange", bound=Callable[[MessageChanged], Awaitable[object]])
+_OnDeletion = TypeVar("_OnDeletion", bound=Callable[[MessageDeleted], Awaitable[object]])
+_OnJoining = TypeVar("_OnJoining", bound=Callable[[Joined], Awaitable[object]])
+_OnReaction = TypeVar("_OnReaction", bound=Callable[[Reaction], Awaitable[object]])
+_OnContext = TypeVar("_OnContext", bound=Callable[[ContextOpened], Awaitable[object]])
+_OnRemoval = TypeVar("_OnRemoval", bound=Callable[[BotRemoved], Awaitable[object]])
+_OnCommand = TypeVar("_OnCommand", bound=Callable[[Command], Awaitable[object]])
+_OnError = TypeVar("_OnError", bound=ErrorHandler)
 
 _SHORTEST_POLL: Final = 5.0
 _LONGEST_POLL: Final = 30.0
@@ -99,36 +107,43 @@ class Bot:
 
     # --- handlers -----------------------------------------------------------------------------------------------------
 
-    def message(self, function: _H) -> _H:
+    def message(self, function: _OnMessage) -> _OnMessage:
         """Registers a handler of messages: a coroutine function that takes a `Message`."""
-        return self._on(Message, function)
+        self._on(Message, function)
+        return function
 
-    def changed(self, function: _H) -> _H:
+    def changed(self, function: _OnChange) -> _OnChange:
         """Registers a handler of edited messages, which takes a `MessageChanged`."""
-        return self._on(MessageChanged, function)
+        self._on(MessageChanged, function)
+        return function
 
-    def deleted(self, function: _H) -> _H:
+    def deleted(self, function: _OnDeletion) -> _OnDeletion:
         """Registers a handler of deleted messages, which takes a `MessageDeleted`."""
-        return self._on(MessageDeleted, function)
+        self._on(MessageDeleted, function)
+        return function
 
-    def joined(self, function: _H) -> _H:
+    def joined(self, function: _OnJoining) -> _OnJoining:
         """Registers a handler that is called when the bot was added to a chat; it takes a `Joined`."""
-        return self._on(Joined, function)
+        self._on(Joined, function)
+        return function
 
-    def reaction(self, function: _H) -> _H:
+    def reaction(self, function: _OnReaction) -> _OnReaction:
         """Registers a handler of reactions, which takes a `Reaction`."""
-        return self._on(Reaction, function)
+        self._on(Reaction, function)
+        return function
 
-    def context(self, function: _H) -> _H:
+    def context(self, function: _OnContext) -> _OnContext:
         """Registers a handler of links that carry data, which takes a `ContextOpened`.
 
         Never act on the data before the user has confirmed it: see `ContextOpened`.
         """
-        return self._on(ContextOpened, function)
+        self._on(ContextOpened, function)
+        return function
 
-    def removed(self, function: _H) -> _H:
+    def removed(self, function: _OnRemoval) -> _OnRemoval:
         """Registers a handler that is called when the bot was removed; it takes a `BotRemoved`."""
-        return self._on(BotRemoved, function)
+        self._on(BotRemoved, function)
+        return function
 
     def command(
         self,
@@ -139,7 +154,7 @@ class Bot:
         common: bool = False,
         hidden: bool = False,
         extranet: bool = False,
-    ) -> Callable[[_H], _H]:
+    ) -> Callable[[_OnCommand], _OnCommand]:
         """Registers a command and its handler, which takes a `Command`.
 
         Args:
@@ -161,21 +176,21 @@ class Bot:
             raise ConfigurationError(f"name: the command {name} has a handler already")
         spec = CommandSpec(
             name=name,
-            title=_texts(title or ("" if hidden else name)),
-            params=_texts(params),
+            title=title or ("" if hidden else name),
+            params=params,
             common=common,
             hidden=hidden,
             extranet=extranet,
         )
 
-        def add(function: _H) -> _H:
-            check_function(function, "handler")
+        def add(function: _OnCommand) -> _OnCommand:
+            _check_handler(function)
             self._commands[name] = spec, function
             return function
 
         return add
 
-    def error(self, function: _H) -> _H:
+    def error(self, function: _OnError) -> _OnError:
         """Registers what is called with an error of a handler: ``def failed(error, update)``, async or plain.
 
         `update` is None for an event that cannot be read. Without it errors are logged, or reported to the application
@@ -185,10 +200,9 @@ class Bot:
         self._error = function
         return function
 
-    def _on(self, kind: type[Update], function: _H) -> _H:
-        check_function(function, "handler")
+    def _on(self, kind: type[Update], function: Handler) -> None:
+        _check_handler(function)
         self._handlers.setdefault(kind, []).append(function)
-        return function
 
     # --- use ----------------------------------------------------------------------------------------------------------
 
@@ -361,10 +375,11 @@ class Bot:
         return None
 
 
-def _texts(given: str | Mapping[str, str]) -> Mapping[str, str]:
-    if isinstance(given, str):
-        return {"en": given} if given else {}
-    return dict(given)
+def _check_handler(function: Callable[..., object]) -> None:
+    check_function(function, "handler")
+    is_plain = inspect.isfunction(function) and function.__name__ != "<lambda>" and not hasattr(function, "__wrapped__")
+    if is_plain and not inspect.iscoroutinefunction(function):
+        raise ConfigurationError(f"handler {function.__name__} must be a coroutine function: write `async def`")
 
 
 def _check_url(url: str | None) -> None:

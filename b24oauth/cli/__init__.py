@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     portal = commands.add_parser("portal", help="serve a fake portal to try programs against")
     portal.add_argument("--host", default="127.0.0.1", help="address to listen at")
     portal.add_argument("--port", type=int, default=0, help="port to listen at; a free one by default")
+    portal.add_argument("--bot", action="store_true", help="chat with your bot in this terminal")
     encrypt = commands.add_parser("reencrypt", help="encrypt the records of a store with a new key")
     encrypt.add_argument("store", help="path of a SQLite file or a folder, or the URL of a Redis server or a database")
     encrypt.add_argument("--client-id", required=True, help="the application; the keys are read from B24OAUTH_KEYS")
@@ -59,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         importlib.import_module("uvicorn")  # the portal asks for it only when it is served
         if arguments.command == "portal":
-            return _serve(arguments.host, arguments.port)
+            return _serve(arguments.host, arguments.port, bot=arguments.bot)
         from b24oauth.cli.demo import run_demo  # noqa: PLC0415 - the extra may not be installed
         from b24oauth.cli.processes import run_processes  # noqa: PLC0415 - as above
         from b24oauth.cli.report import Report  # noqa: PLC0415 - as above
@@ -93,11 +94,13 @@ def _number(text: str) -> int:
     return number
 
 
-def _serve(host: str, port: int) -> int:
-    from b24oauth.cli.portal import run_portal  # noqa: PLC0415 - as little as needed is loaded
+def _serve(host: str, port: int, *, bot: bool) -> int:
+    from b24oauth.cli.chat import run_chat, typed_lines  # noqa: PLC0415 - as little as needed is loaded
+    from b24oauth.cli.portal import run_portal  # noqa: PLC0415 - as above
 
+    served = run_chat(host=host, port=port, lines=typed_lines()) if bot else run_portal(host=host, port=port)
     try:
-        asyncio.run(run_portal(host=host, port=port))
+        asyncio.run(served)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

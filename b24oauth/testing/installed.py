@@ -19,7 +19,7 @@ from b24oauth.testing.messages import Answer, Request
 from b24oauth.testing.portal import FakePortal
 from b24oauth.testing.web_pages import SCRIPT, frame_answer, html
 
-__all__ = ["AppRequest", "AppResponse", "FakeInstallation"]
+__all__ = ["AppRequest", "AppResponse", "FakeInstallation", "Sender", "post"]
 
 FORM: Final = "application/x-www-form-urlencoded"
 # Of other events an application gets the access token only.
@@ -92,7 +92,7 @@ class FakeInstallation:
         self, portal: FakePortal, url: str, *, install_url: str | None = None, send: Sender | None = None
     ) -> None:
         self.portal, self.url, self._install_url = portal, url, install_url
-        self._send = _post if send is None else send
+        self._send = post if send is None else send
         self.lost: list[Queued] = []
         self.system_user = _SYSTEM_USER
         self._version = 0
@@ -313,7 +313,12 @@ class FakeInstallation:
         return await self._send(AppRequest(url=url, body=body))
 
 
-async def _post(request: AppRequest) -> AppResponse:
+async def post(request: AppRequest) -> AppResponse:
+    """Sends a request over HTTP.
+
+    Args:
+        request: The request.
+    """
     import httpx  # noqa: PLC0415 - only needed for an application behind a server
 
     headers = {"Content-Type": request.content_type, "User-Agent": "Bitrix24 Webhook Engine"}

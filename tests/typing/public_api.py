@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +29,7 @@ from b24oauth import (
     events,
 )
 from b24oauth.apps import B24App, OfflineBatch, OfflineEvent, Runner, RunnerHealth, run_portals, subscribe_offline
+from b24oauth.bots import Bot, Button, Command, Joined, Keyboard, Message, Sent, Update, Upload
 from b24oauth.downloads import Download
 from b24oauth.models import HandlerRefreshAuth, RefreshedAuth
 from b24oauth.observers import OpenTelemetryObserver, PrometheusObserver
@@ -204,3 +205,43 @@ async def offline_events(app: B24App, portals: B24Portals) -> None:
     Runner(app, consume)  # type: ignore[call-arg]
     app.offline_events("member", connector="sync")  # type: ignore[call-arg]
     assert_type(await subscribe_offline(await portals.get("member"), ["ONCRMDEALADD"]), list[str])
+
+
+async def bots(app: B24App, b24: B24OAuth) -> None:
+    bot = Bot("echo", name="Echo", type="personal", work_position="Parrot")
+
+    @bot.message
+    async def echo(message: Message) -> None:
+        sent = await message.answer(message.text, keyboard=Keyboard([Button("Go", command="go")]), files=["a.txt"])
+        assert_type(sent, Sent)
+        assert_type(await sent.edit("changed"), Sent)
+        assert_type(message.b24, B24OAuth)
+        async with message.typing():
+            await message.stream(Upload("a.txt", bytes_of()).name for _ in ())  # type: ignore[arg-type]
+        for file in message.files:
+            assert_type(await file.download("a.txt"), Download)
+
+    @bot.joined
+    async def joined(event: Update) -> None:
+        assert_type(event.dialog_id, str)
+
+    @bot.command("go", title={"en": "Goes"})
+    async def go(command: Command) -> None:
+        assert_type(command.message, Message)
+
+    @bot.message  # type: ignore[type-var]
+    async def wrong(event: Joined) -> None: ...
+
+    @bot.error
+    def failed(error: Exception, update: Update | None) -> None: ...
+
+    Bot("echo", name="Echo", type="robot")  # type: ignore[arg-type]
+    Button("Go", color="red")  # type: ignore[arg-type]
+    bot.attach(app, url="https://app.example/")
+    assert_type(await bot.register(b24), int)
+    await bot.run(b24, poll=10)
+    await bot.run_portals(app, concurrency=5)
+
+
+async def bytes_of() -> AsyncIterator[bytes]:
+    yield b""

@@ -246,9 +246,8 @@ class _Run:
     def _new(self, page: list[Any], secrets: tuple[str, ...]) -> list[Any]:
         if self._changes is None:
             return page
-        changes, since = self._changes, self._since
         seen: Mapping[str, tuple[str, str]] = {} if self._before is None else self._before.seen
-        return [row for row in page if changes.is_new(row, since, seen, secrets)]
+        return self._changes.new(page, self._since, seen, secrets)
 
     @property
     def _since(self) -> str | None:

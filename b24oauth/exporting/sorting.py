@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 __all__ = ["sorted_lines"]
 
 # Bytes that are sorted in memory.
-_RUN: Final = 32 << 20
+_RUN: Final = 16 << 20
 
 
 def sorted_lines(

@@ -36,7 +36,7 @@ def sorted_lines(
                 runs.append(_run(held, key, folder, stack))
                 held, size = [], 0
         held.sort(key=key)
-        yield from heapq.merge(*runs, held, key=key)
+        yield from heapq.merge(*runs, held, key=key) if runs else held
 
 
 def _run(lines: list[bytes], key: Callable[[bytes], Any], folder: Path, stack: ExitStack) -> IO[bytes]:

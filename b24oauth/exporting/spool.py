@@ -16,7 +16,7 @@ from b24oauth.exporting.journal import Checkpoint, Header, Journal, parse, writt
 from b24oauth.exporting.values import as_columns, mask, row_line
 from b24oauth.shapes import whole_number
 
-__all__ = ["Spool"]
+__all__ = ["Spool", "rows_kept"]
 
 _BLOCK: Final = 1 << 16
 
@@ -264,6 +264,19 @@ class Spool:
         while left:
             # An unbuffered file may take less than all.
             left = left[file.write(left) :]
+
+
+def rows_kept(final: Path) -> int:
+    """How many rows of an unfinished export are on the disk.
+
+    Args:
+        final: The final file.
+    """
+    try:
+        found = parse(Spool(final).journal.read_bytes())
+    except FileNotFoundError:
+        return 0
+    return 0 if found is None else found.checkpoint.rows
 
 
 def _is_still(file: IO[bytes], path: Path) -> bool:

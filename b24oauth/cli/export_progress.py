@@ -22,6 +22,7 @@ Show = Callable[[ExportProgress], None]
 _EVERY: Final = 5.0
 # Seconds over which the rate is measured.
 _WINDOW: Final = 15.0
+_RATE_WIDTH: Final = 13
 
 
 class Rate:
@@ -76,11 +77,18 @@ class PlainProgress:
     def __call__(self, progress: ExportProgress) -> None:
         """Writes a line, if the last one was some seconds ago or another phase has begun."""
         rate = self._rate.at(progress.rows)
-        is_first = progress.phase != self._phase and (progress.phase == "writing" or progress.resumed > 0)
-        if is_first or self._clock() >= self._next:
+        if progress.phase != self._phase:
+            self._phase = progress.phase
+            if progress.phase == "writing":
+                self._print("writing the file")
+            elif progress.resumed:
+                self._print(f"going on after {progress.resumed:,} rows")
+        if self._clock() >= self._next:
             self._next = self._clock() + _EVERY
-            print(line(progress, rate), file=self._stream, flush=True)
-        self._phase = progress.phase
+            self._print(line(progress, rate))
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
 
 
 def line(progress: ExportProgress, rate: float | None) -> str:
@@ -109,6 +117,7 @@ def shown(stream: TextIO, *, title: str, plain: bool = False) -> Generator[Show]
         return
     from rich.console import Console  # noqa: PLC0415 - only in a terminal
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn  # noqa: PLC0415 - as above
+    from rich.table import Column  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415 - as above
 
     rate = Rate()
@@ -123,12 +132,18 @@ def shown(stream: TextIO, *, title: str, plain: bool = False) -> Generator[Show]
             progress, speed = last[-1]
             left = remaining(progress, speed)
             of = "" if progress.total is None else f"/{progress.total:,}"
-            fields = [f"{progress.rows:,}{of}", "" if speed is None else f"{speed:,.0f} rows/s"]
+            rows = f"{progress.rows:,}".rjust(len(of) - 1)
+            fields = [f"{rows}{of}", "" if speed is None else f"{speed:,.0f} rows/s".rjust(_RATE_WIDTH)]
             fields.append("" if left is None else _clock_time(left))
             return Text("  ".join(field for field in fields if field))
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), Facts())
-    with Progress(*columns, console=Console(file=stream), transient=True) as bars:
+    # The bar takes the room that is left; a long title is cut.
+    columns = (
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
+        Facts(table_column=Column(no_wrap=True)),
+    )
+    with Progress(*columns, console=Console(file=stream), transient=True, expand=True) as bars:
         task = bars.add_task(title, total=None)
 
         def show(progress: ExportProgress) -> None:

@@ -83,7 +83,7 @@ class PlainProgress:
                 self._print("writing the file")
             elif progress.resumed:
                 self._print(f"going on after {progress.resumed:,} rows")
-        if self._clock() >= self._next:
+        if self._clock() >= self._next and progress.rows > 0:
             self._next = self._clock() + _EVERY
             self._print(line(progress, rate))
 

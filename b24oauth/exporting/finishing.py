@@ -6,7 +6,7 @@ Everything here runs in a thread and may be repeated after a break: the rows sta
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Any, Final
 
@@ -55,7 +55,7 @@ class Finishing:
         """True when the unfinished file already is what the final file shall be."""
         return self.changes is None and self.request.kind == "jsonl"
 
-    def steps(self) -> Iterator[int]:
+    def steps(self) -> Generator[int]:
         """Writes the final file under its preliminary name, and the state beside it; yields rows so far."""
         if self.is_as_it_is:
             return

@@ -61,9 +61,12 @@ class Spool:
             What was begun; None if nothing was.
 
         Raises:
-            ConfigurationError: Another process is writing, or the journal is one of another version.
+            ConfigurationError: Another process is writing, the journal is one of another version, or the place of the
+                unfinished file is taken.
             OSError: The file cannot be opened.
         """
+        if not anew and self.part.exists() and not self.journal.exists():
+            raise ConfigurationError(f"{self.part} exists and belongs to no export: remove it, or name another file")
         while self._journal is None:
             file = open_private(self.journal)
             if not lock(file):
@@ -143,7 +146,7 @@ class Spool:
         if self._id_key is not None:
             for row in rows:
                 last = self._next(row, last)
-        block = b"".join(mask(row_line(row), secrets) for row in rows)
+        block = mask(b"".join(map(row_line, rows)), secrets)
         file = self._open_rows()
         self._write(file, block)
         sync(file)

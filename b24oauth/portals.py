@@ -102,6 +102,11 @@ class B24Portals:
             for limits of the store if it shares any, otherwise of this process.
         options: Further arguments of `B24OAuth`, for every client; all of them use the connections of one wire.
 
+    Attributes:
+        client_id: The application.
+        store: The store.
+        wire: The connections of all clients.
+
     Raises:
         ConfigurationError: An argument is invalid.
     """
@@ -124,10 +129,10 @@ class B24Portals:
             check_function(limits_for, "limits_for")
         if options.get("restriction_manager") is not None:
             raise ConfigurationError("restriction_manager is of one portal: make those of many with limits_for")
-        self._secret, self._store = oauth_secret, store
+        self._secret, self.client_id, self.store = oauth_secret, oauth_secret.client_id, store
         self._max_portals, self._idle_seconds, self._limits_for = max_portals, idle_seconds, limits_for
         self._owns_wire = options.get("wire") is None
-        self._wire, self._options = _with_one_wire(options)
+        self.wire, self._options = _with_one_wire(options)
         # In the order of their use. Portals that were let go are found here as long as somebody holds a client of them.
         self._portals: OrderedDict[str, _Portal] = OrderedDict()
         self._let_go: weakref.WeakValueDictionary[Key, B24OAuth] = weakref.WeakValueDictionary()
@@ -174,17 +179,17 @@ class B24Portals:
 
     async def _made(self, key: Key, now: float) -> B24OAuth:
         member_id, user_id = key
-        pair = await assembling.stored_pair(self._store, self._secret, member_id, user_id)
+        pair = await assembling.stored_pair(self.store, self._secret, member_id, user_id)
         self._check_open()
         return self._keep(key, *self._client(pair, user_id), now)
 
     def _client(self, pair: B24OAuthParams, user_id: int | None) -> tuple[B24OAuth, RestrictionManager]:
         limits = self._limits_of(pair.member_id)
         options = self._options_of(limits)
-        return B24OAuth(pair, self._secret, token_store=self._store, user_id=user_id, **options), limits
+        return B24OAuth(pair, self._secret, token_store=self.store, user_id=user_id, **options), limits
 
     def _options_of(self, limits: RestrictionManager) -> assembling.ClientOptions:
-        shared: assembling.ClientOptions = {"restriction_manager": limits, "wire": self._wire}
+        shared: assembling.ClientOptions = {"restriction_manager": limits, "wire": self.wire}
         return {**self._options, **shared, "restriction_params": None}
 
     def _limits_of(self, member_id: str) -> RestrictionManager:
@@ -196,7 +201,7 @@ class B24Portals:
         if self._limits_for is not None:
             return self._limits_for(member_id)
         params, clock = self._options.get("restriction_params"), self._options.get("clock", time.time)
-        return assembling.limits_for(None, params, self._store, member_id, clock)
+        return assembling.limits_for(None, params, self.store, member_id, clock)
 
     def _keep(self, key: Key, client: B24OAuth, limits: RestrictionManager, now: float) -> B24OAuth:
         member_id, user_id = key
@@ -255,10 +260,10 @@ class B24Portals:
             StoreError: The store cannot be written.
         """
         self._check_open()
-        key = TokenKey(self._secret.client_id, params.member_id, user_id)
+        key = TokenKey(self.client_id, params.member_id, user_id)
         client, limits = self._client(params, user_id)  # checks the pair
-        await put_pair(self._store, key, params)
-        await put_state(self._store, key.client_id, key.member_id, InstallationState.ACTIVE, params)
+        await put_pair(self.store, key, params)
+        await put_state(self.store, key.client_id, key.member_id, InstallationState.ACTIVE, params)
         known = self._found((params.member_id, user_id), self._check_open().time())
         if known is None:
             return self._keep((params.member_id, user_id), client, limits, self._check_open().time())
@@ -282,15 +287,15 @@ class B24Portals:
         clients = [] if portal is None else list(portal.clients().values())
         clients += [client for key, client in self._let_go.items() if key[0] == member_id]
         await _close(clients, drain=0.0)
-        keys = [key async for key in self._store.keys(self._secret.client_id, member_id)]
-        removed = [await self._store.delete(key) for key in keys]
-        await put_state(self._store, self._secret.client_id, member_id, InstallationState.UNINSTALLED, None)
+        keys = [key async for key in self.store.keys(self.client_id, member_id)]
+        removed = [await self.store.delete(key) for key in keys]
+        await put_state(self.store, self.client_id, member_id, InstallationState.UNINSTALLED, None)
         return sum(removed)
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """The `member_id` of every portal that the store has a pair of."""
         seen = set[str]()
-        async for key in self._store.keys(self._secret.client_id):
+        async for key in self.store.keys(self.client_id):
             if key.member_id not in seen:
                 seen.add(key.member_id)
                 yield key.member_id
@@ -353,13 +358,8 @@ class B24Portals:
             await _close(clients, drain=drain)
         finally:
             if self._owns_wire:
-                await self._wire.aclose()
+                await self.wire.aclose()
         self._portals.clear()
-
-    @property
-    def wire(self) -> Wire:
-        """The connections of all clients."""
-        return self._wire
 
     async def __aenter__(self) -> Self:
         self._check_open()
@@ -371,7 +371,7 @@ class B24Portals:
     def _check_open(self) -> asyncio.AbstractEventLoop:
         if self._closed:
             raise ClientStateError("These portals are closed: make a new B24Portals", code="B24OAUTH_CLIENT_CLOSED")
-        return self._wire.lifetime.enter()
+        return self.wire.lifetime.enter()
 
 
 def _with_one_wire(options: assembling.ClientOptions) -> tuple[Wire, assembling.ClientOptions]:

@@ -1,6 +1,8 @@
 """Applications: installation, events, pages and robots, verified and as objects."""
 
 from b24oauth.apps.app import B24App
+from b24oauth.apps.batches import OfflineBatch, OfflineEvent
+from b24oauth.apps.channels import FeatureMissingError
 from b24oauth.apps.events import (
     AppTested,
     AppUpdated,
@@ -20,7 +22,10 @@ from b24oauth.apps.events import (
 )
 from b24oauth.apps.frames import frame_page
 from b24oauth.apps.handlers import Middleware
+from b24oauth.apps.health import PortalHealth, RunnerHealth
 from b24oauth.apps.http import Request, Response
+from b24oauth.apps.leasing import LeaseLostError
+from b24oauth.apps.offline import OfflineEvents
 from b24oauth.apps.pages import Page, Session
 from b24oauth.apps.requests import (
     CodeReturned,
@@ -33,7 +38,10 @@ from b24oauth.apps.requests import (
     read_request,
 )
 from b24oauth.apps.routing import Router
+from b24oauth.apps.runner import Runner
+from b24oauth.apps.running import run_portals
 from b24oauth.apps.syncing import Registered, SyncReport
+from b24oauth.apps.turns import turn_is_over
 from b24oauth.apps.verifying import NotGenuineError, Proof, is_genuine
 
 __all__ = [
@@ -44,16 +52,22 @@ __all__ = [
     "CodeReturned",
     "Event",
     "EventAuth",
+    "FeatureMissingError",
     "Incoming",
     "Installed",
+    "LeaseLostError",
     "MessageRequested",
     "MethodConfirmed",
     "Middleware",
     "NotGenuineError",
+    "OfflineBatch",
+    "OfflineEvent",
+    "OfflineEvents",
     "OfflineSignal",
     "Page",
     "PageOpened",
     "Paid",
+    "PortalHealth",
     "PortalRequest",
     "Proof",
     "Registered",
@@ -61,6 +75,8 @@ __all__ = [
     "Response",
     "RobotStarted",
     "Router",
+    "Runner",
+    "RunnerHealth",
     "Session",
     "SettingsOpened",
     "SettingsSaved",
@@ -73,4 +89,6 @@ __all__ = [
     "read_body",
     "read_event",
     "read_request",
+    "run_portals",
+    "turn_is_over",
 ]

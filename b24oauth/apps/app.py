@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import Final, Protocol, Self, Unpack
 from urllib.parse import urlsplit
 
@@ -14,9 +15,11 @@ from b24oauth.apps.dispatching import Message
 from b24oauth.apps.duplicates import Duplicates
 from b24oauth.apps.http import Request, Response
 from b24oauth.apps.installing import Installations
+from b24oauth.apps.offline import OfflineEvents, OfflineOptions
 from b24oauth.apps.pages import Session
 from b24oauth.apps.requests import CodeReturned, read_request
 from b24oauth.apps.routing import Router
+from b24oauth.apps.signals import Signals
 from b24oauth.apps.signing import Signer
 from b24oauth.apps.syncing import SyncReport, Wanted, sync
 from b24oauth.apps.tasks import Tasks
@@ -236,6 +239,26 @@ class B24App(Router):
         pages = {self._url.rstrip("/") + path: page for path, page in self.handlers.placements().items()}
         wanted = Wanted(frozenset(self.handlers.event_names() | _ALWAYS_BOUND), pages, self._url)
         return await sync(b24, wanted)
+
+    # --- offline events -----------------------------------------------------------------------------------------------
+
+    def offline_events(self, member_id: str, **options: Unpack[OfflineOptions]) -> OfflineEvents:
+        """The offline events of a portal, in batches: ``async for batch in app.offline_events(member_id)``.
+
+        Each event is delivered at least once, to one reader at a time; see `OfflineEvents`.
+
+        Args:
+            member_id: The portal.
+            options: See `OfflineOptions`.
+        """
+        return OfflineEvents(self.portals, member_id, signals=self.signals, **options)
+
+    @cached_property
+    def signals(self) -> Signals:
+        """Wakes readers and runners in this process when `ONOFFLINEEVENT` arrives."""
+        signals = Signals()
+        self.on("ONOFFLINEEVENT")(signals.received)
+        return signals
 
     # --- life ---------------------------------------------------------------------------------------------------------
 

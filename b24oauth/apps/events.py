@@ -33,6 +33,7 @@ __all__ = [
     "SubscriptionRenewed",
     "Uninstalled",
     "UserReady",
+    "object_id",
     "read_event",
 ]
 
@@ -170,13 +171,7 @@ class Event(PortalRequest):
     @property
     def object_id(self) -> str:
         """ID of the object that the event is about; empty if it names none."""
-        data = as_mapping(self.data)
-        for part in (data.get("FIELDS"), data.get("FIELDS_AFTER"), data.get("FIELDS_BEFORE"), data):
-            fields = as_mapping(part)
-            for key in ("ID", "id"):
-                if isinstance(fields.get(key), str | int):
-                    return str(fields[key])
-        return ""
+        return object_id(self.data)
 
     def pair(self) -> B24OAuthParams:
         """The token pair that the event carries.
@@ -302,6 +297,17 @@ class BotEvent(Event):
     bot_id: str = ""
     bot_code: str = ""
     bot_auth: EventAuth | None = None
+
+
+def object_id(data: object) -> str:
+    """ID of the object that the data of an event are about; empty if they name none."""
+    data = as_mapping(data)
+    for part in (data.get("FIELDS"), data.get("FIELDS_AFTER"), data.get("FIELDS_BEFORE"), data):
+        fields = as_mapping(part)
+        for key in ("ID", "id"):
+            if isinstance(fields.get(key), str | int):
+                return str(fields[key])
+    return ""
 
 
 def read_event(form: Mapping[str, Any]) -> Event:

@@ -120,13 +120,13 @@ class Prover:
             UntrustedHostError: The OAuth server is not known; nothing was sent.
             NoResponse: The OAuth server does not answer.
         """
-        access_token = pair.access_token
-        digest, now = hashlib.sha256(access_token.encode("utf-8", "surrogatepass")).digest(), time.monotonic()
+        url = oauth_token_url(pair.server_endpoint, self._trusted_hosts).removesuffix("oauth/token/") + "rest/app.info"
+        asked, now = f"{url} {pair.access_token}".encode("utf-8", "surrogatepass"), time.monotonic()
+        digest = hashlib.sha256(asked).digest()
         known = self._proved.get(digest)
         if known is not None and now - known[1] < _REMEMBERED:
             return known[0]
-        url = oauth_token_url(pair.server_endpoint, self._trusted_hosts).removesuffix("oauth/token/") + "rest/app.info"
-        body = await self._asked(url, access_token)
+        body = await self._asked(url, pair.access_token)
         result = as_mapping(body.get("result"))
         try:
             fields, install = Fields(result), Fields(result).fields("install")

@@ -9,10 +9,12 @@ from typing import Any
 import attrs
 
 from b24oauth.shapes import as_mapping, is_mapping
+from b24oauth.testing.changes import watched
 from b24oauth.testing.data import ENTITIES, Entity, camel, modern, upper
 from b24oauth.testing.files import FileStore, Form, disk_methods
 from b24oauth.testing.lists import PAGE, aggregate, legacy_list, modern_list, tail, v2_list
 from b24oauth.testing.messages import Call, Handler, Reply, RestError, Version
+from b24oauth.testing.offline import OfflineQueue
 from b24oauth.testing.table import Table
 
 __all__ = ["Facts", "Methods", "standard_methods"]
@@ -77,6 +79,7 @@ class Facts:
         page_caps: Rows of a v3 page at most, by method.
         files: The stored files.
         file_fields: Names of the file fields by table, each with whether it holds several files.
+        offline: The queue of offline events.
     """
 
     now: Callable[[], float]
@@ -86,6 +89,7 @@ class Facts:
     page_caps: Mapping[str, int]
     files: FileStore
     file_fields: Mapping[str, Mapping[str, bool]]
+    offline: OfflineQueue
 
 
 def standard_methods(tables: Mapping[str, Table], facts: Facts) -> Methods:
@@ -101,6 +105,7 @@ def standard_methods(tables: Mapping[str, Table], facts: Facts) -> Methods:
     methods |= _v2(disk_methods(facts.files))
     for name in ("tasks.task", "crm.deal", "main.eventlog"):
         methods |= _modern(name, tables[name], facts)
+    methods |= watched(methods, facts.offline.happened) | _v2(facts.offline.methods())
     methods |= _v3({"rest.documentation.openapi": lambda _: _openapi(methods)})
     return methods
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
@@ -24,7 +24,8 @@ from b24oauth.testing.list_shapes import ListShape
 from b24oauth.testing.messages import Answer, Request, RequestRecord, dumps
 from b24oauth.testing.methods import Facts, standard_methods
 from b24oauth.testing.oauth_server import Addresses, OAuthServer
-from b24oauth.testing.recording import TOKEN, as_record, open_exchange
+from b24oauth.testing.offline import AUTH_CONNECTOR, OFFLINE_EXTENDED, OfflineQueue
+from b24oauth.testing.recording import Counts, as_record, open_exchange
 from b24oauth.testing.rest import RestServer
 from b24oauth.testing.table import Table
 from b24oauth.testing.tokens import Grant, TokenBook, make_secret
@@ -41,7 +42,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 @attrs.define(eq=False, kw_only=True)
-class FakePortal:
+class FakePortal(Counts):
     """A Bitrix24 portal and its OAuth server for tests: in process or on loopback. By default it answers at once.
 
     Attributes:
@@ -72,6 +73,7 @@ class FakePortal:
         download_ranges: Whether parts of files can be downloaded.
         one_use_downloads: Whether the address of a file is good once.
         storage_origin: Where downloads are redirected to; None: the portal serves files itself.
+        features: Features of the portal's plan, as `feature.get` names them.
         record: Whether `requests` is kept, or how many of the last ones.
         dumps: Writes the JSON text of REST answers; a faster one than the standard library's for loads of rows.
 
@@ -104,6 +106,7 @@ class FakePortal:
     download_ranges: bool = True
     one_use_downloads: bool = False
     storage_origin: str | None = None
+    features: Collection[str] = (OFFLINE_EXTENDED, AUTH_CONNECTOR)
     record: bool | int = True
     dumps: Callable[[object], bytes] = dumps
     _addresses: Addresses = attrs.field(init=False)
@@ -113,6 +116,7 @@ class FakePortal:
     _oauth: OAuthServer = attrs.field(init=False)
     _files: FileStore = attrs.field(init=False)
     _downloads: Downloads = attrs.field(init=False)
+    _offline: OfflineQueue = attrs.field(init=False)
     _faults: Faults = attrs.field(init=False, factory=Faults)
     _front: Front = attrs.field(init=False)
     _records: deque[RequestRecord] = attrs.field(init=False)
@@ -123,6 +127,7 @@ class FakePortal:
         self._tokens = TokenBook(now=now, lifetime=self.token_lifetime, single_use=self.single_use)
         self._tables = make_tables(self.sizes)
         self._files = FileStore(now=now, origin=lambda: self._addresses.portal)
+        self._offline = OfflineQueue(now, is_admin=self.is_admin, features=self.features)
         facts = Facts(
             now=now,
             is_admin=self.is_admin,
@@ -131,6 +136,7 @@ class FakePortal:
             page_caps=self.page_caps,
             files=self._files,
             file_fields=self.file_fields,
+            offline=self._offline,
         )
         bucket = LeakyBucket(burst=self.burst, drain=self.drain, now=now)
         self._downloads = Downloads(
@@ -255,6 +261,11 @@ class FakePortal:
         """The portal's files: ``portal.files.add("a.txt", b"...")`` stores one, `get` finds one by its identifier."""
         return self._files
 
+    @property
+    def offline(self) -> OfflineQueue:
+        """The queue of offline events: ``portal.offline.add("ONCRMDEALADD", {"FIELDS": {"ID": "1"}})`` adds one."""
+        return self._offline
+
     def method(self, name: str, handler: Callable[[dict[str, Any]], Any]) -> None:
         """Adds a method of your own to both versions, or replaces a built-in one.
 
@@ -293,31 +304,6 @@ class FakePortal:
     def clear_faults(self) -> None:
         """Forgets all faults that have not been met."""
         self._faults.clear()
-
-    @property
-    def requests(self) -> list[RequestRecord]:
-        """The requests so far, in the order in which they were answered; see `record`."""
-        return list(self._records)
-
-    @property
-    def token_requests(self) -> list[RequestRecord]:
-        """The requests to the token endpoint among `requests`."""
-        return [record for record in self._records if record.method == TOKEN]
-
-    @property
-    def refused(self) -> int:
-        """How many requests the leaky bucket refused with 503."""
-        return self._rest.bucket.refused
-
-    @property
-    def calls(self) -> Counter[str]:
-        """How often each method was called with a good token, commands of batches included."""
-        return self._rest.calls
-
-    @property
-    def executed(self) -> Counter[str]:
-        """How often each method was run to its end: more than once for one intended write is a duplicate."""
-        return self._rest.executed
 
     @overload
     def transport(self, package: Literal["httpx"] = "httpx") -> httpx.AsyncBaseTransport: ...

@@ -1,14 +1,19 @@
-"""What the fake portal notes of a request: where it leads, and a record without tokens and secrets."""
+"""What the fake portal notes of requests: where they lead, records without tokens and secrets, and counters."""
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from b24oauth.testing.brackets import parse_query
 from b24oauth.testing.messages import Channel, Exchange, Request, RequestRecord
 from b24oauth.testing.oauth_server import masked
 
-__all__ = ["AUTHORIZE", "TOKEN", "as_record", "open_exchange"]
+if TYPE_CHECKING:
+    from b24oauth.testing.rest import RestServer
+
+__all__ = ["AUTHORIZE", "TOKEN", "Counts", "as_record", "open_exchange"]
 
 TOKEN, AUTHORIZE = "oauth/token", "oauth/authorize"
 _UNRECORDED = frozenset({"authorization", "host", "cookie"})
@@ -51,3 +56,36 @@ def as_record(exchange: Exchange) -> RequestRecord:
         headers=MappingProxyType(headers),
         status=exchange.status,
     )
+
+
+class Counts:
+    """The part of a portal that tells what it was asked for."""
+
+    __slots__ = ()
+    _records: deque[RequestRecord]
+    _rest: RestServer
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """The requests so far, in the order in which they were answered; see `record`."""
+        return list(self._records)
+
+    @property
+    def token_requests(self) -> list[RequestRecord]:
+        """The requests to the token endpoint among `requests`."""
+        return [record for record in self._records if record.method == TOKEN]
+
+    @property
+    def refused(self) -> int:
+        """How many requests the leaky bucket refused with 503."""
+        return self._rest.bucket.refused
+
+    @property
+    def calls(self) -> Counter[str]:
+        """How often each method was called with a good token, commands of batches included."""
+        return self._rest.calls
+
+    @property
+    def executed(self) -> Counter[str]:
+        """How often each method was run to its end: more than once for one intended write is a duplicate."""
+        return self._rest.executed

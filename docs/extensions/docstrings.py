@@ -13,6 +13,7 @@ from sphinx.application import Sphinx
 CODE = re.compile(r"(?<![`:\w])`([^`\n]+)`(?!`)")
 NAME = re.compile(r"[A-Za-z_][\w.]*(\(\))?")
 MODULE = re.compile(r"automodule:: (\S+)")
+SEPARATOR = re.compile(r"\|[-:| ]+\|")
 PACKAGE = "b24oauth"
 
 
@@ -44,13 +45,27 @@ def linked(line: str, names: dict[str, str]) -> str:
     return CODE.sub(role, line)
 
 
+def with_tables(lines: list[str]) -> list[str]:
+    """The lines with Markdown tables as those of reStructuredText."""
+    made: list[str] = []
+    for number, line in enumerate(lines):
+        if not line.startswith("|"):
+            made.append(line)
+        elif not SEPARATOR.fullmatch(line):
+            if number + 1 < len(lines) and SEPARATOR.fullmatch(lines[number + 1]):
+                made += [".. list-table::", "   :header-rows: 1", ""]
+            first, *others = [cell.strip() for cell in line.strip("|").split("|")]
+            made += [f"   * - {first}", *(f"     - {cell}" for cell in others)]
+    return made
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     names = public_names(public_modules(Path(app.srcdir)))
 
     def process(_app: Sphinx, what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
         # The pages introduce modules themselves; the docstring of one is Markdown.
-        lines[:] = [] if what == "module" else [linked(line, names) for line in lines]
+        lines[:] = [] if what == "module" else with_tables([linked(line, names) for line in lines])
         if what in {"attribute", "data", "property"}:
             # An empty comment: napoleon takes the beginning of the first line, up to a colon, for a type.
             lines[:0] = ["..", ""]

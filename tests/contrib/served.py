@@ -1,21 +1,32 @@
-"""A real application under uvicorn, run as a script by `test_servers`: two workers may share its store."""
+"""A real application under uvicorn, run as a script by tests of servers: many workers may share its store."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sqlite3
 from typing import Any
 
 import uvicorn
+from redis.asyncio import Redis
 
 from b24oauth import B24OAuth, B24OAuthSecret, RateLimitConfig, RestrictionParams
 from b24oauth.apps import B24App
 from b24oauth.contrib.asgi import asgi
 from b24oauth.stores import SQLiteStore
 
+logging.basicConfig(level=logging.WARNING)
 settings: dict[str, Any] = json.loads(os.environ["SETTINGS"])
+redis = Redis.from_url(settings["redis"]) if "redis" in settings else None
+
+
+async def hand_on(message: dict[str, Any]) -> None:
+    assert redis is not None
+    await redis.xadd(settings["stream"], {"message": json.dumps(message)})
+
+
 params = RestrictionParams(rate_limit=RateLimitConfig(burst_limit=1e6, drain_rate=1e6))
 b24app = B24App(
     B24OAuthSecret.from_dict(settings["secret"]),
@@ -23,6 +34,7 @@ b24app = B24App(
     trusted_oauth_hosts=settings["hosts"],
     restriction_params=params,
     transport="aiohttp",
+    dispatch=None if redis is None else hand_on,
 )
 
 
@@ -32,7 +44,7 @@ def note(kind: str, what: str) -> None:
     db.close()
 
 
-@b24app.on("ONCRMDEALADD")
+@b24app.on("ONCRMDEALADD", ack=settings.get("ack", "before"))
 async def deal_added(event: Any, b24: B24OAuth) -> None:
     await asyncio.sleep(0.05)
     me = await b24.call("profile")
@@ -42,4 +54,6 @@ async def deal_added(event: Any, b24: B24OAuth) -> None:
 app = asgi(b24app)
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=settings["port"], log_level="warning")
+    uvicorn.run(
+        "tests.contrib.served:app", port=settings["port"], workers=settings.get("workers", 1), log_level="warning"
+    )

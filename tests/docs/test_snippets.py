@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import re
 import subprocess
@@ -19,6 +20,7 @@ from b24oauth import B24OAuthParams, errors
 from b24oauth.models import HandlerRefreshAuth
 from b24oauth.testing import FakePortal
 from tests.docs.pages import DOCS, name_of, pages, snippets
+from tests.support.telemetry import Spans
 
 PAGES = pages()
 # Their programs are run by `test_recipes`, and against `b24oauth portal` by `test_first_programs`.
@@ -28,7 +30,7 @@ WITHOUT_SNIPPETS = {
     "architecture.md", "changelog.md", "compatibility.md", "contributing.md", "migrating/index.md",
     "migrating/which-when.md", "recipes/index.md", "reference-differences.md", "security.md",
 }  # fmt: skip
-ERROR = re.compile(r"`(\w+Error)`")
+ERROR = re.compile(r"`((?!Bitrix)\w+Error)`")  # those of b24pysdk begin with Bitrix
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -111,6 +113,25 @@ def test_the_portal_stores_the_files_that_the_page_on_files_sends(portal: FakePo
     assert stored.content == (tmp_path / "report.pdf").read_bytes()
     copies = [(tmp_path / f"copy of {number}").read_bytes() for number in item["ufCrmFiles"]]
     assert sorted(copies) == [b"%PDF-1.7", b"content"]
+
+
+def test_the_web_application_of_the_guide_makes_one_trace_down_to_the_portal(portal: FakePortal) -> None:
+    blocks = snippets(DOCS / "observability.md")
+    last = next(number for number, block in enumerate(blocks) if "FastAPI(" in block)
+    names: dict[str, Any] = {"params": portal.issue(), "secret": portal.secret}
+    for block in blocks[: last + 1]:
+        exec(compile(block, "observability.md", "exec", dont_inherit=True), names)
+    spans, web = Spans(), names["web"]
+    names["tracers"].add_span_processor(spans)
+
+    async def visit() -> None:
+        browser = httpx.AsyncClient(transport=httpx.ASGITransport(web), base_url="http://app.example")
+        async with web.router.lifespan_context(web), browser:
+            assert (await browser.get("/deals/1")).json()["TITLE"] == "Deal 1"
+
+    asyncio.run(visit())
+    names["tracers"].shutdown()
+    assert spans.one("POST").context.trace_id == spans.one("GET /deals/{number}").context.trace_id
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

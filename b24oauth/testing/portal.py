@@ -12,6 +12,7 @@ import attrs
 
 from b24oauth.models import B24OAuthParams, B24OAuthSecret
 from b24oauth.testing.asgi import run_asgi
+from b24oauth.testing.bindings import Bindings
 from b24oauth.testing.bucket import LeakyBucket, OperatingBudget
 from b24oauth.testing.clock import Clock, as_clock
 from b24oauth.testing.data import make_tables
@@ -29,6 +30,7 @@ from b24oauth.testing.recording import Counts, as_record, open_exchange
 from b24oauth.testing.rest import RestServer
 from b24oauth.testing.table import Table
 from b24oauth.testing.tokens import Grant, TokenBook, make_secret
+from b24oauth.testing.web_pages import PageHandler
 
 if TYPE_CHECKING:
     import httpx
@@ -68,6 +70,7 @@ class FakePortal(Counts):
         scope: What the application may do.
         application_token: Proof that an event comes from this portal.
         redirect_uri: Where the application takes authorization codes.
+        asks_for_login: Whether the authorization page asks who logs in; otherwise it is the first user.
         file_fields: Names of file fields by table (``{"crm.deal": {"UF_CRM_FILE": False}}``), each with whether it
             holds several files; one that is written in a form that the method does not take is not stored.
         download_ranges: Whether parts of files can be downloaded.
@@ -102,6 +105,7 @@ class FakePortal(Counts):
     scope: str = "crm,task,user_brief,department"
     application_token: str = attrs.field(default="fake-portals-application-token", repr=False)
     redirect_uri: str = "https://application.example/oauth"
+    asks_for_login: bool = False
     file_fields: Mapping[str, Mapping[str, bool]] = FILE_FIELDS
     download_ranges: bool = True
     one_use_downloads: bool = False
@@ -117,6 +121,7 @@ class FakePortal(Counts):
     _files: FileStore = attrs.field(init=False)
     _downloads: Downloads = attrs.field(init=False)
     _offline: OfflineQueue = attrs.field(init=False)
+    _bindings: Bindings = attrs.field(init=False)
     _faults: Faults = attrs.field(init=False, factory=Faults)
     _front: Front = attrs.field(init=False)
     _records: deque[RequestRecord] = attrs.field(init=False)
@@ -124,10 +129,13 @@ class FakePortal(Counts):
     def __attrs_post_init__(self) -> None:
         now = self.clock.now
         self._addresses = Addresses(portal=self._origin.rstrip("/"), oauth=self._oauth_origin.rstrip("/"))
-        self._tokens = TokenBook(now=now, lifetime=self.token_lifetime, single_use=self.single_use)
+        self._tokens = TokenBook(
+            now=now, lifetime=self.token_lifetime, single_use=self.single_use, realm=self.member_id
+        )
         self._tables = make_tables(self.sizes)
         self._files = FileStore(now=now, origin=lambda: self._addresses.portal)
         self._offline = OfflineQueue(now, is_admin=self.is_admin, features=self.features)
+        self._bindings = Bindings(self._offline, is_admin=self.is_admin)
         facts = Facts(
             now=now,
             is_admin=self.is_admin,
@@ -137,6 +145,7 @@ class FakePortal(Counts):
             files=self._files,
             file_fields=self.file_fields,
             offline=self._offline,
+            bindings=self._bindings,
         )
         bucket = LeakyBucket(burst=self.burst, drain=self.drain, now=now)
         self._downloads = Downloads(
@@ -166,6 +175,7 @@ class FakePortal(Counts):
             member_id=self.member_id,
             scope=self.scope,
             redirect_uri=self.redirect_uri,
+            users=_users(self._tables["user"]) if self.asks_for_login else [],
         )
         self._front = Front(self._addresses, self._rest, self._oauth, self._downloads, self._faults)
         self._records = deque(maxlen=None if self.record is True else int(self.record))
@@ -265,6 +275,20 @@ class FakePortal(Counts):
     def offline(self) -> OfflineQueue:
         """The queue of offline events: ``portal.offline.add("ONCRMDEALADD", {"FIELDS": {"ID": "1"}})`` adds one."""
         return self._offline
+
+    @property
+    def bindings(self) -> Bindings:
+        """What the application has registered: handlers of events, placements and robots."""
+        return self._bindings
+
+    def page(self, path: str, handler: PageHandler) -> None:
+        """Adds a page for browsers.
+
+        Args:
+            path: Its path.
+            handler: Gets a `Request` and returns an `Answer`, or an awaitable of it.
+        """
+        self._front.pages[path.strip("/").lower()] = handler
 
     def method(self, name: str, handler: Callable[[dict[str, Any]], Any]) -> None:
         """Adds a method of your own to both versions, or replaces a built-in one.
@@ -383,3 +407,8 @@ class FakePortal(Counts):
             scope=self.scope,
             status="L",
         )
+
+
+def _users(table: Table) -> list[tuple[int, str]]:
+    rows = [table.get(user_id) or {} for user_id in table.ids[:20]]
+    return [(int(row["ID"]), f"{row['NAME']} {row['LAST_NAME']}") for row in rows]

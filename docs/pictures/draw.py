@@ -78,7 +78,9 @@ class Picture:
         marks: list[str] = []
         for number in range(int(self.end / self.step + 1e-9) + 1):
             value = number * self.step
-            marks.append(f'<line class="line" x1="{self.x(value):.1f}" x2="{self.x(value):.1f}" y1="44" y2="{bottom}"/>')
+            marks.append(
+                f'<line class="line" x1="{self.x(value):.1f}" x2="{self.x(value):.1f}" y1="44" y2="{bottom}"/>'
+            )
             is_last = WIDTH - self.x(value) < 2 * RIGHT
             x = WIDTH - 8 if is_last else self.x(value)
             self.text(f"{value:,g}", x=x, y=bottom + 18, kind="soft", anchor="end" if is_last else "middle")

@@ -110,7 +110,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 @asynccontextmanager
 async def portal_for(page: str, folder: Path, **settings: str) -> AsyncIterator[tuple[FakePortal, dict[str, str]]]:
-    """A portal with a stored pair, and the recipe of a page as the module `recipe` in a folder, with its environment."""
+    """A portal with a stored pair, and the environment for the recipe of a page, the module `recipe` in a folder."""
     (folder / "portal_of_the_test.py").write_text(PORTAL, encoding="utf-8")
     code = "\n".join(["from portal_of_the_test import URL", *snippets(DOCS / "recipes" / f"{page}.md")])
     (folder / "recipe.py").write_text(code, encoding="utf-8")
@@ -177,7 +177,9 @@ async def test_the_recipe_for_celery_runs_in_two_processes_that_refresh_once(
                 await asyncio.to_thread(queue.send_task, "recipe.rename_deal", arguments)
             deals = portal.rows("crm.deal")
             async with asyncio.timeout(60):
-                while any((deals.get(number) or {})["TITLE"] != f"Renamed {number}" for number in numbers):
+                while any(  # noqa: ASYNC110 - the worker is another process
+                    (deals.get(number) or {})["TITLE"] != f"Renamed {number}" for number in numbers
+                ):
                     await asyncio.sleep(0.05)
             assert len(portal.token_requests) == 1
             worker.terminate()

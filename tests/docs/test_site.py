@@ -88,7 +88,9 @@ def test_pages_load_nothing_from_other_hosts(documents: dict[Path, Document]) ->
 
 def test_the_search_finds_every_public_class_and_function(index: dict[str, Any]) -> None:
     found = {
-        f"{prefix}.{entry[-1]}" if prefix else entry[-1] for prefix, names in index["objects"].items() for entry in names
+        f"{prefix}.{entry[-1]}" if prefix else entry[-1]
+        for prefix, names in index["objects"].items()
+        for entry in names
     }
     assert "b24oauth.errors.AmbiguousResultError" in found
     short = {name.rpartition(".")[2] for name in found}

@@ -51,6 +51,7 @@ class FakeCloud:
                 origin=f"https://portal{index}.example",
                 oauth_origin=oauth_origin,
                 member_id=f"{index:032x}",
+                realm=str(index),
                 application_token=f"application-token-of-portal-{index}",
                 **options,
             )

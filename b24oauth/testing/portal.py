@@ -63,6 +63,7 @@ class FakePortal(Counts):
         secret: The application that the OAuth server knows.
         is_admin: Whether users are administrators.
         member_id: The portal's identifier.
+        realm: Portals of one OAuth server have tokens that differ by it.
         scope: What the application may do.
         application_token: Proof that an event comes from this portal.
         redirect_uri: Where the application takes authorization codes.
@@ -98,6 +99,7 @@ class FakePortal(Counts):
     secret: B24OAuthSecret = attrs.field(factory=make_secret)
     is_admin: bool = True
     member_id: str = "0f4a7c1de82b4b5fa3d96c0e5b1a2d34"
+    realm: str = ""
     scope: str = "crm,task,user_brief,department"
     application_token: str = attrs.field(default="fake-portals-application-token", repr=False)
     redirect_uri: str = "https://application.example/oauth"

@@ -29,7 +29,10 @@ nitpick_ignore_regex = [
     (r"py:exc", r"HTTPUnauthorized|(Dropped|Refused)ConnectionError"),
     (r"py:.*", r"(abc|argparse|_asyncio|concurrent|functools|json|re|socket|threading|weakref|yarl)\..*"),
     (r"py:.*", r"(aiohttp|anyio|asyncio|collections|contextlib|datetime|enum|fastapi|http|httpx|httpx2|logging)\..*"),
-    (r"py:.*", r"(opentelemetry|os|pathlib|prometheus_client|redis|sqlalchemy|ssl|starlette|types|typing|uvicorn)\..*"),
+    (
+        r"py:.*",
+        r"(opentelemetry|os|pathlib|prometheus_client|random|redis|sqlalchemy|ssl|starlette|types|typing|uvicorn)\..*",
+    ),
 ]
 if os.environ.get("ONLINE"):
     extensions += ["sphinx.ext.intersphinx"]

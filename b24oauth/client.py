@@ -150,7 +150,7 @@ class B24OAuth(Api):
             trusted_hosts=trusted,
         )
         self._http = {version: HttpClient(dialect, services) for version, dialect in DIALECTS.items()}
-        self._auth = AuthOAuthManager(self._keeper, renewer)
+        self._auth = AuthOAuthManager(self._keeper, renewer, token_store)
         self._actions = ActionsManager(self._http[ApiVersion.V2], self._http[ApiVersion.V3])
         self._tools: ToolsManager | None = None
         self._close_timeout, self._entered = close_timeout, False

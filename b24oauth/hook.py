@@ -149,6 +149,10 @@ class B24Hook(Api):
         """Tools, such as a health check of the portal."""
         return self._tools
 
+    def get_target_origin(self) -> str:
+        """The portal's URL, for example ``https://xxx.bitrix24.com``."""
+        return self._services.credentials.params.client_endpoint.partition("/rest/")[0]
+
     async def download(
         self,
         source: str | int,

@@ -1,4 +1,4 @@
-"""The protocols of stores: token pairs and installations. Implementations are in `b24oauth.stores`."""
+"""The protocols of stores: token pairs, installations and named values. Implementations are in `b24oauth.stores`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ import attrs
 from b24oauth.installations import Installation
 from b24oauth.models import B24OAuthParams
 
-__all__ = ["InstallationStore", "Lease", "StoredInstallation", "StoredPair", "TokenKey", "TokenStore"]
+__all__ = [
+    "InstallationStore",
+    "Lease",
+    "StoredInstallation",
+    "StoredPair",
+    "StoredValue",
+    "TokenKey",
+    "TokenStore",
+    "ValueKey",
+    "ValueStore",
+]
 
 
 @attrs.frozen
@@ -155,5 +165,74 @@ class InstallationStore(Protocol):
 
         Args:
             client_id: The application.
+        """
+        ...
+
+
+@attrs.frozen
+class ValueKey:
+    """Identifies a named value of an application on a portal.
+
+    Attributes:
+        client_id: The application.
+        member_id: The portal.
+        name: Name of the value; begin it with the name of the feature, for example ``bot:456:offset``.
+    """
+
+    client_id: str
+    member_id: str
+    name: str
+
+
+@attrs.frozen
+class StoredValue:
+    """A named value as it was read.
+
+    Attributes:
+        value: The text that was saved.
+        revision: Changes with each save; the store chooses what it looks like.
+    """
+
+    value: str = attrs.field(repr=False)
+    revision: str
+
+
+class ValueStore(Protocol):
+    """Keeps named values of portals: small texts that must survive the process, such as the place in a queue."""
+
+    async def load_value(self, key: ValueKey) -> StoredValue | None:
+        """The stored value, or None."""
+        ...
+
+    async def save_value(self, key: ValueKey, value: str, *, expected: str | None) -> str:
+        """Stores a value if nobody has stored another one meanwhile; comparison and write must be atomic.
+
+        Args:
+            key: Which value.
+            value: The text.
+            expected: Revision of the stored value that it replaces; None when there is none.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            StoreConflictError: The stored value has another revision, is there, or is gone.
+        """
+        ...
+
+    async def delete_value(self, key: ValueKey) -> bool:
+        """Removes a value.
+
+        Returns:
+            False when there was none.
+        """
+        ...
+
+    def values(self, client_id: str, member_id: str | None = None) -> AsyncIterator[ValueKey]:
+        """The keys of all values of an application.
+
+        Args:
+            client_id: The application.
+            member_id: Only those of this portal.
         """
         ...

@@ -13,7 +13,7 @@ from typing import Any, Unpack
 from b24oauth.apps.runner import Consume, HasPortals, Runner, RunnerOptions
 from b24oauth.portals import B24Portals
 
-__all__ = ["run_portals"]
+__all__ = ["run_portals", "stopped_by_signals"]
 
 
 async def run_portals(
@@ -35,12 +35,17 @@ async def run_portals(
         asyncio.CancelledError: A second signal came.
     """
     runner = Runner(app, consume, name=name, **options)
-    with _stopped_by_signals(runner):
+    with stopped_by_signals(runner):
         await runner.run()
 
 
 @contextmanager
-def _stopped_by_signals(runner: Runner) -> Generator[None]:
+def stopped_by_signals(runner: Runner) -> Generator[None]:
+    """Stops a runner at SIGTERM and SIGINT; a second signal cancels the task. In other threads it does nothing.
+
+    Args:
+        runner: The runner.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

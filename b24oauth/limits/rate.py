@@ -107,9 +107,13 @@ class RateLimiter:
         if self._line or self._held_until is not None:
             return 0
         room = min(calls, int(self._bucket.max_rate))
-        while room > 0 and not self._bucket.has_capacity(room):
-            room -= 1
-        return room
+        if room <= 0 or self._bucket.has_capacity(room):
+            return room
+        fits = 0
+        while room - fits > 1:
+            middle = (fits + room) // 2
+            fits, room = (middle, room) if self._bucket.has_capacity(middle) else (fits, middle)
+        return fits
 
     async def acquire_at_once(self) -> Admission | None:
         """An admission for a call that need not wait for it, else None. Never waits."""

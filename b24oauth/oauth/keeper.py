@@ -19,9 +19,10 @@ from b24oauth.models import B24OAuthParams
 from b24oauth.oauth.leasing import LEASE_SECONDS, extended, held_unless
 from b24oauth.oauth.outcomes import NotSaved, Outcome
 from b24oauth.oauth.renewal import Renewer, ends_the_program, is_own_cancellation
+from b24oauth.oauth.reporting import RefreshReport
 from b24oauth.oauth.restraint import Allowance
 from b24oauth.oauth.settling import CallbackRefreshAuth, Settler
-from b24oauth.oauth.work import WORK_OF_THIS_CONTEXT, Work, would_wait_for_itself
+from b24oauth.oauth.work import WORK_OF_THIS_CONTEXT, Work, is_leased_here, would_wait_for_itself
 from b24oauth.observing import Log
 from b24oauth.protocol.dialects import Dialect
 from b24oauth.protocol.endpoints import rest_root
@@ -307,20 +308,22 @@ class TokenKeeper:
         )
         task.add_done_callback(self._forget)
         self._task = task
+        if renews:
+            work.report = RefreshReport.started(self._log, self.params, self.renewals)
         return task
 
     def _forget(self, task: asyncio.Task[Outcome]) -> None:
-        self._task = None
-        if self._work is not None:
-            # A task started by a callback may outlive the refresh and wait for the lease.
-            self._work.leased = None
-        self._work = None
+        work, self._work, self._task = self._work, None, None
         if not task.cancelled():
             # Retrieve the exception so asyncio does not log it. It can only be KeyboardInterrupt or SystemExit, which
             # the loop re-raises.
             task.exception()
+        if work is not None:
+            work.ended(task, self.renewals)
 
     async def _watch(self, task: asyncio.Task[Outcome]) -> B24OAuthParams:
+        if self._work is not None and self._work.report is not None:
+            self._work.report.awaited()
         waiter = asyncio.shield(task)
         self._waiters[waiter] = None
         try:
@@ -383,11 +386,7 @@ class TokenKeeper:
 
     def _is_locked_out(self) -> bool:
         """True within another client's renewal that holds the lease our renewal would wait for."""
-        work = WORK_OF_THIS_CONTEXT.get(None)
-        if work is None or work.leased is None:
-            return False
-        store, key = work.leased
-        return store is self._settler.store and key == self._settler.key
+        return is_leased_here(self._settler.store, self._settler.key)
 
     def _pair_inside(self, refused: str | None = None) -> B24OAuthParams:
         """The pair for a callback that calls the API itself: the one it is to save."""

@@ -15,6 +15,7 @@ from b24oauth.protocol.dialects import DIALECTS
 from b24oauth.protocol.endpoints import portal_origin, rest_root
 from b24oauth.result import AjaxResult
 from b24oauth.shapes import is_mapping
+from b24oauth.storing import TokenStore
 
 __all__ = ["AuthOAuthManager"]
 
@@ -25,14 +26,21 @@ class AuthOAuthManager:
     Args:
         keeper: Holds and renews the token pair.
         renewer: Obtains new pairs; a custom refresh is set on it.
+        token_store: Where pairs outlive the process; None if they do not.
 
     Source: https://apidocs.bitrix24.com/settings/oauth/index.html
     """
 
-    def __init__(self, keeper: TokenKeeper, renewer: Renewer) -> None:
+    def __init__(self, keeper: TokenKeeper, renewer: Renewer, token_store: TokenStore | None = None) -> None:
         self._keeper = keeper
         self._renewer = renewer
+        self.token_store = token_store
         self._is_admin: bool | None = None
+
+    @property
+    def client_id(self) -> str:
+        """The application."""
+        return self._renewer.secret.client_id
 
     def get_auth_data(self) -> AuthData | None:
         """The token data in use, or None when the access token has expired; asks nobody."""

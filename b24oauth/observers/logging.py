@@ -19,7 +19,10 @@ logging.getLogger(LOGGER_NAME).addHandler(logging.NullHandler())
 
 
 class LoggerLike(Protocol):
-    """What `set_logger` takes: a `logging.Logger`, or anything with its four methods."""
+    """What `set_logger` takes: a `logging.Logger`, a logger of structlog, or anything with these four methods.
+
+    A logger with a method `bind`, such as one of structlog, gets the facts of an event by it, not as `extra`.
+    """
 
     def debug(self, msg: str, /, *, extra: dict[str, Any]) -> Any:
         """Records a detail."""
@@ -57,6 +60,9 @@ class LoggingObserver:
         """
         try:
             enabled: Callable[[int], bool] | None = getattr(self.logger, "isEnabledFor", None)
+            if enabled is not None:
+                return enabled(logging.DEBUG if level == CONTENT else level)
+            enabled = getattr(self.logger, "is_enabled_for", None)  # structlog's name of it
             return enabled is None or enabled(logging.DEBUG if level == CONTENT else level)
         except Exception:  # noqa: BLE001 - a logger that fails must not fail the call
             return False
@@ -67,16 +73,20 @@ class LoggingObserver:
         Args:
             event: What happened.
         """
-        level = event.level
-        if level >= logging.ERROR:
-            write = self.logger.error
-        elif level >= logging.WARNING:
-            write = self.logger.warning
-        elif level >= logging.INFO:
-            write = self.logger.info
+        facts = _facts(event)
+        bind: Callable[..., Any] | None = getattr(self.logger, "bind", None)
+        if bind is None:
+            getattr(self.logger, _method_for(event.level))(str(event), extra=facts)
         else:
-            write = self.logger.debug
-        write(str(event), extra=_facts(event))
+            getattr(bind(**facts), _method_for(event.level))(str(event))
+
+
+def _method_for(level: int) -> str:
+    if level >= logging.ERROR:
+        return "error"
+    if level >= logging.WARNING:
+        return "warning"
+    return "info" if level >= logging.INFO else "debug"
 
 
 def _facts(event: Event) -> dict[str, Any]:

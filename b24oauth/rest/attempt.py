@@ -51,6 +51,8 @@ class CallState:
         may_have_run: True when it was sent without getting a response.
         sent: False when the portal cannot have seen it the last time.
         attempts: Number of attempts started.
+        requests: Number of requests sent, if they are observed.
+        waits_since: When the attempt began, seconds of the loop's clock, if it is observed and nothing was sent yet.
         timeouts: How many responses timed out.
         admission: Permission from the rate limiter for the last attempt.
         ends: When it must be done, seconds of the loop's clock; infinite without a timeout.
@@ -68,6 +70,8 @@ class CallState:
     may_have_run: bool = False
     sent: bool = False
     attempts: int = 0
+    requests: int = 0
+    waits_since: float | None = None
     timeouts: int = 0
     admission: Admission | None = None
     ends: float = math.inf
@@ -207,33 +211,37 @@ class Sender:
         return await credentials.after_refusal(pair.access_token, accepted=accepted)
 
     async def _send(self, call: CallState, pair: Grant) -> RawResponse:
-        services, request = self._services, call.request
+        send, request = self._services.send, call.request
         if self._known.pair is not pair:
-            credentials = services.credentials
+            credentials = self._services.credentials
             base, secrets = credentials.base(pair, self._dialect), credentials.secrets(pair)
             self._known = _PairFacts(pair, base, secrets, token_member(pair.access_token))
         # Computed once per pair: its base URL (after the host check) and the secrets to mask.
         facts = self._known
         call.secrets = facts.secrets
-        if call.report.has_content:
-            call.report.sending(facts.secrets)
+        if call.report.is_detailed:
+            call.requests += 1
+            send = call.report.observed(
+                send, attempt=call.attempts, number=call.requests, since=call.waits_since, secrets=facts.secrets
+            )
+            call.waits_since = None
         before, call.may_have_run, call.sent = call.may_have_run, True, True
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
             body, headers = request.content_with(pair.access_token, facts.member)
-            answer = await services.send("POST", facts.base + request.path, body, headers)
+            answer = await send("POST", facts.base + request.path, body, headers)
             call.elapsed = clock() - started
         except NoResponse as failure:
             call.may_have_run = before or failure.sent
             call.sent = failure.sent
             call.timeouts += failure.timed_out and failure.sent
             if not failure.sent:
-                services.limits.not_sent(call.admission)
+                self._services.limits.not_sent(call.admission)
             error = without_response(failure, call.request.query, facts.secrets)
         except ConfigurationError:
             call.may_have_run, call.sent = before, False
-            services.limits.not_sent(call.admission)
+            self._services.limits.not_sent(call.admission)
             raise
         else:
             call.may_have_run = before

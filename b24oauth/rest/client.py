@@ -25,7 +25,7 @@ from b24oauth.protocol.dialects import Dialect, is_plain_read
 from b24oauth.rest.attempt import CallState, Sender, TimesOf
 from b24oauth.rest.failures import nothing_sent, out_of_time
 from b24oauth.rest.refusals import Refusals
-from b24oauth.rest.reporting import CallReport
+from b24oauth.rest.reporting import CallReport, Reporter
 from b24oauth.rest.request import prepare
 from b24oauth.rest.retry import (
     Next,
@@ -58,6 +58,9 @@ class HttpClient:
         self._services = services
         self._counter = CallCounter()
         self._sender = Sender(dialect, services, self._counter)
+        self._reporter = Reporter(
+            log=services.log, api=dialect.version, credentials=services.credentials, limits=services.limits
+        )
         self._max_attempts: int | None = None
         self._id_prefix, self._id_count = services.id_prefix, services.id_count
 
@@ -108,6 +111,11 @@ class HttpClient:
         """The access token in use, valid or not, used to detect whether the token changed in the meantime."""
         token: str = self._services.credentials.params.access_token
         return token
+
+    def secrets(self) -> tuple[str, ...]:
+        """The credentials in use, which nothing that is shown or stored may repeat."""
+        credentials = self._services.credentials
+        return credentials.secrets(credentials.params)
 
     def max_new_requests(self, requests: int, under_way: int, seconds: float) -> int:
         """How many further requests are useful now, as `RestrictionManager.max_new_requests` says."""
@@ -235,7 +243,7 @@ class HttpClient:
             keyed=key is not None,
             repeat_timeouts=repeat_timeouts,
         )
-        report = CallReport(self._services.log, query, self._dialect.version)
+        report = CallReport(self._reporter, query)
         return CallState(request=request, report=report, methods=methods, rule=rule, times_of=times_of)
 
     # --- attempts ------------------------------------------------------------------------------------------------
@@ -246,6 +254,7 @@ class HttpClient:
         for attempt in range(most):
             call.attempts = attempt + 1
             if report.is_detailed:
+                call.waits_since = loop.time()
                 report.attempt_started(attempt + 1, most)
             budget_wait = limits.budget_wait(call.methods)
             if budget_wait > 0:

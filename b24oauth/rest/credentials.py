@@ -9,6 +9,7 @@ from b24oauth.protocol.decoding import RawResponse
 from b24oauth.protocol.dialects import Dialect
 from b24oauth.protocol.endpoints import host_of
 from b24oauth.result import AjaxQuery
+from b24oauth.scrubbing import scrub
 
 __all__ = ["Credentials", "Grant", "HookGrant", "Moving", "WebhookCredentials"]
 
@@ -168,7 +169,8 @@ class WebhookCredentials:
         Raises:
             PortalMovedError: Always.
         """
-        target = host_of(answer.headers.get("location", ""))
+        # The portal knows the secret, so the host that it names may contain it.
+        target = scrub(host_of(answer.headers.get("location", "")), self.secrets(sent_with))
         raise PortalMovedError(
             f"The portal {host_of(sent_with.client_endpoint)} redirects {query.method} to {target or 'no address'}; "
             "the webhook was not sent there. If the portal was renamed, take the webhook's new address from the portal",

@@ -1,4 +1,4 @@
-"""Where token pairs and installations outlive a client: what the option `token_store` takes.
+"""Where token pairs, installations and named values outlive a client: what the option `token_store` takes.
 
 | store | for | extra |
 |---|---|---|
@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING, Any, Final
 from b24oauth.errors import StoreConflictError, StoreError, StoreRecordError
 from b24oauth.installations import Installation, InstallationState
 from b24oauth.stores.memory import MemoryStore
-from b24oauth.storing import InstallationStore, Lease, StoredInstallation, StoredPair, TokenKey, TokenStore
+from b24oauth.storing import (
+    InstallationStore,
+    Lease,
+    StoredInstallation,
+    StoredPair,
+    StoredValue,
+    TokenKey,
+    TokenStore,
+    ValueKey,
+    ValueStore,
+)
 
 if TYPE_CHECKING:
     from b24oauth.stores.encrypted import EncryptedStore
@@ -44,8 +54,11 @@ __all__ = [
     "StoreRecordError",
     "StoredInstallation",
     "StoredPair",
+    "StoredValue",
     "TokenKey",
     "TokenStore",
+    "ValueKey",
+    "ValueStore",
 ]
 
 MemoryTokenStore = MemoryStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, cast
 
 import attrs
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -15,7 +15,17 @@ from b24oauth.installations import Installation
 from b24oauth.models import B24OAuthParams
 from b24oauth.sharing import SharedLimits
 from b24oauth.stores.trying import try_lease
-from b24oauth.storing import InstallationStore, Lease, StoredInstallation, StoredPair, TokenKey, TokenStore
+from b24oauth.storing import (
+    InstallationStore,
+    Lease,
+    StoredInstallation,
+    StoredPair,
+    StoredValue,
+    TokenKey,
+    TokenStore,
+    ValueKey,
+    ValueStore,
+)
 
 __all__ = ["EncryptedStore"]
 
@@ -36,7 +46,7 @@ class EncryptedStore:
     """Encrypts tokens before another store gets them, and decrypts what it returns.
 
     What identifies a pair stays readable: portal, user, endpoints, scope. A ciphertext names its portal and user, so
-    it cannot be moved to others.
+    it cannot be moved to others. Named values are encrypted too; their names are not.
 
     Args:
         store: Any store, also one of your own.
@@ -170,6 +180,51 @@ class EncryptedStore:
         async for installation in self._store.installations(client_id):
             yield self._decrypted_installation(installation)
 
+    async def load_value(self, key: ValueKey) -> StoredValue | None:
+        """Reads a named value.
+
+        Returns:
+            The stored value, or None.
+
+        Raises:
+            StoreRecordError: It was encrypted with another key, or is not encrypted.
+            StoreError: The store cannot be read.
+        """
+        stored = await self._values().load_value(key)
+        if stored is None:
+            return None
+        return attrs.evolve(stored, value=self._opened(_of_value(key), stored.value)["value"])
+
+    async def save_value(self, key: ValueKey, value: str, *, expected: str | None) -> str:
+        """Stores a named value if nobody has stored another one meanwhile.
+
+        Args:
+            key: Which value.
+            value: The text.
+            expected: Revision of the stored value that it replaces; None when there is none.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            StoreConflictError: The stored value has another revision, is there, or is gone.
+            StoreError: The store cannot be written.
+        """
+        return await self._values().save_value(key, self._sealed(_of_value(key), {"value": value}), expected=expected)
+
+    async def delete_value(self, key: ValueKey) -> bool:
+        """Removes a named value; False when there was none."""
+        return await self._values().delete_value(key)
+
+    def values(self, client_id: str, member_id: str | None = None) -> AsyncIterator[ValueKey]:
+        """The keys of all named values of an application.
+
+        Args:
+            client_id: The application.
+            member_id: Only those of this portal.
+        """
+        return self._values().values(client_id, member_id)
+
     async def reencrypt(self, client_id: str) -> int:
         """Encrypts all records of an application with the first key, also those that are not encrypted yet.
 
@@ -190,6 +245,10 @@ class EncryptedStore:
             number += await self._reencrypt_pair(key)
         async for installation in self._store.installations(client_id):
             number += await self._reencrypt_installation(installation)
+        # A store of the user's own may have been written before there were named values.
+        if hasattr(self._store, "values"):
+            async for value_key in self.values(client_id):
+                number += await self._reencrypt_value(value_key)
         return number
 
     @property
@@ -236,6 +295,27 @@ class EncryptedStore:
             plain = stored.installation if is_plain else self._decrypted_installation(stored.installation)
             try:
                 await self.save_installation(plain, expected=stored.revision)
+            except StoreConflictError:
+                if attempt == _CONFLICTS - 1:
+                    raise
+            else:
+                return True
+        return False
+
+    def _values(self) -> ValueStore:
+        if not hasattr(self._store, "save_value"):
+            raise ConfigurationError(f"{self._store!r} keeps no named values: see b24oauth.stores.ValueStore")
+        return cast("ValueStore", self._store)
+
+    async def _reencrypt_value(self, key: ValueKey) -> bool:
+        for attempt in range(_CONFLICTS):
+            stored = await self._values().load_value(key)
+            if stored is None:
+                return False
+            is_plain = not stored.value.startswith(_PREFIX)
+            value = stored.value if is_plain else self._opened(_of_value(key), stored.value)["value"]
+            try:
+                await self.save_value(key, value, expected=stored.revision)
             except StoreConflictError:
                 if attempt == _CONFLICTS - 1:
                     raise
@@ -293,3 +373,7 @@ def _whose(key: TokenKey) -> list[Any]:
 
 def _of(installation: Installation) -> list[Any]:
     return [installation.client_id, installation.member_id, "installation"]
+
+
+def _of_value(key: ValueKey) -> list[Any]:
+    return [key.client_id, key.member_id, "value", key.name]

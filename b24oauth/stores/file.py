@@ -1,4 +1,4 @@
-"""Token pairs and installations in JSON files, one for each portal."""
+"""Token pairs, installations and named values in JSON files, one for each portal."""
 
 from __future__ import annotations
 

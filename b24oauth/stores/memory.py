@@ -1,4 +1,4 @@
-"""Token pairs and installations in memory."""
+"""Token pairs, installations and named values in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import attrs
 from b24oauth.errors import StoreConflictError
 from b24oauth.installations import Installation
 from b24oauth.models import B24OAuthParams
-from b24oauth.storing import Lease, StoredInstallation, StoredPair, TokenKey
+from b24oauth.storing import Lease, StoredInstallation, StoredPair, StoredValue, TokenKey, ValueKey
 
 __all__ = ["MemoryStore"]
 
@@ -74,6 +74,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._pairs: dict[TokenKey, StoredPair] = {}
         self._installations: dict[tuple[str, str], StoredInstallation] = {}
+        self._values: dict[ValueKey, StoredValue] = {}
         self._lines: defaultdict[TokenKey, deque[_Lease]] = defaultdict(deque)
         self._revisions = itertools.count(1)
 
@@ -189,3 +190,43 @@ class MemoryStore:
         for key, stored in list(self._installations.items()):
             if key[0] == client_id:
                 yield stored.installation
+
+    async def load_value(self, key: ValueKey) -> StoredValue | None:
+        """The stored value, or None."""
+        return self._values.get(key)
+
+    async def save_value(self, key: ValueKey, value: str, *, expected: str | None) -> str:
+        """Stores a value if nobody has stored another one meanwhile.
+
+        Args:
+            key: Which value.
+            value: The text.
+            expected: Revision of the stored value that it replaces; None when there is none.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            StoreConflictError: The stored value has another revision, is there, or is gone.
+        """
+        stored = self._values.get(key)
+        if (None if stored is None else stored.revision) != expected:
+            raise StoreConflictError("The stored value has changed meanwhile")
+        revision = str(next(self._revisions))
+        self._values[key] = StoredValue(value, revision)
+        return revision
+
+    async def delete_value(self, key: ValueKey) -> bool:
+        """Removes a value; False when there was none."""
+        return self._values.pop(key, None) is not None
+
+    async def values(self, client_id: str, member_id: str | None = None) -> AsyncIterator[ValueKey]:
+        """The keys of all values of an application.
+
+        Args:
+            client_id: The application.
+            member_id: Only those of this portal.
+        """
+        for key in list(self._values):
+            if key.client_id == client_id and member_id in (None, key.member_id):
+                yield key

@@ -1,31 +1,31 @@
 """Stores that keep records of text: what SQLite, files, Redis and SQL databases have in common.
 
-A backend implements `Records`. `RecordStore` turns token pairs and installations into records and back. It also waits
-for leases, because no backend can wake a waiter in another process.
+`RecordStore` turns token pairs, installations and named values into records and back. It also waits for leases,
+because no backend can wake a waiter in another process. A backend implements `Records` of `b24oauth.stores.backend`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import logging
 import random
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from typing import Any, Final, Literal, Protocol, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 import attrs
 
 from b24oauth.errors import InvalidDataError, StoreConflictError, StoreError, StoreRecordError
 from b24oauth.installations import Installation
 from b24oauth.models import B24OAuthParams
+from b24oauth.stores.backend import Kind, Record, RecordKey, Records
 from b24oauth.stores.loops import completed
-from b24oauth.storing import Lease, StoredInstallation, StoredPair, TokenKey
+from b24oauth.storing import Lease, StoredInstallation, StoredPair, StoredValue, TokenKey, ValueKey
 
-__all__ = ["RECORD_SCHEMA", "Record", "RecordKey", "RecordStore", "Records"]
-
-Kind = Literal["pair", "installation"]
+__all__ = ["RECORD_SCHEMA", "Kind", "Record", "RecordKey", "RecordStore", "Records"]
 
 # Version of the text of a record. A reader accepts this version and all versions before it.
 RECORD_SCHEMA: Final = 1
@@ -41,84 +41,6 @@ _log = logging.getLogger("b24oauth")
 
 
 @attrs.frozen
-class RecordKey:
-    """Identifies a record.
-
-    Attributes:
-        kind: What the record holds.
-        client_id: The application.
-        member_id: The portal.
-        user_id: The user whose pair it is; 0 for the working pair and for installations.
-    """
-
-    kind: Kind
-    client_id: str
-    member_id: str
-    user_id: int = 0
-
-    def __str__(self) -> str:
-        user = f", user {self.user_id}" if self.user_id else ""
-        return f"the {self.kind} of portal {self.member_id}{user}, application {self.client_id}"
-
-
-@attrs.frozen
-class Record:
-    """A record as it was read.
-
-    Attributes:
-        text: JSON, with secrets.
-        revision: Changes with each write.
-    """
-
-    text: str = attrs.field(repr=False)
-    revision: str
-
-
-class Records(Protocol):
-    """A backend: reads and writes records, and keeps leases. Every method raises `StoreError` if it cannot."""
-
-    async def read(self, key: RecordKey) -> Record | None:
-        """The record, or None."""
-        ...
-
-    async def write(self, key: RecordKey, text: str, *, expected: str | None, revision: str) -> bool:
-        """Writes a record in place of the one of revision `expected`, atomically; None means that there is none.
-
-        Returns:
-            False if there is another one, or none; nothing was written then.
-        """
-        ...
-
-    async def remove(self, key: RecordKey) -> bool:
-        """Removes a record; False when there was none."""
-        ...
-
-    async def set_aside(self, key: RecordKey) -> bool:
-        """Removes a record that cannot be read and keeps a copy of it; False when there was none."""
-        ...
-
-    def keys(self, kind: Kind, client_id: str, member_id: str | None) -> AsyncIterator[RecordKey]:
-        """The keys of all records of a kind and an application; only those of one portal if `member_id` is given."""
-        ...
-
-    async def take(self, key: RecordKey, owner: str, seconds: float) -> bool:
-        """Takes the lease of a record for an owner, if nobody else holds it."""
-        ...
-
-    async def extend(self, key: RecordKey, owner: str, seconds: float) -> bool:
-        """Extends a lease, counted from now; False when the owner does not hold it any more."""
-        ...
-
-    async def give_back(self, key: RecordKey, owner: str) -> None:
-        """Ends the lease of an owner, if he holds it."""
-        ...
-
-    async def aclose(self) -> None:
-        """Closes connections and files."""
-        ...
-
-
-@attrs.frozen
 class _Lease:
     records: Records
     key: RecordKey
@@ -130,7 +52,7 @@ class _Lease:
 
 
 class RecordStore:
-    """Token pairs and installations over a backend.
+    """Token pairs, installations and named values over a backend.
 
     It may be used by several clients, event loops and processes. Close it with `aclose` or `async with`.
 
@@ -306,6 +228,69 @@ class RecordStore:
             if stored is not None:
                 yield stored.installation
 
+    async def load_value(self, key: ValueKey) -> StoredValue | None:
+        """Reads a named value.
+
+        Returns:
+            The stored value, or None.
+
+        Raises:
+            StoreRecordError: The record cannot be read; it stays as it is.
+            StoreError: The store cannot be read.
+        """
+        record_key = _key_of_value(key)
+        record = await self._records.read(record_key)
+        if record is None:
+            return None
+        named = self._parsed(record, record_key, _NamedValue.from_dict)
+        if named.name != key.name:
+            raise StoreRecordError(f"{self._name}: {record_key} has another name: use other names")
+        return StoredValue(named.value, record.revision)
+
+    async def save_value(self, key: ValueKey, value: str, *, expected: str | None) -> str:
+        """Stores a named value if nobody has stored another one meanwhile.
+
+        Args:
+            key: Which value.
+            value: The text.
+            expected: Revision of the stored value that it replaces; None when there is none.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            StoreConflictError: The stored value has another revision, is there, or is gone.
+            StoreError: The store cannot be written.
+        """
+        return await self._write(_key_of_value(key), {"name": key.name, "value": value}, expected)
+
+    async def delete_value(self, key: ValueKey) -> bool:
+        """Removes a named value. A copy is kept of a record that cannot be read.
+
+        Returns:
+            False when there was none.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        return await self._delete(_key_of_value(key), _NamedValue.from_dict)
+
+    async def values(self, client_id: str, member_id: str | None = None) -> AsyncIterator[ValueKey]:
+        """The keys of all named values of an application.
+
+        Args:
+            client_id: The application.
+            member_id: Only those of this portal.
+
+        Raises:
+            StoreRecordError: A record cannot be read.
+            StoreError: The store cannot be read.
+        """
+        async for key in self._records.keys("value", client_id, member_id):
+            record = await self._records.read(key)
+            if record is not None:
+                yield ValueKey(client_id, key.member_id, self._parsed(record, key, _NamedValue.from_dict).name)
+
     async def aclose(self) -> None:
         """Closes connections and files; a client that still uses the store opens them again."""
         await self._records.aclose()
@@ -357,6 +342,25 @@ class RecordStore:
         except (StoreError, TimeoutError) as error:
             # What the lease was for is done, or has failed with an error of its own.
             _log.warning("%s: a lease could not be given back, it ends by itself: %s", self._name, error)
+
+
+@attrs.frozen
+class _NamedValue:
+    name: str
+    value: str
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, object]) -> Self:
+        name, value = fields.get("name"), fields.get("value")
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise InvalidDataError("The record", ["lacks its name or its value"])
+        return cls(name, value)
+
+
+def _key_of_value(key: ValueKey) -> RecordKey:
+    # The tables of existing stores have no column for a name. Its number is as good: 63 bits of a hash.
+    number = int.from_bytes(hashlib.sha256(key.name.encode()).digest()[:8]) >> 1
+    return RecordKey("value", key.client_id, key.member_id, number)
 
 
 def _key_of_pair(key: TokenKey) -> RecordKey:

@@ -1,4 +1,4 @@
-"""Token pairs and installations in Redis or Valkey, for processes on several machines."""
+"""Token pairs, installations and named values in Redis or Valkey, for processes on several machines."""
 
 from __future__ import annotations
 

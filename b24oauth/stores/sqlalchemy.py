@@ -1,4 +1,4 @@
-"""Token pairs and installations in an SQL database that SQLAlchemy speaks to: PostgreSQL, MySQL, MariaDB or SQLite."""
+"""Token pairs, installations and named values in a database of SQLAlchemy: PostgreSQL, MySQL, MariaDB or SQLite."""
 
 from __future__ import annotations
 

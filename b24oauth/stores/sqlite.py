@@ -1,4 +1,4 @@
-"""Token pairs and installations in an SQLite file: the store to start with, for all processes of one machine."""
+"""Token pairs, installations and named values in an SQLite file: the store to start with, for one machine."""
 
 from __future__ import annotations
 

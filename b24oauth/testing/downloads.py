@@ -103,7 +103,7 @@ class Downloads:
             self.tokens.webhook_session(*exchange.webhook)
         link: Link | None = self.files.links.get(str(query.get("token")))
         # What stands in the address is signed: a token that is added or exchanged makes it void.
-        if link is None or link.auth != in_address or (self.one_use and link.used):
+        if link is None or link.auth != in_address or ((self.one_use or link.is_for_one_use) and link.used):
             raise RestError("ACCESS_DENIED", "Link check failed", status=403)
         link.used += 1
         file = self.files.get(link.file_id)

@@ -64,11 +64,13 @@ class Link:
         file_id: The file.
         auth: The token that stands in the address and is signed with it; empty when it came in a header.
         used: How often it was asked for.
+        is_for_one_use: Whether it is good once, whatever others are.
     """
 
     file_id: int
     auth: str
     used: int = 0
+    is_for_one_use: bool = False
 
 
 @attrs.define(eq=False, kw_only=True)

@@ -24,8 +24,9 @@ from b24oauth.errors import StoreConflictError
 from b24oauth.installations import Installation, InstallationState
 from b24oauth.models import B24OAuthParams, EnumAppStatus
 from b24oauth.storing import InstallationStore, TokenKey, TokenStore
+from b24oauth.testing.value_stores import VALUE_STORE_CHECKS
 
-__all__ = ["INSTALLATION_STORE_CHECKS", "TOKEN_STORE_CHECKS", "Store"]
+__all__ = ["INSTALLATION_STORE_CHECKS", "TOKEN_STORE_CHECKS", "VALUE_STORE_CHECKS", "Store"]
 
 T = TypeVar("T")
 

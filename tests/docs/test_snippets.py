@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import re
 import subprocess
@@ -19,6 +20,7 @@ import b24oauth.testing
 from b24oauth import B24OAuthParams, errors
 from b24oauth.models import HandlerRefreshAuth
 from b24oauth.testing import FakePortal
+from tests.support.telemetry import Spans
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -106,6 +108,25 @@ def test_the_portal_stores_the_files_that_the_readme_sends(portal: FakePortal, t
     stored = portal.files.get(deal["UF_CRM_FILE"])
     assert stored is not None
     assert (tmp_path / "note.txt").read_bytes() == (tmp_path / "copy.txt").read_bytes() == stored.content
+
+
+def test_the_web_application_of_the_guide_makes_one_trace_down_to_the_portal(portal: FakePortal) -> None:
+    blocks = BLOCK.findall((ROOT / "docs" / "observability.md").read_text(encoding="utf-8"))
+    last = next(number for number, block in enumerate(blocks) if "FastAPI(" in block)
+    names: dict[str, Any] = {"params": portal.issue(), "secret": portal.secret}
+    for block in blocks[: last + 1]:
+        exec(compile(block, "observability.md", "exec", dont_inherit=True), names)
+    spans, web = Spans(), names["web"]
+    names["tracers"].add_span_processor(spans)
+
+    async def visit() -> None:
+        browser = httpx.AsyncClient(transport=httpx.ASGITransport(web), base_url="http://app.example")
+        async with web.router.lifespan_context(web), browser:
+            assert (await browser.get("/deals/1")).json()["TITLE"] == "Deal 1"
+
+    asyncio.run(visit())
+    names["tracers"].shutdown()
+    assert spans.one("POST").context.trace_id == spans.one("GET /deals/{number}").context.trace_id
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from b24oauth import AmbiguousResultError, ApiVersion, ClientStateError
+from b24oauth.limits.manager import RestrictionManager
 from b24oauth.observing import Log
-from b24oauth.rest.reporting import CallReport
+from b24oauth.rest.credentials import HookGrant, WebhookCredentials
+from b24oauth.rest.reporting import CallReport, Reporter
 from tests.support.builders import ACCESS, PLANTED, REFRESH, answer, error, query
 
 SECRETS = (ACCESS, REFRESH)
@@ -56,6 +58,13 @@ def heard_at(level: int) -> tuple[Log, list[logging.LogRecord]]:
     return Log(logger), records.heard
 
 
+def report_to(log: Log, params: Any = None) -> CallReport:
+    grant = HookGrant("https://portal.example/rest/1/code/", "https://portal.example/rest/api/1/code/", "code")
+    credentials = WebhookCredentials(grant)
+    reporter = Reporter(log=log, api=ApiVersion.V2, credentials=credentials, limits=RestrictionManager())
+    return CallReport(reporter, query("crm.deal.get", params))
+
+
 def tell_everything(report: CallReport, payload: Any = None, body: bytes = b'{"error":"E"}') -> None:
     if report.is_detailed:
         report.started()
@@ -77,7 +86,7 @@ def tell_everything(report: CallReport, payload: Any = None, body: bytes = b'{"e
 
 def told(params: Any = None, payload: Any = None, body: bytes = b'{"error":"E"}') -> list[logging.LogRecord]:
     log, heard = heard_at(logging.DEBUG)
-    tell_everything(CallReport(log, query("crm.deal.get", params), ApiVersion.V2), payload, body)
+    tell_everything(report_to(log, params), payload, body)
     return heard
 
 
@@ -135,7 +144,7 @@ def test_facts_stand_beside_the_sentence() -> None:
 )
 def test_only_calls_that_are_given_up_or_may_have_been_executed_are_warned_of(failure: Any, level: str | None) -> None:
     log, heard = heard_at(logging.INFO)
-    CallReport(log, query(), ApiVersion.V2).failed(failure, 1, 0.5)
+    report_to(log).failed(failure, 1, 0.5)
     assert [record.levelname for record in heard] == ([] if level is None else [level])
 
 
@@ -189,7 +198,7 @@ def test_answers_of_any_depth_can_be_told() -> None:
 def test_when_nobody_observes_nothing_is_built() -> None:
     log, heard = heard_at(logging.CRITICAL)
     params, payload = Watched(), Watched()
-    tell_everything(CallReport(log, query(params=params), ApiVersion.V2), payload)
+    tell_everything(report_to(log, params), payload)
     assert (heard, params.looks, payload.looks) == ([], 0, 0)
 
 

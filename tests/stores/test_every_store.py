@@ -12,11 +12,11 @@ import pytest
 from b24oauth.stores import EncryptedStore, FileStore, MemoryStore, RedisStore, SQLAlchemyStore, SQLiteStore
 from b24oauth.stores.trying import try_lease
 from b24oauth.storing import TokenKey
-from b24oauth.testing.stores import INSTALLATION_STORE_CHECKS, TOKEN_STORE_CHECKS
+from b24oauth.testing.stores import INSTALLATION_STORE_CHECKS, TOKEN_STORE_CHECKS, VALUE_STORE_CHECKS
 
 pytestmark = pytest.mark.anyio
 
-CHECKS = (*TOKEN_STORE_CHECKS, *INSTALLATION_STORE_CHECKS)
+CHECKS = (*TOKEN_STORE_CHECKS, *INSTALLATION_STORE_CHECKS, *VALUE_STORE_CHECKS)
 STORES = ("memory", "file", "sqlite", "redis", "postgresql", "sqlalchemy-sqlite", "encrypted")
 
 

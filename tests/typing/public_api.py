@@ -8,15 +8,30 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypedDict, TypeVar, assert_type
+from typing import Any, Generic, Literal, NamedTuple, TypedDict, TypeVar, assert_type
 
 import attrs
+import structlog
 from pydantic import BaseModel
+from structlog.typing import FilteringBoundLogger
 
-from b24oauth import AjaxResult, AuthData, B24OAuth, B24OAuthParams, B24Portals, BatchRefV2, BatchRefV3, File, Result
+from b24oauth import (
+    AjaxResult,
+    AuthData,
+    B24OAuth,
+    B24OAuthParams,
+    B24OAuthSecret,
+    B24Portals,
+    BatchRefV2,
+    BatchRefV3,
+    File,
+    Result,
+    events,
+)
 from b24oauth.apps import B24App, OfflineBatch, OfflineEvent, Runner, RunnerHealth, run_portals, subscribe_offline
 from b24oauth.downloads import Download
 from b24oauth.models import HandlerRefreshAuth, RefreshedAuth
+from b24oauth.observers import OpenTelemetryObserver, PrometheusObserver
 from b24oauth.result import PayloadTime, SuccessPayload
 
 
@@ -52,6 +67,19 @@ async def short(b24: B24OAuth) -> None:
     assert_type(await patient.call("crm.deal.get", result_type=Deal), Deal)
     await b24.call("crm.deal.get", {"id": 1}, timeout="5")  # type: ignore[call-overload]
     b24.with_options(concurency=5)  # type: ignore[call-arg]
+
+
+def observed(params: B24OAuthParams, secret: B24OAuthSecret, filtering: FilteringBoundLogger) -> None:
+    B24OAuth(params, secret, observers=[OpenTelemetryObserver(), PrometheusObserver()], logger=filtering)
+    B24OAuth(params, secret, observers=[seen], logger=structlog.stdlib.get_logger())
+    B24OAuth(params, secret, observers=[5])  # type: ignore[list-item]
+
+
+def seen(event: events.Event) -> None:
+    if isinstance(event, events.CallEvent):
+        assert_type(event.call_id, int)
+    if isinstance(event, events.CallFinished):
+        assert_type(event.outcome, Literal["success", "error", "ambiguous", "cancelled"])
 
 
 async def files_and_references(b24: B24OAuth) -> None:

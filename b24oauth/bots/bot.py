@@ -1,0 +1,374 @@
+"""`Bot`: a chat bot of an application. It is registered, gets events, and calls your handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar, Unpack
+
+from b24oauth.apps.app import B24App
+from b24oauth.apps.events import BotEvent
+from b24oauth.apps.runner import HasPortals, RunnerOptions
+from b24oauth.bots.fetching import Fetcher
+from b24oauth.bots.lanes import Lanes
+from b24oauth.bots.posted import checked_update
+from b24oauth.bots.reading import EVENT_NAMES
+from b24oauth.bots.registering import CommandSpec, Profile, ProfileOptions, register
+from b24oauth.bots.running import run_bot, run_bots
+from b24oauth.bots.updates import (
+    BotRemoved,
+    Command,
+    ContextOpened,
+    Joined,
+    Message,
+    MessageChanged,
+    MessageDeleted,
+    Reaction,
+    Update,
+)
+from b24oauth.checks import at_least, check_function, check_seconds, check_text
+from b24oauth.client import B24OAuth
+from b24oauth.errors import ConfigurationError, SdkError
+from b24oauth.portals import B24Portals
+
+__all__ = ["Bot"]
+
+Handler: TypeAlias = Callable[[Any], Awaitable[object]]
+ErrorHandler: TypeAlias = Callable[[Exception, Update | None], object]
+
+_H = TypeVar("_H", bound=Callable[..., Any])
+
+_SHORTEST_POLL: Final = 5.0
+_LONGEST_POLL: Final = 30.0
+
+
+class Bot:
+    """A chat bot of an application, for all portals where it is installed.
+
+    Register handlers with the decorators. Then fetch events with `run` or `run_portals`, which needs no public address,
+    or let portals post them with `attach`. Events of one dialog are handled one after another in their order, those of
+    different dialogs at the same time.
+
+    Args:
+        code: Identifies the bot within the application.
+        name: Name that users see.
+        concurrency: How many dialogs are served at the same time.
+        hears_bots: Whether messages and commands of other bots are handled too; two bots can talk without end.
+        profile: How it appears and what it hears: `work_position`, `avatar`, `type` and others; see `ProfileOptions`.
+
+    Raises:
+        ConfigurationError: An argument is invalid.
+
+    Source: https://apidocs.bitrix24.com/api-reference/chat-bots/chat-bots-v2/index.html
+    """
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        name: str,
+        concurrency: int = 50,
+        hears_bots: bool = False,
+        **profile: Unpack[ProfileOptions],
+    ) -> None:
+        check_text(code, "code")
+        check_text(name, "name")
+        at_least(1)(concurrency, "concurrency")
+        self.profile = Profile(code=code, name=name, **profile)
+        self._hears_bots = hears_bots
+        self._lanes = Lanes(concurrency)
+        self._handlers: dict[type[Update], list[Handler]] = {}
+        self._commands: dict[str, tuple[CommandSpec, Handler]] = {}
+        self._error: ErrorHandler | None = None
+
+    def __repr__(self) -> str:
+        return f"Bot({self.code!r})"
+
+    @property
+    def code(self) -> str:
+        """Identifies the bot within the application."""
+        return self.profile.code
+
+    @property
+    def _work(self) -> str:
+        """Names the fetching of its events, the same in all processes."""
+        return f"bot {self.code}"
+
+    # --- handlers -----------------------------------------------------------------------------------------------------
+
+    def message(self, function: _H) -> _H:
+        """Registers a handler of messages: a coroutine function that takes a `Message`."""
+        return self._on(Message, function)
+
+    def changed(self, function: _H) -> _H:
+        """Registers a handler of edited messages, which takes a `MessageChanged`."""
+        return self._on(MessageChanged, function)
+
+    def deleted(self, function: _H) -> _H:
+        """Registers a handler of deleted messages, which takes a `MessageDeleted`."""
+        return self._on(MessageDeleted, function)
+
+    def joined(self, function: _H) -> _H:
+        """Registers a handler that is called when the bot was added to a chat; it takes a `Joined`."""
+        return self._on(Joined, function)
+
+    def reaction(self, function: _H) -> _H:
+        """Registers a handler of reactions, which takes a `Reaction`."""
+        return self._on(Reaction, function)
+
+    def context(self, function: _H) -> _H:
+        """Registers a handler of links that carry data, which takes a `ContextOpened`.
+
+        Never act on the data before the user has confirmed it: see `ContextOpened`.
+        """
+        return self._on(ContextOpened, function)
+
+    def removed(self, function: _H) -> _H:
+        """Registers a handler that is called when the bot was removed; it takes a `BotRemoved`."""
+        return self._on(BotRemoved, function)
+
+    def command(
+        self,
+        name: str,
+        *,
+        title: str | Mapping[str, str] = "",
+        params: str | Mapping[str, str] = "",
+        common: bool = False,
+        hidden: bool = False,
+        extranet: bool = False,
+    ) -> Callable[[_H], _H]:
+        """Registers a command and its handler, which takes a `Command`.
+
+        Args:
+            name: The command, with or without a slash.
+            title: What it does, shown in the list of commands: English text, or texts by language. The name by default.
+            params: What is written behind it, likewise.
+            common: Whether it may be called in chats that the bot is not in.
+            hidden: Whether it is left out of the list of commands.
+            extranet: Whether users from outside of the company may call it.
+
+        Raises:
+            ConfigurationError: The name is invalid or taken.
+        """
+        check_text(name, "name")
+        name = name.removeprefix("/")
+        if not name or any(letter.isspace() or letter == "/" for letter in name):
+            raise ConfigurationError("name must be one word, for example help")
+        if name in self._commands:
+            raise ConfigurationError(f"name: the command {name} has a handler already")
+        spec = CommandSpec(
+            name=name,
+            title=_texts(title or ("" if hidden else name)),
+            params=_texts(params),
+            common=common,
+            hidden=hidden,
+            extranet=extranet,
+        )
+
+        def add(function: _H) -> _H:
+            check_function(function, "handler")
+            self._commands[name] = spec, function
+            return function
+
+        return add
+
+    def error(self, function: _H) -> _H:
+        """Registers what is called with an error of a handler: ``def failed(error, update)``, async or plain.
+
+        `update` is None for an event that cannot be read. Without it errors are logged, or reported to the application
+        that the bot is attached to. The event counts as handled.
+        """
+        check_function(function, "handler")
+        self._error = function
+        return function
+
+    def _on(self, kind: type[Update], function: _H) -> _H:
+        check_function(function, "handler")
+        self._handlers.setdefault(kind, []).append(function)
+        return function
+
+    # --- use ----------------------------------------------------------------------------------------------------------
+
+    async def register(self, b24: B24OAuth, *, url: str | None = None) -> int:
+        """Registers the bot and its commands on a portal, and changes what differs. `run` does it by itself.
+
+        Args:
+            b24: The client of the portal.
+            url: The public address that events are posted to; None for a bot that fetches them.
+
+        Returns:
+            The bot's ID on the portal.
+
+        Raises:
+            ConfigurationError: The bot is registered with another type, which cannot be changed.
+            AjaxError: The portal refuses it.
+        """
+        if url is not None and not url.startswith("https://"):
+            raise ConfigurationError("url must be the public https address that portals post events to")
+        return await register(b24, self.profile, [spec for spec, _ in self._commands.values()], url)
+
+    async def run(
+        self,
+        b24: B24OAuth,
+        *,
+        poll: float = _SHORTEST_POLL,
+        drain: float = 20.0,
+        stop: asyncio.Event | None = None,
+    ) -> None:
+        """Registers the bot on one portal, and fetches and handles its events until the process is asked to stop.
+
+        At SIGTERM or SIGINT nothing more is fetched, and running handlers get `drain` seconds. An event whose handler
+        has not ended is delivered again. If the client has a store, the place in the queue is kept there, and of
+        several processes one at a time fetches.
+
+        Args:
+            b24: The client of the portal.
+            poll: Seconds between two requests when there are no events, 5 to 30.
+            drain: Seconds that handlers get to end.
+            stop: Ends it when it is set, instead of signals.
+
+        Raises:
+            ConfigurationError: An argument is invalid.
+            AjaxError: The portal refuses to register the bot.
+        """
+        fetcher = Fetcher(self, poll=_checked_poll(poll), register=self.register)
+        check_seconds(drain, "drain")
+        await run_bot(b24, fetcher, name=self._work, drain=drain, stop=stop)
+
+    async def run_portals(self, app: HasPortals | B24Portals, **options: Unpack[RunnerOptions]) -> None:
+        """As `run`, for all portals where the application is installed: the main part of a worker process.
+
+        Any number of processes may do it over one store; each portal is served by one of them at a time.
+
+        Args:
+            app: A `B24App` or `B24Portals`.
+            options: See `RunnerOptions`; `poll` is from 5 to 30 seconds, 5 by default.
+
+        Raises:
+            ConfigurationError: An argument is invalid.
+        """
+        poll = _checked_poll(options.get("poll", _SHORTEST_POLL))
+        fetcher = Fetcher(self, poll=poll, register=self.register)
+        await run_bots(app, fetcher, name=self._work, options=options)
+
+    def attach(self, app: B24App, *, url: str | None = None) -> None:
+        """Lets an application handle the events that portals post to it.
+
+        The application verifies them by their application token. The tokens in ``data[bot][auth]`` prove nothing and
+        are not used: answers are sent with the application's pair. An event whose tokens contradict the verified ones
+        is refused.
+
+        Args:
+            app: The application.
+            url: The public address of the application. If given, the bot is registered on each portal when the
+                application is installed there; where it is installed already, call `register`.
+
+        Raises:
+            ConfigurationError: `url` is no https address.
+        """
+        if url is not None and not url.startswith("https://"):
+            raise ConfigurationError("url must be the public https address that portals post events to")
+
+        async def posted(event: BotEvent, b24: B24OAuth) -> None:
+            if event.bot_code != self.code:
+                return  # another bot of the application
+            try:
+                update = checked_update(event, b24)
+            except SdkError as error:
+                if self._error is None:
+                    raise
+                await self.failed(error, None, b24)
+            else:
+                await self.handle(update, reports=False)
+
+        async def installed(_: object, b24: B24OAuth) -> None:
+            await self.register(b24, url=url)
+
+        for name in EVENT_NAMES:
+            app.on(name)(posted)
+        if url is not None:
+            app.on_install(installed)
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    async def handle(self, update: Update, *, reports: bool = True) -> None:
+        """Calls the handlers of an event when those before it in the dialog have ended.
+
+        Args:
+            update: The event.
+            reports: Whether errors are logged if there is no handler of errors; False raises them.
+        """
+        handlers = self._handlers_of(update)
+        if not handlers:
+            return
+        portal = update.b24.auth.get_params().member_id
+
+        async def call() -> None:
+            errors = [await self._error_of(handler, update) for handler in handlers]
+            for error in errors:
+                if error is not None and self._error is None and not reports:
+                    raise error
+                if error is not None:
+                    await self.failed(error, update, update.b24)
+
+        await self._lanes.run(portal, update.dialog_id, call)
+
+    async def failed(self, error: Exception, update: Update | None, b24: B24OAuth) -> None:
+        """Reports an error to the handler of errors, or logs it.
+
+        Args:
+            error: The error.
+            update: The event; None if it could not be read.
+            b24: The client of the portal.
+        """
+        # The text of another library's error may hold a token.
+        text = str(error) if isinstance(error, SdkError) else type(error).__name__
+        what = "an event" if update is None else type(update).__name__
+        place = f"Bot {self.code}, portal {b24.auth.get_params().member_id}"
+        if self._error is None:
+            b24.get_logger().error(f"{place}: handling {what} failed: {text}", extra={})
+            return
+        try:
+            outcome = self._error(error, update)
+            if inspect.isawaitable(outcome):
+                await outcome
+        except Exception as other:  # noqa: BLE001 - it must not keep other events waiting
+            b24.get_logger().error(
+                f"{place}: the handler of errors failed with {type(other).__name__} for {text}", extra={}
+            )
+
+    def _handlers_of(self, update: Update) -> list[Handler]:
+        if isinstance(update, Command):
+            command = self._commands.get(update.name)
+            handlers = [] if command is None else [command[1]]
+        else:
+            handlers = self._handlers.get(type(update), [])
+        is_from_bot = isinstance(update, (Command, Message)) and update.user is not None and update.user.is_bot
+        return [] if is_from_bot and not self._hears_bots else handlers
+
+    async def _error_of(self, handler: Handler, update: Update) -> Exception | None:
+        try:
+            await handler(update)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Nobody has cancelled this task: the handler raised it, for example from a task of its own.
+            return SdkError("A handler raised CancelledError", code="B24OAUTH_HANDLER")
+        except Exception as error:  # noqa: BLE001 - an error of one event
+            return error
+        return None
+
+
+def _texts(given: str | Mapping[str, str]) -> Mapping[str, str]:
+    if isinstance(given, str):
+        return {"en": given} if given else {}
+    return dict(given)
+
+
+def _checked_poll(poll: float) -> float:
+    check_seconds(poll, "poll")
+    if not _SHORTEST_POLL <= poll <= _LONGEST_POLL:
+        raise ConfigurationError(f"poll must be from {_SHORTEST_POLL:g} to {_LONGEST_POLL:g} seconds")
+    return poll

@@ -214,7 +214,8 @@ async def test_events_that_fail_again_do_not_come_again_and_again_in_one_loop() 
         async for batch in events(here, failed=True, limit=2):
             seen.append([event.object_id for event in batch])
             await batch.fail()
-        assert seen == [["1", "2"]]
+        assert seen == [["1", "2"], ["3"]]
+        assert queued(here) == [("1", True, True), ("2", True, True), ("3", True, True)]
 
 
 async def test_a_response_to_a_mark_that_is_lost_is_asked_for_again() -> None:

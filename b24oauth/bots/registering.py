@@ -124,8 +124,8 @@ class CommandSpec:
     """
 
     name: str
-    title: Mapping[str, str] = attrs.field(default="", converter=_texts)
-    params: Mapping[str, str] = attrs.field(default="", converter=_texts)
+    title: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_texts)
+    params: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_texts)
     common: bool = False
     hidden: bool = False
     extranet: bool = False

@@ -6,7 +6,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2024.10"
-nox.options.sessions = ["lint", "types", "tests", "conformance", "docs", "demo", "build"]
+nox.options.sessions = ["lint", "types", "tests", "conformance", "docs", "site", "demo", "build"]
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = True
@@ -85,6 +85,18 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """The documentation site, in docs/_site; a warning is an error. `-- --online` also checks links to other sites."""
+    session.install(*GROUPS["docs"], *GROUPS["test"], "-e", EXTRAS)
+    out = "docs/_site"
+    env = {"ONLINE": "1"} if "--online" in session.posargs else {}
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "-E", "-q", "docs", out, env=env)
+    if env:
+        session.run("sphinx-build", "-b", "linkcheck", "-q", "docs", "docs/_links", env=env)
+    session.run("pytest", "tests/docs/test_site.py", env={"B24OAUTH_SITE": str(Path(out).resolve())})
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The demo, with the extra that its users install."""
     session.install("-e", ".[cli]")
@@ -105,13 +117,36 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", "--node-modules", str(node / "node_modules"), *session.posargs)
 
 
+def built(session: nox.Session) -> Path:
+    """Builds the distributions, and checks that PyPI can show them."""
+    session.install("build", "readme-renderer[md]", "twine")
+    out = Path(session.create_tmp())
+    for old in (*out.glob("*.whl"), *out.glob("*.tar.gz")):
+        old.unlink()
+    session.run("python", "-m", "build", "--outdir", str(out), silent=True)
+    session.run("twine", "check", "--strict", *(str(path) for path in (*out.glob("*.whl"), *out.glob("*.tar.gz"))))
+    return out
+
+
+def smoked(session: nox.Session, distribution: Path, extra: str) -> None:
+    """Installs a distribution in a clean environment, and tries it."""
+    fresh = distribution.parent / "fresh"
+    session.run("python", "-m", "venv", "--clear", str(fresh), silent=True)
+    wanted = str(distribution) if extra == "bare" else f"{distribution}[{extra}]"
+    session.run(str(fresh / "bin" / "pip"), "install", "--quiet", wanted, external=True)
+    session.run(str(fresh / "bin" / "python"), "-I", "tests/packaging/smoke.py", extra, external=True)
+
+
 @nox.session
 def build(session: nox.Session) -> None:
-    """The distributions build, and the wheel works without anything optional."""
-    session.install("build")
-    out = session.create_tmp()
-    session.run("python", "-m", "build", "--outdir", out, silent=True)
-    session.run("python", "-m", "venv", "--clear", f"{out}/fresh")
-    wheel = next(Path(out).glob("*.whl")).name
-    session.run(f"{out}/fresh/bin/pip", "install", "--quiet", f"{out}/{wheel}", external=True)
-    session.run(f"{out}/fresh/bin/python", "-c", "import b24oauth; print(b24oauth.__version__)", external=True)
+    """The distributions build, PyPI can show them, and the wheel works without anything optional."""
+    smoked(session, next(built(session).glob("*.whl")), "bare")
+
+
+@nox.session
+def smoke(session: nox.Session) -> None:
+    """The wheel with each extra, and the sdist, in clean environments. Not a part of what every change runs."""
+    out = built(session)
+    smoked(session, next(out.glob("*.tar.gz")), "bare")
+    for extra in ("bare", *PROJECT["project"]["optional-dependencies"]):
+        smoked(session, next(out.glob("*.whl")), extra)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -194,9 +195,9 @@ class _Run:
         rows = spool.checkpoint.rows
         if not spool.checkpoint.finished and not finishing.is_as_it_is:
             finishing.declared = await self._declared()
-            steps = finishing.steps()
-            while (count := await in_thread(next, steps, None)) is not None:
-                self._show(ExportProgress(phase="writing", rows=count, total=rows, resumed=self._resumed))
+            with closing(finishing.steps()) as steps:
+                while (count := await in_thread(next, steps, None)) is not None:
+                    self._show(ExportProgress(phase="writing", rows=count, total=rows, resumed=self._resumed))
         await in_thread(self._name, finishing)
         return ExportReport(
             path=request.to,
@@ -246,9 +247,8 @@ class _Run:
     def _new(self, page: list[Any], secrets: tuple[str, ...]) -> list[Any]:
         if self._changes is None:
             return page
-        changes, since = self._changes, self._since
         seen: Mapping[str, tuple[str, str]] = {} if self._before is None else self._before.seen
-        return [row for row in page if changes.is_new(row, since, seen, secrets)]
+        return self._changes.new(page, self._since, seen, secrets)
 
     @property
     def _since(self) -> str | None:

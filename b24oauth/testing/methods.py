@@ -106,6 +106,7 @@ def standard_methods(tables: Mapping[str, Table], facts: Facts) -> Methods:
     methods |= _both("profile", lambda call: Reply(result=_profile(tables["user"], facts, call.user_id)))
     methods |= _v2({"user.admin": lambda _: Reply(result=facts.is_admin)})
     methods |= _both("server.time", lambda _: Reply(result=_server_time(facts)))
+    methods |= _v2({"scope": lambda _: Reply(result=[*facts.scope.split(","), "placement"])})
     methods |= _both("app.info", lambda _: Reply(result=_app_info(facts)))
     methods |= _v2(_people(tables))
     methods |= _v2(_crm(tables, facts))

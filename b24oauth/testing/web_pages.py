@@ -7,8 +7,9 @@ from html import escape
 from typing import Final
 
 from b24oauth.testing.messages import Answer, Request
+from b24oauth.testing.table import Table
 
-__all__ = ["SCRIPT", "PageHandler", "frame_answer", "html", "login_answer"]
+__all__ = ["SCRIPT", "PageHandler", "frame_answer", "html", "login_answer", "users_of"]
 
 PageHandler = Callable[[Request], Answer | Awaitable[Answer]]
 
@@ -99,3 +100,9 @@ def login_answer(client_id: str, users: Iterable[tuple[int, str]]) -> Answer:
     """
     options = "\n".join(f'<option value="{user_id}">{escape(name)}</option>' for user_id, name in users)
     return html(_LOGIN.format(client_id=escape(client_id), users=options))
+
+
+def users_of(table: Table) -> list[tuple[int, str]]:
+    """ID and name of the first users of a portal."""
+    rows = [table.get(user_id) or {} for user_id in table.ids[:20]]
+    return [(int(row["ID"]), f"{row['NAME']} {row['LAST_NAME']}") for row in rows]

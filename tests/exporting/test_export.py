@@ -120,6 +120,31 @@ async def test_a_cancelled_export_goes_on(b24: B24OAuth, portal: FakePortal, tmp
     assert ids(to) == list(range(1, 2501))
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+async def test_an_export_that_is_cancelled_while_the_file_is_written_goes_on(
+    b24: B24OAuth, portal: FakePortal, tmp_path: Path, suffix: str
+) -> None:
+    pytest.importorskip("pyarrow")
+    to = tmp_path / f"deals.{suffix}"
+    writing = asyncio.Event()
+
+    def show(progress: ExportProgress) -> None:
+        if progress.phase == "writing":
+            writing.set()
+
+    task = asyncio.create_task(run(b24, to, on_progress=show))
+    await writing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not to.exists()
+    before = len(portal.requests)
+    report = await run(b24, to)
+    assert (report.rows, report.resumed) == (2500, 2500)
+    assert {request.method for request in portal.requests[before:]} <= {"crm.deal.fields", "crm.deal.getfields"}
+    assert [path.name for path in tmp_path.iterdir()] == [to.name]
+
+
 async def test_progress_counts_rows_of_before_and_knows_the_total(b24: B24OAuth, tmp_path: Path) -> None:
     steps: list[ExportProgress] = []
     await run(b24, tmp_path / "x.csv", on_progress=steps.append)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from b24oauth import AjaxError, B24Portals, ConfigurationError
+from b24oauth import AjaxError, B24Portals, ConfigurationError, RestrictionParams
 from b24oauth.bots import BOT_LIMITS, Bot, Message
 from b24oauth.bots.fetching import Fetcher
 from b24oauth.errors import StoreError
@@ -339,6 +339,15 @@ async def test_the_limits_for_bots_keep_within_two_requests_a_second() -> None:
         await asyncio.sleep(60)
         assert [here.bots.answers(str(user)) for user in range(1, 41)] == [["hello"]] * 40
         assert here.bots.refused == 0
+
+
+async def test_a_client_with_the_usual_limits_slows_down_when_the_portal_refuses_its_bot() -> None:
+    async with desk(rate=2, restriction_params=RestrictionParams(max_retries=10)) as here, here.running(echo()):
+        for user in range(1, 41):
+            here.bots.say("hello", user_id=user)
+        await asyncio.sleep(200)
+        assert [here.bots.answers(str(user)) for user in range(1, 41)] == [["hello"]] * 40
+        assert here.bots.refused > 0
 
 
 @pytest.mark.parametrize("poll", [0, 4.9, 31, "5"])

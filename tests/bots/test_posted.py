@@ -101,6 +101,7 @@ async def test_answers_are_sent_with_the_applications_pair_and_not_with_the_bots
     [
         {"member_id": "another-portal"},
         {"client_endpoint": "https://evil.example/rest/"},
+        {"client_endpoint": "https://[evil.example/rest/"},
         {"application_token": "forged"},
     ],
 )

@@ -27,7 +27,7 @@ nitpicky = True
 # What other projects document. With ONLINE their inventories are read, and links lead to their pages.
 nitpick_ignore_regex = [
     (r"py:exc", r"HTTPUnauthorized|(Dropped|Refused)ConnectionError"),
-    (r"py:.*", r"(abc|argparse|_asyncio|concurrent|functools|json|re|socket|threading|weakref|yarl)\..*"),
+    (r"py:.*", r"(abc|argparse|random|_asyncio|concurrent|functools|json|re|socket|threading|weakref|yarl)\..*"),
     (r"py:.*", r"(aiohttp|anyio|asyncio|collections|contextlib|datetime|enum|fastapi|http|httpx|httpx2|logging)\..*"),
     (
         r"py:.*",

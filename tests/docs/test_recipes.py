@@ -129,7 +129,7 @@ async def portal_for(page: str, folder: Path, **settings: str) -> AsyncIterator[
                 "WEBHOOK": portal.webhook(),
                 # dlt and IPython write to the home directory and report home.
                 "HOME": str(folder),
-                "DLT_DATA_DIR": str(folder / "dlt"),  # for root it is elsewhere
+                "DLT_DATA_DIR": str(folder / "dlt"),
                 "RUNTIME__DLTHUB_TELEMETRY": "false",
                 **settings,
             },

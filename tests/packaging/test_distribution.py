@@ -33,7 +33,7 @@ def test_links_and_pictures_of_the_readme_are_absolute() -> None:
 
 
 def test_pypi_renders_the_readme() -> None:
-    pytest.importorskip("cmarkgfm", reason="the build session checks it with twine")
+    pytest.importorskip("comrak", reason="the build session checks it with twine")
     from readme_renderer import markdown
 
     html = markdown.render((ROOT / "README.md").read_text(encoding="utf-8"))

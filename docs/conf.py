@@ -22,7 +22,7 @@ extensions = [
     "llms",
     "navigation",
 ]
-exclude_patterns = ["extensions", "examples", "pictures", "static"]
+exclude_patterns = ["_*", "extensions", "examples", "pictures", "static"]
 nitpicky = True
 # What other projects document. With ONLINE their inventories are read, and links lead to their pages.
 nitpick_ignore_regex = [

@@ -1,4 +1,4 @@
-"""Docstrings as Sphinx reads them: names in backticks become links where the reference has them, or code."""
+"""Names in backticks become links to the reference, in docstrings and in pages; other code in backticks stays code."""
 
 import importlib
 import re
@@ -14,6 +14,7 @@ CODE = re.compile(r"(?<![`:\w])`([^`\n]+)`(?!`)")
 NAME = re.compile(r"[A-Za-z_][\w.]*(\(\))?")
 MODULE = re.compile(r"automodule:: (\S+)")
 SEPARATOR = re.compile(r"\|[-:| ]+\|")
+WORD = re.compile(r"(?!b24oauth)[a-z0-9]+")
 PACKAGE = "b24oauth"
 
 
@@ -29,9 +30,12 @@ def public_names(modules: list[str]) -> dict[str, str]:
     for module in sorted(modules, key=lambda module: module == PACKAGE):
         names[module] = module
         for name in (found := importlib.import_module(module)).__all__:
-            if isinstance(getattr(found, name), (type, FunctionType)):
-                names[f"{module}.{name}"] = names.setdefault(name, f"{module}.{name}")
-    return names
+            value = getattr(found, name)
+            if isinstance(value, (type, FunctionType)) and value.__name__ == name:  # an alias has no entry
+                home = names.setdefault(name, f"{module}.{name}")
+                names[f"{module}.{name}"] = home
+    # A word in backticks, such as `status`, is an attribute more often than a function of this name.
+    return {name: home for name, home in names.items() if not WORD.fullmatch(name)}
 
 
 def linked(line: str, names: dict[str, str]) -> str:
@@ -61,7 +65,8 @@ def with_tables(lines: list[str]) -> list[str]:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
-    names = public_names(public_modules(Path(app.srcdir)))
+    modules = public_modules(Path(app.srcdir))
+    names = public_names(modules)
 
     def process(_app: Sphinx, what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
         # The pages introduce modules themselves; the docstring of one is Markdown.
@@ -76,6 +81,20 @@ def setup(app: Sphinx) -> dict[str, Any]:
         is_private = target not in names and (target.startswith(f"{PACKAGE}.") or "." not in target)
         return text if node.get("refdomain") == "py" and node.get("reftype") != "exc" and is_private else None
 
+    def link_names(_app: Sphinx, doctree: nodes.document) -> None:
+        for literal in list(doctree.findall(nodes.literal)):
+            target = names.get(literal.astext().removesuffix("()"))
+            if (
+                target is None
+                or target in modules
+                or isinstance(literal.parent, (nodes.title, nodes.reference, pending_xref))
+            ):
+                continue
+            link = pending_xref("", refdomain="py", reftype="obj", reftarget=target, refexplicit=True)
+            literal.replace_self(link)
+            link += literal
+
+    app.connect("doctree-read", link_names)
     app.connect("missing-reference", unlinked)
     # Before napoleon, which has the priority 500.
     app.connect("autodoc-process-docstring", process, priority=400)

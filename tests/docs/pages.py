@@ -12,7 +12,8 @@ _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 def pages() -> list[Path]:
     """The README and every page of the site."""
-    return [ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))]
+    written = (page for page in DOCS.glob("**/*.md") if not page.relative_to(DOCS).parts[0].startswith("_"))
+    return [ROOT / "README.md", *sorted(written)]
 
 
 def name_of(page: Path) -> str:

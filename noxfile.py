@@ -6,7 +6,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2024.10"
-nox.options.sessions = ["lint", "types", "tests", "conformance", "docs", "site", "demo", "build"]
+nox.options.sessions = ["lint", "types", "tests", "demo", "build"]
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = True
@@ -16,6 +16,7 @@ PYTHONS = nox.project.python_versions(PROJECT)
 # All that tests use.
 EXTRAS = ".[cli,crypto,fastapi,file,otel,prometheus,redis,speed,sqlalchemy,testing]"
 GROUPS = {name: nox.project.dependency_groups(PROJECT, name) for name in PROJECT["dependency-groups"]}
+WITHOUT_BROWSER = ("--ignore=tests/browser",)
 # The transports that tests do not choose by themselves, and what is repeated over them.
 OTHER_TRANSPORTS = ("httpx2", "httpx")
 ON_EVERY_TRANSPORT = (
@@ -43,17 +44,26 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests but the replay of recordings and the documents, with coverage; `-- -m "not slow"` for a quick run.
+    """All tests, those of the documents and the site too; `-- -m "not slow"` for a quick run.
 
     Tests of the wire run over every transport by themselves. Those of errors and of closing are repeated over each.
     """
-    session.install(*GROUPS["test"], "-e", EXTRAS)
+    session.install(*GROUPS["test"], *GROUPS["docs"], "-e", EXTRAS)
     if session.posargs:
-        session.run("pytest", "-n", "2", "--ignore=tests/docs", *session.posargs)
+        session.run("pytest", "-n", "2", *WITHOUT_BROWSER, "--ignore=tests/docs", *session.posargs)
         return
+    session.run("pytest", "-n", "2", *WITHOUT_BROWSER)
+    for transport in OTHER_TRANSPORTS:
+        session.run("pytest", "-n", "2", f"--transport={transport}", *ON_EVERY_TRANSPORT)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The tests of the package, with the lines and branches that they run."""
+    session.install(*GROUPS["test"], "-e", EXTRAS)
     measured = ["pytest", "-n", "2", "--cov", "--cov-append", "--cov-report="]
     session.run("coverage", "erase")
-    session.run(*measured, "--ignore=tests/conformance", "--ignore=tests/docs")
+    session.run(*measured, *WITHOUT_BROWSER, "--ignore=tests/conformance", "--ignore=tests/docs")
     for transport in OTHER_TRANSPORTS:
         session.run(*measured, f"--transport={transport}", *ON_EVERY_TRANSPORT)
     session.run("coverage", "report")
@@ -65,9 +75,16 @@ def storms(session: nox.Session) -> None:
     session.install(*GROUPS["test"], "-e", EXTRAS)
     for transport in ("aiohttp", *OTHER_TRANSPORTS):
         session.run(
-            "pytest", "-n", "2", "--ignore=tests/docs", f"--transport={transport}", *session.posargs,
+            "pytest", "-n", "2", *WITHOUT_BROWSER, "--ignore=tests/docs", f"--transport={transport}", *session.posargs,
             env={"B24OAUTH_STORMS": "1"},
         )  # fmt: skip
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Applications in a real browser; needs Chromium, from PATH or named in the variable CHROMIUM."""
+    session.install(*GROUPS["test"], *GROUPS["browser"], "-e", EXTRAS)
+    session.run("pytest", "tests/browser", *session.posargs)
 
 
 @nox.session

@@ -38,7 +38,7 @@ def test_pypi_renders_the_readme() -> None:
 
     html = markdown.render((ROOT / "README.md").read_text(encoding="utf-8"))
     assert html is not None
-    assert html.count("<pre") == 2
+    assert html.count("<pre") == 4
     assert "<table>" in html
 
 

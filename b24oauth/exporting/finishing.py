@@ -50,15 +50,8 @@ class Finishing:
     until: str | None = None
     unfit: list[str] = attrs.field(factory=list[str])
 
-    @property
-    def is_as_it_is(self) -> bool:
-        """True when the unfinished file already is what the final file shall be."""
-        return self.changes is None and self.request.kind == "jsonl"
-
     def steps(self) -> Generator[int]:
         """Writes the final file under its preliminary name, and the state beside it; yields rows so far."""
-        if self.is_as_it_is:
-            return
         spool = self.spool
         with open_private(spool.output) as file:
             file.truncate()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -262,6 +263,25 @@ async def test_the_file_is_replaced_only_at_the_end(b24: B24OAuth, portal: FakeP
     assert to.read_text() == "old"
     await run(b24, to, overwrite=True)
     assert ids(to) == list(range(1, 2501))
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
+async def test_a_file_that_appeared_meanwhile_is_not_replaced_by_the_last_step(
+    b24: B24OAuth, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("broken off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(OSError, match="broken off"):
+            await run(b24, tmp_path / name)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ConfigurationError, match="overwrite"):
+        await run(b24, tmp_path / name)
+    assert (tmp_path / name).read_text() == "mine"
+    assert (await run(b24, tmp_path / name, overwrite=True)).rows == 2500
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize(

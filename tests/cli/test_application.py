@@ -79,10 +79,12 @@ async def test_an_application_is_installed_gets_events_and_is_removed(tmp_path: 
         await until("The application is installed")
         async with asyncio.timeout(20):
             await is_installed.wait()
-        for line in ("", "open", "bindings", "update 1", "update", "uninstall", "delete 1"):
-            await typed.put(line)
+        await typed.put("")
         assert "Deal 121" in await until("is added")
         await until("ONCRMDEALADD is sent to")
+        await until("It was answered 200")
+        for line in ("open", "bindings", "update 1", "update", "uninstall", "delete 1"):
+            await typed.put(line)
         await until("user 1")
         await until("Binding.*ONCRMDEALADD")
         await until("or type: update ID")

@@ -18,7 +18,8 @@ __all__ = ["Binding", "Bindings", "Placement", "Queued"]
 
 EVENTS: Final = frozenset(
     {
-        "ONAPPINSTALL", "ONAPPUNINSTALL", "ONAPPUPDATE", "ONAPPPAYMENT", "ONSUBSCRIPTIONRENEW", "ONAPPTEST",
+        "ONAPPINSTALL", "ONAPPUSERREADY",
+        "ONAPPUNINSTALL", "ONAPPUPDATE", "ONAPPPAYMENT", "ONSUBSCRIPTIONRENEW", "ONAPPTEST",
         "ONAPPMETHODCONFIRM", "ONOFFLINEEVENT", "ONUSERADD", "ONEXTERNALCALLSTART", "ONEXTERNALCALLBACKSTART",
         "ONVOXIMPLANTCALLINIT", "ONVOXIMPLANTCALLSTART", "ONVOXIMPLANTCALLEND", "ONIMCONNECTORMESSAGEADD",
         "ONIMCONNECTORLINEDELETE", "ONCALENDARENTRYADD", "ONCALENDARENTRYUPDATE", "ONCALENDARENTRYDELETE",
@@ -27,12 +28,14 @@ EVENTS: Final = frozenset(
     | {f"ONCRM{what}{action}" for what in ("LEAD", "DEAL", "CONTACT", "COMPANY", "ACTIVITY", "QUOTE", "DYNAMICITEM")
        for action in ("ADD", "UPDATE", "DELETE")}
 )  # fmt: skip
-_DYNAMIC: Final = re.compile(r"ONCRMDYNAMICITEM(ADD|UPDATE|DELETE)_[0-9]+")
+_DYNAMIC: Final = re.compile(r"(ONCRMDYNAMICITEM(ADD|UPDATE|DELETE))_[0-9]+", re.ASCII)
 PLACEMENTS: Final = frozenset(
     {"DEFAULT", "LEFT_MENU", "CALL_CARD", "PAGE_BACKGROUND_WORKER", "REST_APP_URI", "USERFIELD_TYPE"}
     | {f"CRM_{what}_DETAIL_TAB" for what in ("LEAD", "DEAL", "CONTACT", "COMPANY")}
     | {"CRM_DEAL_LIST_MENU", "CRM_ANALYTICS_MENU", "TASK_VIEW_TAB", "TASK_LIST_CONTEXT_MENU"}
 )
+# Placements on items of a type of the portal.
+_OF_ITEMS: Final = re.compile(r"CRM_DYNAMIC_[0-9]+_(DETAIL|LIST)_[A-Z]+", re.ASCII)
 _MOST_PLACEMENTS: Final = 10
 _CODE: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _BACKGROUND: Final = "PAGE_BACKGROUND_WORKER"
@@ -103,8 +106,8 @@ class Bindings:
         queue: Events that are to be sent, in the order in which they happened.
         is_finished: Whether the installation was finished; before, nothing is sent.
         is_paid: Whether the application is paid for; otherwise nothing is sent.
-        waiting: Tokens of robots whose workflow waits.
-        returned: What robots have returned, by token.
+        waiting: Codes of robots whose workflow waits, by token.
+        returned: What robots have returned, by token; only values of their `RETURN_PROPERTIES`.
 
     Source: https://apidocs.bitrix24.com/api-reference/events/index.html
     """
@@ -116,7 +119,7 @@ class Bindings:
         self.robots: dict[str, dict[str, Any]] = {}
         self.queue: list[Queued] = []
         self.is_finished = self.is_paid = True
-        self.waiting: set[str] = set()
+        self.waiting: dict[str, str] = {}
         self.returned: dict[str, Any] = {}
 
     def happened(self, change: Change) -> None:
@@ -127,10 +130,11 @@ class Bindings:
         """Queues an event for those who have bound it; nobody is told before the installation is finished."""
         if not (self.is_finished and self.is_paid):
             return
+        names = _names(event.upper(), data)
         self.queue += [
-            Queued(url=one.handler, event=event, data=data, user_id=user_id)
+            Queued(url=one.handler, event=one.event, data=data, user_id=user_id)
             for one in self.events
-            if one.event == event.upper() and one.auth_type in (0, user_id)
+            if one.event in names and one.auth_type in (0, user_id)
         ]
 
     def clear(self) -> None:
@@ -156,10 +160,12 @@ class Bindings:
             "placement.get": self._placements,
             "placement.list": lambda _: sorted(PLACEMENTS),
             "bizproc.event.send": self._return,
+            "bizproc.activity.log": self._log,
         }
         for kind in ("robot", "activity"):
             handlers |= {
                 f"bizproc.{kind}.add": self._add_robot,
+                f"bizproc.{kind}.update": self._update_robot,
                 f"bizproc.{kind}.list": lambda _: sorted(self.robots),
                 f"bizproc.{kind}.delete": self._delete_robot,
             }
@@ -215,7 +221,7 @@ class Bindings:
         self._administrators_only()
         params = _lowered(call.params)
         code, handler = _needed(params, "placement").upper(), _needed(params, "handler")
-        if code not in PLACEMENTS:
+        if code not in PLACEMENTS and not _OF_ITEMS.fullmatch(code):
             raise RestError("ERROR_PLACEMENT_NOT_FOUND", "Placement not found")
         _check_url(handler)
         options = as_mapping(params.get("options"))
@@ -265,6 +271,16 @@ class Bindings:
         self.robots[code] = dict(call.params)
         return True
 
+    def _update_robot(self, call: Call) -> Any:
+        self._administrators_only()
+        code, fields = _needed(call.params, "CODE"), as_mapping(call.params.get("FIELDS"))
+        if code not in self.robots:
+            raise RestError("ERROR_ACTIVITY_NOT_FOUND", "Activity or robot not found")
+        if "HANDLER" in fields:
+            _check_url(_needed(fields, "HANDLER"))
+        self.robots[code] |= {**fields, "CODE": code}
+        return True
+
     def _delete_robot(self, call: Call) -> Any:
         self._administrators_only()
         if self.robots.pop(_needed(call.params, "CODE"), None) is None:
@@ -272,16 +288,37 @@ class Bindings:
         return True
 
     def _return(self, call: Call) -> Any:
+        token = self._waiting_token(call)
+        code = self.waiting.pop(token)
+        declared = {name.upper() for name in as_mapping(self.robots.get(code, {}).get("RETURN_PROPERTIES"))}
+        values = as_mapping(call.params.get("RETURN_VALUES"))
+        # Bitrix24 drops others without a word.
+        self.returned[token] = {name: value for name, value in values.items() if name.upper() in declared}
+        return True
+
+    def _log(self, call: Call) -> Any:
+        self._waiting_token(call)
+        _needed(call.params, "LOG_MESSAGE")
+        return True
+
+    def _waiting_token(self, call: Call) -> str:
         token = str(call.params.get("EVENT_TOKEN") or "")
         if token not in self.waiting:
             raise RestError("ACCESS_DENIED", "Access denied!", status=403)
-        self.waiting.discard(token)
-        self.returned[token] = call.params.get("RETURN_VALUES")
-        return True
+        return token
 
     def _administrators_only(self) -> None:
         if not self._is_admin:
             raise RestError("ACCESS_DENIED", "Access denied!", status=403)
+
+
+def _names(event: str, data: Any) -> set[str]:
+    """The names under which an event is sent: one of an item has the general name, and one with its type."""
+    numbered = _DYNAMIC.fullmatch(event)
+    if numbered:
+        return {event, numbered[1]}
+    kind = str(as_mapping(as_mapping(data).get("FIELDS")).get("ENTITY_TYPE_ID") or "")
+    return {event, f"{event}_{kind}"} if kind and _DYNAMIC.fullmatch(f"{event}_{kind}") else {event}
 
 
 def _in_application(handler: Callable[[Call], Any]) -> Handler:

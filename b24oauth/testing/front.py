@@ -90,9 +90,15 @@ class Front:
     def _of_oauth(self, exchange: Exchange) -> Answer | None:
         if exchange.method == TOKEN:
             return self.oauth.token(exchange)
-        if exchange.method == "app.info" and self.oauth.is_at(exchange.request.headers.get("host", "")):
-            return self.oauth.app_info(exchange)
-        return None
+        if exchange.method != "app.info" or exchange.webhook is not None:
+            return None
+        headers = exchange.request.headers
+        if not self.oauth.is_at(headers.get("host", "")):
+            return None
+        # On loopback the portal is reached at the same host and has a method of this name too: its clients send JSON.
+        is_shared = self.addresses.oauth == self.addresses.portal
+        is_call = "authorization" in headers or headers.get("content-type", "").startswith("application/json")
+        return None if is_shared and is_call else self.oauth.app_info(exchange)
 
     def _moved(self, request: Request) -> Answer:
         query = f"?{request.query}" if request.query else ""

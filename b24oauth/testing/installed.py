@@ -153,8 +153,7 @@ class FakeInstallation:
         Args:
             clean: Whether the user asked to delete the application's data.
         """
-        self.portal.revoke_all()
-        self.portal.expire_tokens()
+        self.portal.kill_tokens()
         bindings = self.portal.bindings
         handlers = [one.handler for one in bindings.events if one.event == "ONAPPUNINSTALL"]
         is_told = bindings.is_finished and bindings.is_paid
@@ -218,7 +217,7 @@ class FakeInstallation:
         handler = str(self.portal.bindings.robots[code]["HANDLER"])
         token = f"65f0a1b2c3d4e5.00000001|A{next(self._tokens)}|{self.portal.member_id}.fake-signature"
         if waits:
-            self.portal.bindings.waiting.add(token)
+            self.portal.bindings.waiting[token] = code
         body = robot_body(self.portal, code, properties, waits=waits, event_token=token)
         return await self._send(AppRequest(url=handler, body=body)), token
 

@@ -81,7 +81,7 @@ class OAuthServer:
         return host == urlsplit(self.addresses.oauth).netloc
 
     def app_info(self, exchange: Exchange) -> Answer:
-        """Tells whose an access token is. With a loopback portal, which has a method of this name too, it is both."""
+        """Tells whose an access token is."""
         params = parse_query(exchange.request.query)
         if exchange.request.http_method == "POST":
             params |= parse_query(exchange.request.body.decode("utf-8", "replace"))

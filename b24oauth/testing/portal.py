@@ -183,6 +183,10 @@ class FakePortal(Counts):
         """Makes every refresh token void."""
         self._parts.tokens.revoke_all()
 
+    def kill_tokens(self) -> None:
+        """Makes all tokens and codes void, as the removal of the application does; webhooks stay."""
+        self._parts.tokens.kill()
+
     def rename(self, origin: str) -> None:
         """Moves the portal: the old address answers 302, and renewals name the new one.
 

@@ -162,6 +162,12 @@ class TokenBook:
         """True for a token or a code that was issued here."""
         return token in self._sessions or token in self._refreshes or token in self._codes
 
+    def kill(self) -> None:
+        """Makes every token and code of the application void; webhooks stay."""
+        self._sessions.clear()
+        self._refreshes.clear()
+        self._codes.clear()
+
     def label(self, token: str | None) -> str | None:
         """The label of any token for records; `unknown` for one that was not issued here."""
         if not token:

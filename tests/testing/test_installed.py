@@ -247,7 +247,7 @@ async def test_the_answer_of_a_robot_is_taken_once() -> None:
 
         await installation.install()
         b24 = await here.app.portals.get(here.portal.member_id)
-        robot = {"CODE": "double", "HANDLER": URL, "NAME": "Doubles a number"}
+        robot = {"CODE": "double", "HANDLER": URL, "NAME": "Doubles a number", "RETURN_PROPERTIES": {"RESULT": {}}}
         await b24.call("bizproc.robot.add", robot)
         with pytest.raises(AjaxError, match="ERROR_ACTIVITY_ALREADY_INSTALLED"):
             await b24.call("bizproc.robot.add", robot)
@@ -329,3 +329,45 @@ async def test_an_application_that_does_not_answer_over_http_loses_its_events() 
     portal = FakePortal(clock=VirtualClock())
     installation = FakeInstallation(portal, "http://127.0.0.1:9/")
     assert (await installation.install()).status == 0
+
+
+async def test_an_answer_to_a_workflow_has_only_what_the_robot_declares_and_is_taken_once() -> None:
+    async with office() as here:
+        installation = here.installation()
+        await installation.install()
+        b24 = await here.app.portals.get(here.portal.member_id)
+        robot = {"CODE": "sum", "HANDLER": URL, "NAME": "Sum", "RETURN_PROPERTIES": {"total": {"Type": "int"}}}
+        await b24.call("bizproc.robot.add", robot)
+        await b24.call("bizproc.robot.update", {"CODE": "sum", "FIELDS": {"HANDLER": f"{URL}/robot"}})
+        _, token = await installation.robot("sum", waits=True)
+        assert here.sent[-1].url == f"{URL}/robot"
+        await b24.call("bizproc.activity.log", {"EVENT_TOKEN": token, "LOG_MESSAGE": "at work"})
+        await b24.call("bizproc.event.send", {"EVENT_TOKEN": token, "RETURN_VALUES": {"TOTAL": 3, "other": 4}})
+        assert here.portal.bindings.returned[token] == {"TOTAL": 3}
+        for method in ("bizproc.event.send", "bizproc.activity.log"):
+            with pytest.raises(AjaxError, match="ACCESS_DENIED"):
+                await b24.call(method, {"EVENT_TOKEN": token, "LOG_MESSAGE": "late"})
+
+
+async def test_an_item_is_told_under_the_name_of_its_type_and_under_the_general_one() -> None:
+    async with office() as here:
+        installation = here.installation()
+        await installation.install()
+        b24 = await here.app.portals.get(here.portal.member_id)
+        names = ("ONCRMDYNAMICITEMADD", "ONCRMDYNAMICITEMADD_147", "ONCRMDYNAMICITEMADD_150")
+        for name in names:
+            await b24.call("event.bind", {"event": name, "handler": URL})
+        await b24.call("crm.item.add", {"entityTypeId": 147, "fields": {"title": "x"}})
+        await installation.deliver()
+        assert here.events[-2:] == list(names[:2])
+        await b24.call("placement.bind", {"PLACEMENT": "CRM_DYNAMIC_147_DETAIL_TAB", "HANDLER": URL})
+
+
+async def test_a_removal_leaves_no_token_that_works() -> None:
+    async with office() as here:
+        await here.installation().install()
+        pair = here.portal.issue()
+        await here.installation().uninstall()
+        async with httpx.AsyncClient(transport=here.portal.transport()) as http:
+            answer = await http.post(f"{here.portal.client_endpoint}profile", json={"auth": pair.access_token})
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_token")

@@ -145,3 +145,10 @@ async def test_a_wrong_address_is_refused_by_name(where: Any, kind: Any) -> None
     with pytest.raises(kind, match=next(iter(where))):
         async with FakePortal().serve(**where):
             pass
+
+
+async def test_a_client_reads_the_portals_app_info_where_the_oauth_server_shares_its_address():
+    async with FakePortal().serve() as portal, over_tcp(portal) as caller:
+        assert (await caller.result("app.info"))["INSTALLED"] is True
+        answer = await caller.http.post(f"{portal.server_endpoint}app.info", data={"auth": caller.pair.access_token})
+        assert answer.json()["result"]["install"]["member_id"] == portal.member_id

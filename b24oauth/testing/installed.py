@@ -321,7 +321,7 @@ async def post(request: AppRequest) -> AppResponse:
     import httpx  # noqa: PLC0415 - only needed for an application behind a server
 
     headers = {"Content-Type": request.content_type, "User-Agent": "Bitrix24 Webhook Engine"}
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
         try:
             response = await http.post(request.url, content=request.body, headers=headers)
         except httpx.TransportError:

@@ -67,13 +67,14 @@ class Authorizer:
             ConfigurationError: `domain` is no host, or `session` is empty.
         """
         domain = domain.strip().lower()
-        if not _HOST.fullmatch(domain) or "." not in domain:
+        if domain not in self._trusted_hosts and (not _HOST.fullmatch(domain) or "." not in domain):
             raise ConfigurationError("domain must be the host of a portal, for example example.bitrix24.com")
         if not session:
             raise ConfigurationError("session must identify the browser's session")
         nonce = {"n": secrets.token_urlsafe(12)}
         state = self._signer.sign(nonce, lifetime=_STATE_LIFETIME, bound_to=session)
-        return f"https://{domain}/oauth/authorize/?{urlencode({'client_id': self._secret.client_id, 'state': state})}"
+        query = urlencode({"client_id": self._secret.client_id, "state": state})
+        return f"{self._origin(domain)}/oauth/authorize/?{query}"
 
     async def exchange(self, returned: CodeReturned, session: str) -> B24OAuthParams:
         """The pair for a code; it is asked for once.
@@ -90,8 +91,7 @@ class Authorizer:
         """
         self._check(returned.state, session)
         server = returned.server_domain or "oauth.bitrix.info"
-        scheme = "http" if server in self._trusted_hosts and server.startswith(("127.", "localhost", "[")) else "https"
-        url = oauth_token_url(f"{scheme}://{server}/rest/", self._trusted_hosts)
+        url = oauth_token_url(f"{self._origin(server)}/rest/", self._trusted_hosts)
         form = {
             "grant_type": "authorization_code",
             "client_id": self._secret.client_id,
@@ -110,6 +110,10 @@ class Authorizer:
                 needs_reauth=True,
             )
         return B24OAuthParams.from_token_response(fields, received_at=self._clock())
+
+    def _origin(self, host: str) -> str:
+        is_local = host in self._trusted_hosts and host.startswith(("127.", "localhost", "["))
+        return f"{'http' if is_local else 'https'}://{host}"
 
     def _check(self, state: str, session: str) -> None:
         if not session:

@@ -12,6 +12,13 @@ __all__ = ["command_line"]
 
 # Where each command is, and what the list of commands says about it.
 _COMMANDS: Final = {
+    "login": ("login:login", "Authorize the application on a portal and store the token pair."),
+    "tokens": ("tokens:tokens", "Show, renew, remove and encrypt the stored token pairs."),
+    "call": ("call:call", "Call one REST method and print its result."),
+    "batch": ("batch:batch", "Call any number of REST methods from a file."),
+    "methods": ("methods:methods", "List the REST methods and scopes of the portal."),
+    "limits": ("limits:limits", "Show what is known of the portal's limits."),
+    "completion": ("completion:completion", "Print the completion script of a shell."),
     "demo": ("demo:demo", "Run 200 calls and a set of faults against an embedded portal."),
     "portal": ("portal:portal", "Serve a fake portal to try programs against."),
     "reencrypt": ("reencrypt:reencrypt", "Encrypt the records of a store with a new key."),

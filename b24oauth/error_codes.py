@@ -152,6 +152,10 @@ _BY_STATUS: Final[Mapping[int, Code]] = {
     429: Code(OperatingLimitError, Retry.OPERATING),
     503: Code(RateLimitError, Retry.RATE),
 }
+# Bots are limited to two requests a second, and told so by 429, which elsewhere stands for execution time.
+# Source: https://apidocs.bitrix24.com/api-reference/chat-bots/chat-bots-v2/index.html
+_OF_BOTS: Final = "imbot."
+_TOO_MANY_OF_BOTS: Final = Code(RateLimitError, Retry.RATE)
 _TRANSPORT_CODES: Final = frozenset({"ERR_BAD_REQUEST", "ERR_BAD_RESPONSE"})
 # For these statuses the class is fixed, because retries depend on it; the message text is ignored.
 _ABOUT_THE_REQUEST: Final = frozenset({401, 429, 503})
@@ -161,8 +165,9 @@ _UNKNOWN: Final = Code(AjaxError)
 def meaning_of(code: str, status: int, *, message: str = "", method: str = "") -> Code:
     """What a failure means.
 
-    Repeats and delivery follow the code and the status alone. The class follows the code where it is documented with
-    one meaning; for ambiguous codes ("", "0", "ERROR_CORE" …) the method and the text; then the status.
+    Repeats and delivery follow the code and the status, and the method for a 429 of unknown code. The class follows the
+    code where it is documented with one meaning; for ambiguous codes ("", "0", "ERROR_CORE" …) the method and the text;
+    then the status.
 
     Args:
         code: Code of the portal, or one of ours.
@@ -177,6 +182,8 @@ def meaning_of(code: str, status: int, *, message: str = "", method: str = "") -
     ambiguous = is_ambiguous(code)
     if known is None or (code in _TRANSPORT_CODES and status in _BY_STATUS):
         known = _of_v3_part(code) or _BY_STATUS.get(status, _UNKNOWN)
+        if status == 429 and method.lower().startswith(_OF_BOTS):
+            return _TOO_MANY_OF_BOTS
     elif not ambiguous:
         return known
     if ambiguous and status in _ABOUT_THE_REQUEST:

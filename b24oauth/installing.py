@@ -10,9 +10,9 @@ import attrs
 from b24oauth.errors import StoreConflictError
 from b24oauth.installations import Installation, InstallationState
 from b24oauth.models import B24OAuthParams
-from b24oauth.storing import InstallationStore, TokenKey, TokenStore
+from b24oauth.storing import InstallationStore, TokenKey, TokenStore, ValueStore
 
-__all__ = ["put_pair", "put_state"]
+__all__ = ["forget_values", "put_pair", "put_state"]
 
 # How often a record that another process changes meanwhile is read again.
 _CONFLICTS: Final = 5
@@ -38,6 +38,24 @@ async def put_pair(store: TokenStore, key: TokenKey, params: B24OAuthParams) -> 
                 raise
         else:
             return
+
+
+async def forget_values(store: TokenStore, client_id: str, member_id: str) -> None:
+    """Removes the named values of a portal, if the store keeps any: places in queues that are gone.
+
+    Args:
+        store: The store.
+        client_id: The application.
+        member_id: The portal.
+
+    Raises:
+        StoreError: The store cannot be read or written.
+    """
+    if not hasattr(store, "save_value"):
+        return
+    values = cast("ValueStore", store)
+    for key in [key async for key in values.values(client_id, member_id)]:
+        await values.delete_value(key)
 
 
 async def put_state(

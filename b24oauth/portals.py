@@ -17,7 +17,7 @@ from b24oauth.checks import at_least, check_function, check_seconds
 from b24oauth.client import B24OAuth
 from b24oauth.errors import ClientStateError, ConfigurationError
 from b24oauth.installations import InstallationState
-from b24oauth.installing import put_pair, put_state
+from b24oauth.installing import forget_values, put_pair, put_state
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.models import B24OAuthParams, B24OAuthSecret
 from b24oauth.observing import Log
@@ -271,7 +271,7 @@ class B24Portals:
         return known
 
     async def uninstall(self, member_id: str) -> int:
-        """Removes all token pairs of a portal and closes its clients. The record of the installation stays.
+        """Removes all pairs and values of a portal and closes its clients. The record of the installation stays.
 
         Args:
             member_id: The portal.
@@ -289,6 +289,7 @@ class B24Portals:
         await _close(clients, drain=0.0)
         keys = [key async for key in self.store.keys(self.client_id, member_id)]
         removed = [await self.store.delete(key) for key in keys]
+        await forget_values(self.store, self.client_id, member_id)
         await put_state(self.store, self.client_id, member_id, InstallationState.UNINSTALLED, None)
         return sum(removed)
 

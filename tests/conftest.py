@@ -37,6 +37,7 @@ if not STORMS:
 # What `-m "not slow"` leaves out: long walks, real sockets that wait, processes, and runs of many cases.
 SLOW = (
     "actions/test_documented_lists.py",
+    "apps/test_offline_processes.py",
     "lists/test_parallel_walk.py",
     "lists/test_walk_pace.py",
     "benchmarks/",

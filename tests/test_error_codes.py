@@ -12,6 +12,7 @@ from b24oauth.errors import (
     OperatingLimitError,
     PortalBlockedError,
     PortalMovedError,
+    RequestInfo,
     RequestTimeoutError,
     ValidationError,
 )
@@ -105,3 +106,22 @@ def test_the_lists_of_hard_and_soft_codes_are_the_references() -> None:
     assert SOFT_ERROR_CODES[0] == "ERROR_ENTITY_NOT_FOUND"
     assert len(SOFT_ERROR_CODES) == 10
     assert set(HARD_ERROR_CODES).isdisjoint(SOFT_ERROR_CODES)
+
+
+@pytest.mark.parametrize(
+    ("code", "method", "expected"),
+    [
+        ("SOMETHING_NEW", "imbot.v2.Chat.Message.send", RateLimitError),
+        ("ERR_BAD_RESPONSE", "imbot.v2.Event.get", RateLimitError),
+        ("OPERATION_TIME_LIMIT", "imbot.v2.Chat.Message.send", OperatingLimitError),
+        ("SOMETHING_NEW", "im.message.add", OperatingLimitError),
+        ("SOMETHING_NEW", "", OperatingLimitError),
+    ],
+)
+def test_a_429_of_a_bot_is_about_the_rate_unless_it_names_the_execution_time(
+    code: str, method: str, expected: type[AjaxError]
+) -> None:
+    info = RequestInfo(method=method, request_id="request-1")
+    assert type(error_for(code, 429, "text", request_info=info)) is expected
+    kind = Retry.RATE if expected is RateLimitError else Retry.OPERATING
+    assert meaning_of(code, 429, method=method).retry is kind

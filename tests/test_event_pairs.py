@@ -189,6 +189,38 @@ async def test_the_first_request_of_an_attempt_tells_how_long_it_waited_for_ever
     assert waited == [pytest.approx(1), pytest.approx(3), pytest.approx(5), pytest.approx(0), None]
 
 
+async def test_a_logger_of_a_level_below_debug_writes_requests_and_refreshes_as_sentences(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    portal = fake_portal()
+    logger = logging.getLogger("test.trace")
+    caplog.set_level(events.TRACE, logger.name)
+    async with connected(portal, portal.issue(expired=True), logger=logger, restriction_params=QUICK) as b24:
+        portal.inject(faults.refuse(), on="profile")
+        await b24.call("profile")
+        portal.expire_tokens()
+        portal.revoke_all()
+        with pytest.raises(SdkError):
+            await b24.call("profile")
+    told = [record.getMessage() for record in caplog.records if "refresh_id" in vars(record)]
+    portal_name = f"portal {portal.member_id}"
+    assert told == [
+        f"The token pair of {portal_name} is being renewed",
+        f"A call waits until the token pair of {portal_name} is renewed",
+        f"The refresh for {portal_name} ended after 0.000 s: a new pair",
+        f"The token pair of {portal_name} is being renewed",
+        f"A call waits until the token pair of {portal_name} is renewed",
+        f"The refresh for {portal_name} ended after 0.000 s: invalid_grant: The refresh token is not valid",
+    ]
+    told = [record.getMessage() for record in caplog.records if "request " in record.getMessage()]
+    assert told[:4] == [
+        "profile: request 1 is sent to https://portal.example/rest/profile",
+        "profile: request 1 ended after 0.000 s: NetworkError",
+        "profile: request 2 is sent to https://portal.example/rest/profile",
+        "profile: request 2 ended after 0.000 s: 200",
+    ]
+
+
 @pytest.mark.parametrize("taken", [0, 1, 2, 7, 49, 50])
 @pytest.mark.parametrize("calls", [0, 1, 3, 49, 50, 51, 10**9])
 async def test_the_room_of_a_bucket_is_what_would_be_admitted(taken: int, calls: int) -> None:

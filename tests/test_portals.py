@@ -17,7 +17,7 @@ from b24oauth import B24OAuth, B24Portals, ConfigurationError, RateLimitConfig, 
 from b24oauth.errors import ClientStateError, NotFoundError, UnknownPortalError
 from b24oauth.events import PortalMoved
 from b24oauth.installations import InstallationState
-from b24oauth.stores import MemoryStore, TokenKey
+from b24oauth.stores import MemoryStore, TokenKey, ValueKey
 from b24oauth.testing import FakePortal, VirtualClock, faults
 from tests.support.clients import UNLIMITED
 from tests.support.stores import CLIENT_ID, key_of, put
@@ -244,6 +244,16 @@ async def test_an_uninstalled_portal_leaves_a_record_without_secrets_and_no_clie
         record = (await store.load_installation(CLIENT_ID, "member-0")).installation
         assert (record.state, record.application_tokens) == (InstallationState.UNINSTALLED, ())
         assert await portals.uninstall("member-1") == 0
+
+
+async def test_an_uninstalled_portal_leaves_no_named_values() -> None:
+    country = Country(2)
+    async with country.open(MemoryStore()) as (portals, store):
+        for index in (0, 1):
+            await portals.install(country.portals[index].issue())
+            await store.save_value(ValueKey(CLIENT_ID, f"member-{index}", "bot:1:offset"), "5", expected=None)
+        await portals.uninstall("member-0")
+        assert [key.member_id async for key in store.values(CLIENT_ID)] == ["member-1"]
 
 
 async def test_a_closed_object_says_so_and_has_closed_its_clients() -> None:

@@ -164,7 +164,7 @@ class BatchByChunk:
             commands; results of other requests are kept.
 
         Raises:
-            A command is invalid; see `batch.make`; nothing was sent.
+            InvalidCallParamsError: A command is invalid, see `batch.make`; nothing was sent.
             IncompleteBatchError: A response leaves a command out; what came is in the error's `result`.
             RefreshTokenError: The pair could not be renewed, and no request was made.
             TokenPersistenceError: The renewed pair could not be saved, and no request was made.

@@ -168,7 +168,7 @@ class V3ListOptions(WalkKeywords, total=False):
 
     Attributes:
         id_key: Field of a row that identifies it, "id" by default.
-        cursor_id_key: Name of the same field in `filter` and `order; by default as in the row.
+        cursor_id_key: Name of the same field in `filter` and `order`; by default as in the row.
         custom_key_for_result: Where the rows are inside `result`, "items" by default.
         limit: Rows of a page, 50 by default and at most 1000; methods may give fewer.
         start_after: Only rows after this identifier, to continue where an earlier walk ended.

@@ -40,6 +40,7 @@ from b24oauth.apps.requests import (
 from b24oauth.apps.routing import Router
 from b24oauth.apps.runner import Runner
 from b24oauth.apps.running import run_portals
+from b24oauth.apps.subscribing import subscribe_offline
 from b24oauth.apps.syncing import Registered, SyncReport
 from b24oauth.apps.turns import turn_is_over
 from b24oauth.apps.verifying import NotGenuineError, Proof, is_genuine
@@ -90,5 +91,6 @@ __all__ = [
     "read_event",
     "read_request",
     "run_portals",
+    "subscribe_offline",
     "turn_is_over",
 ]

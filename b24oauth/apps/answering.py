@@ -36,6 +36,7 @@ from b24oauth.client import B24OAuth
 from b24oauth.errors import ConfigurationError, InvalidDataError, SdkError, UnknownPortalError
 from b24oauth.observing import Log
 from b24oauth.portals import B24Portals
+from b24oauth.protocol.endpoints import portal_origin
 from b24oauth.protocol.forms import read_form
 from b24oauth.shapes import as_mapping
 from b24oauth.wire import NoResponse
@@ -242,7 +243,7 @@ class Answering:
             return Response(status=500)
         response = Response(body=answer.encode()) if isinstance(answer, str) else answer
         # The portal shows the page in a frame; nobody else may.
-        allowed = f"frame-ancestors 'self' https://{pair.domain}"
+        allowed = f"frame-ancestors 'self' {portal_origin(pair.client_endpoint)}"
         return attrs.evolve(response, headers={"Content-Security-Policy": allowed, **response.headers})
 
     async def _guarded(self, handler: Handler, incoming: Incoming) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from functools import cached_property
-from typing import Final, Protocol, Self, Unpack
+from typing import Final, Protocol, Self, Unpack, cast
 from urllib.parse import urlsplit
 
 from b24oauth import assembling
@@ -32,7 +32,7 @@ from b24oauth.observing import Log
 from b24oauth.portals import B24Portals
 from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS
 from b24oauth.protocol.forms import read_form
-from b24oauth.storing import InstallationStore, TokenStore
+from b24oauth.storing import InstallationStore, TokenStore, ValueStore
 
 __all__ = ["B24App"]
 
@@ -107,7 +107,9 @@ class B24App(Router):
         self._sessions: Signer | None = None
         if session_key is not None:
             check_text(session_key, "session_key")
-            self._authorizer = Authorizer(self.portals.wire, oauth_secret, trusted, session_key, clock)
+            # Without named values in the store a used state is refused by this process only.
+            values = cast("ValueStore", store) if hasattr(store, "save_value") else None
+            self._authorizer = Authorizer(self.portals.wire, oauth_secret, trusted, session_key, clock, values=values)
             self._sessions = Signer(session_key, "session", clock)
         if ignore_duplicates is not None:
             check_seconds(ignore_duplicates, "ignore_duplicates")

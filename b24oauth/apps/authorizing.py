@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -12,19 +11,21 @@ from urllib.parse import urlencode
 from b24oauth.apps.requests import CodeReturned
 from b24oauth.apps.signing import Signer
 from b24oauth.apps.verifying import NotGenuineError
-from b24oauth.errors import ConfigurationError, RefreshTokenError
+from b24oauth.errors import ConfigurationError, RefreshTokenError, StoreConflictError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret
 from b24oauth.protocol.decoding import parse_json
 from b24oauth.protocol.endpoints import oauth_token_url
 from b24oauth.shapes import is_mapping
+from b24oauth.stores.memory import MemoryStore
+from b24oauth.storing import ValueKey, ValueStore
 from b24oauth.wire import Wire
 
 __all__ = ["Authorizer"]
 
 # How long a user may take on the authorization page, seconds.
 _STATE_LIFETIME: Final = 900
-# Used states that are remembered, so that none is good twice in this process. The code is good once in any case.
-_MOST_STATES: Final = 10_000
+# Used states belong to no portal.
+_NO_PORTAL: Final = "-"
 _TIMEOUT: Final = 25.0
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?", re.ASCII)
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -39,6 +40,7 @@ class Authorizer:
         trusted_hosts: The OAuth servers that are known.
         key: Signs states; all processes must have the same.
         clock: Unix timestamp, seconds.
+        values: Remembers used states for all processes; None remembers them in this process only.
     """
 
     def __init__(
@@ -48,13 +50,15 @@ class Authorizer:
         trusted_hosts: frozenset[str],
         key: str,
         clock: Callable[[], float],
+        *,
+        values: ValueStore | None = None,
     ) -> None:
         self._wire = wire
         self._secret = secret
         self._trusted_hosts = trusted_hosts
         self._signer = Signer(key, "state of the authorization", clock)
         self._clock = clock
-        self._used: OrderedDict[str, None] = OrderedDict()
+        self._values: ValueStore = MemoryStore() if values is None else values
 
     def url(self, domain: str, session: str) -> str:
         """The address of the authorization page.
@@ -89,7 +93,7 @@ class Authorizer:
             RefreshTokenError: The OAuth server refused the code.
             NoResponse: It did not answer. The code may be used up: let the user authorize again.
         """
-        self._check(returned.state, session)
+        await self._check(returned.state, session)
         server = returned.server_domain or "oauth.bitrix.info"
         url = oauth_token_url(f"{self._origin(server)}/rest/", self._trusted_hosts)
         form = {
@@ -115,12 +119,29 @@ class Authorizer:
         is_local = host in self._trusted_hosts and host.startswith(("127.", "localhost", "["))
         return f"{'http' if is_local else 'https'}://{host}"
 
-    def _check(self, state: str, session: str) -> None:
+    async def _check(self, state: str, session: str) -> None:
         if not session:
             raise NotGenuineError("The state of the authorization is forged, or of another session")
-        nonce = self._signer.read(state, bound_to=session)["n"]
-        if nonce in self._used:
+        values = self._signer.read(state, bound_to=session)
+        key = self._key(values["n"])
+        try:
+            await self._values.save_value(key, str(values["exp"]), expected=None)
+        except StoreConflictError:
+            used = True
+        else:
+            used = False
+        if used:
             raise NotGenuineError("The state of the authorization was used before")
-        self._used[nonce] = None
-        if len(self._used) > _MOST_STATES:
-            self._used.popitem(last=False)
+        await self._forget_old_states()
+
+    async def _forget_old_states(self) -> None:
+        """Removes states that are too old to be good anyway."""
+        now = self._clock()
+        found = [key async for key in self._values.values(self._secret.client_id, _NO_PORTAL)]
+        for key in found:
+            stored = await self._values.load_value(key)
+            if stored is not None and float(stored.value) < now:
+                await self._values.delete_value(key)
+
+    def _key(self, nonce: str) -> ValueKey:
+        return ValueKey(self._secret.client_id, _NO_PORTAL, f"authorization:{nonce}")

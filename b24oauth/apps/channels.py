@@ -93,13 +93,14 @@ class OfflineChannel:
                 raise
         raise self._missing()
 
-    async def resume(self, process_id: str) -> tuple[OfflineEvent, ...]:
+    async def resume(self, process_id: str, limit: int) -> tuple[OfflineEvent, ...]:
         """The events that are left of a reservation.
 
         Args:
             process_id: The reservation.
+            limit: How many events are returned at most.
         """
-        _, events = await self._get({"clear": 0, "process_id": process_id}, idempotent=True)
+        _, events = await self._get({"clear": 0, "process_id": process_id, "limit": limit}, idempotent=True)
         return events
 
     async def take(self) -> tuple[OfflineEvent, ...]:

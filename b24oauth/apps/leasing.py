@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from b24oauth.errors import SdkError
 from b24oauth.stores.loops import completed
 from b24oauth.storing import Lease, TokenKey
 
 __all__ = ["Hold", "LeaseLostError", "keep", "work_key"]
+
+# A lease is extended after this part of its time.
+_EARLIEST: Final = 0.25
+_LATEST: Final = 0.4
 
 
 class LeaseLostError(SdkError):
@@ -37,13 +42,20 @@ def work_key(client_id: str, member_id: str, name: str) -> TokenKey:
     return TokenKey(f"{client_id}#{name}", member_id)
 
 
-async def keep(lease: Lease, *, seconds: float, owner: asyncio.Task[Any] | None = None) -> None:
+async def keep(
+    lease: Lease,
+    *,
+    seconds: float,
+    owner: asyncio.Task[Any] | None = None,
+    random: Callable[[], float] = random.random,
+) -> None:
     """Extends a lease again and again, until `owner` has ended. Cancel it to stop earlier.
 
     Args:
         lease: The lease, just taken.
         seconds: How long it lasts.
         owner: The task that works under the lease; None to go on without end.
+        random: Returns a random number from 0 to 1; many leases are not extended at the same moment.
 
     Raises:
         LeaseLostError: The lease has ended.
@@ -52,10 +64,11 @@ async def keep(lease: Lease, *, seconds: float, owner: asyncio.Task[Any] | None 
     ends_at = loop.time() + seconds
     problem = "it was not extended in time"
     while loop.time() < ends_at:
+        pause = min(seconds * (_EARLIEST + (_LATEST - _EARLIEST) * random()), ends_at - loop.time())
         if owner is None:
-            await asyncio.sleep(seconds / 3)
+            await asyncio.sleep(pause)
         else:
-            await asyncio.wait({owner}, timeout=seconds / 3)
+            await asyncio.wait({owner}, timeout=pause)
             if owner.done():
                 return
         asked_at = loop.time()

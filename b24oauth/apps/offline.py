@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import weakref
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Final, Self, TypedDict, Unpack
 
@@ -192,8 +192,8 @@ class _Reader:
     def __init__(self, channel: OfflineChannel, hold: Hold | None, *, failed: bool) -> None:
         self._channel, self._hold, self._failed = channel, hold, failed
         self._found: deque[str] | None = None
-        # Reservations with events that have failed again.
-        self._left = set[str]()
+        # Events that have failed again, by reservation: they stay reserved, and would come first again and again.
+        self._left: defaultdict[str, set[int]] = defaultdict(set)
 
     async def aclose(self) -> None:
         if self._hold is not None:
@@ -219,9 +219,12 @@ class _Reader:
     async def _resumed(self, found: deque[str]) -> OfflineBatch | None:
         while found:
             process_id = found[0]
-            events = () if process_id in self._left else await self._channel.resume(process_id)
-            if len(events) < self._channel.limit:
+            left = self._left[process_id]
+            limit = self._channel.limit + len(left)
+            rest = await self._channel.resume(process_id, limit)
+            if len(rest) < limit:
                 found.popleft()
+            events = tuple(event for event in rest if event.id not in left)
             if events:
                 return OfflineBatch(events, process_id, self, is_repeated=True)
         return None
@@ -253,7 +256,7 @@ class _Reader:
         self._hold.check()
         if self._failed:
             # What has failed before cannot be marked again. It stays reserved, and comes again with the next start.
-            self._left.add(process_id)
+            self._left[process_id].update(event.id for event in events)
         else:
             await self._channel.mark(process_id, events)
 

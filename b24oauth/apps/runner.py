@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -140,12 +141,15 @@ class Runner:
         if self._has_begun:
             raise ClientStateError("A runner runs once: make a new Runner")
         self._has_begun = True
-        async with asyncio.TaskGroup() as group:
-            discovering = group.create_task(self._discover(group), name=f"b24oauth {self.name}")
-            await self._stopping.wait()
-            discovering.cancel()
-            await asyncio.wait({discovering})
-            await self._drain()
+        try:
+            async with asyncio.TaskGroup() as group:
+                discovering = group.create_task(self._discover(group), name=f"b24oauth {self.name}")
+                await self._stopping.wait()
+                discovering.cancel()
+                await asyncio.wait({discovering})
+                await self._drain()
+        finally:
+            self._stopping.set()
 
     def stop(self) -> None:
         """Asks the runner to stop: no consumer begins any more, and running ones get `drain` seconds to end."""
@@ -259,7 +263,7 @@ class Runner:
         is_known = True
         try:
             async with asyncio.TaskGroup() as group:
-                keeping = group.create_task(keep(lease, seconds=self._lease_seconds))
+                keeping = group.create_task(keep(lease, seconds=self._lease_seconds, random=self._random))
                 is_known = await self._rounds(work, woken, turn)
                 keeping.cancel()
         except* LeaseLostError as errors:
@@ -299,7 +303,11 @@ class Runner:
 
         async def consume() -> float | None:
             call.begin()
-            return await self._consume(b24)
+            working: object = self._consume(b24)
+            if not inspect.isawaitable(working):
+                raise ConfigurationError("consume must be a coroutine function: async def consume(b24)")
+            asked: float | None = await working
+            return asked
 
         # In a task of its own: what the consumer leaves behind ends with the task.
         consuming = asyncio.get_running_loop().create_task(consume(), name=f"b24oauth {self.name} {work.member_id}")

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar, Unpack
 
-from b24oauth.apps.app import B24App
 from b24oauth.apps.events import BotEvent
+from b24oauth.apps.routing import Router
 from b24oauth.apps.runner import HasPortals, RunnerOptions
 from b24oauth.bots.fetching import Fetcher
 from b24oauth.bots.lanes import Lanes
@@ -31,13 +31,22 @@ from b24oauth.checks import at_least, check_function, check_seconds, check_text
 from b24oauth.client import B24OAuth
 from b24oauth.errors import ConfigurationError, SdkError
 from b24oauth.portals import B24Portals
+from b24oauth.stores.loops import PerLoop
 
 __all__ = ["Bot"]
 
 Handler: TypeAlias = Callable[[Any], Awaitable[object]]
 ErrorHandler: TypeAlias = Callable[[Exception, Update | None], object]
 
-_H = TypeVar("_H", bound=Callable[..., Any])
+_OnMessage = TypeVar("_OnMessage", bound=Callable[[Message], Awaitable[object]])
+_OnChange = TypeVar("_OnChange", bound=Callable[[MessageChanged], Awaitable[object]])
+_OnDeletion = TypeVar("_OnDeletion", bound=Callable[[MessageDeleted], Awaitable[object]])
+_OnJoining = TypeVar("_OnJoining", bound=Callable[[Joined], Awaitable[object]])
+_OnReaction = TypeVar("_OnReaction", bound=Callable[[Reaction], Awaitable[object]])
+_OnContext = TypeVar("_OnContext", bound=Callable[[ContextOpened], Awaitable[object]])
+_OnRemoval = TypeVar("_OnRemoval", bound=Callable[[BotRemoved], Awaitable[object]])
+_OnCommand = TypeVar("_OnCommand", bound=Callable[[Command], Awaitable[object]])
+_OnError = TypeVar("_OnError", bound=ErrorHandler)
 
 _SHORTEST_POLL: Final = 5.0
 _LONGEST_POLL: Final = 30.0
@@ -77,7 +86,8 @@ class Bot:
         at_least(1)(concurrency, "concurrency")
         self.profile = Profile(code=code, name=name, **profile)
         self._hears_bots = hears_bots
-        self._lanes = Lanes(concurrency)
+        # A bot may be used in one event loop after another, for example by tests.
+        self._lanes = PerLoop(lambda: Lanes(concurrency))
         self._handlers: dict[type[Update], list[Handler]] = {}
         self._commands: dict[str, tuple[CommandSpec, Handler]] = {}
         self._error: ErrorHandler | None = None
@@ -97,36 +107,43 @@ class Bot:
 
     # --- handlers -----------------------------------------------------------------------------------------------------
 
-    def message(self, function: _H) -> _H:
+    def message(self, function: _OnMessage) -> _OnMessage:
         """Registers a handler of messages: a coroutine function that takes a `Message`."""
-        return self._on(Message, function)
+        self._on(Message, function)
+        return function
 
-    def changed(self, function: _H) -> _H:
+    def changed(self, function: _OnChange) -> _OnChange:
         """Registers a handler of edited messages, which takes a `MessageChanged`."""
-        return self._on(MessageChanged, function)
+        self._on(MessageChanged, function)
+        return function
 
-    def deleted(self, function: _H) -> _H:
+    def deleted(self, function: _OnDeletion) -> _OnDeletion:
         """Registers a handler of deleted messages, which takes a `MessageDeleted`."""
-        return self._on(MessageDeleted, function)
+        self._on(MessageDeleted, function)
+        return function
 
-    def joined(self, function: _H) -> _H:
+    def joined(self, function: _OnJoining) -> _OnJoining:
         """Registers a handler that is called when the bot was added to a chat; it takes a `Joined`."""
-        return self._on(Joined, function)
+        self._on(Joined, function)
+        return function
 
-    def reaction(self, function: _H) -> _H:
+    def reaction(self, function: _OnReaction) -> _OnReaction:
         """Registers a handler of reactions, which takes a `Reaction`."""
-        return self._on(Reaction, function)
+        self._on(Reaction, function)
+        return function
 
-    def context(self, function: _H) -> _H:
+    def context(self, function: _OnContext) -> _OnContext:
         """Registers a handler of links that carry data, which takes a `ContextOpened`.
 
         Never act on the data before the user has confirmed it: see `ContextOpened`.
         """
-        return self._on(ContextOpened, function)
+        self._on(ContextOpened, function)
+        return function
 
-    def removed(self, function: _H) -> _H:
+    def removed(self, function: _OnRemoval) -> _OnRemoval:
         """Registers a handler that is called when the bot was removed; it takes a `BotRemoved`."""
-        return self._on(BotRemoved, function)
+        self._on(BotRemoved, function)
+        return function
 
     def command(
         self,
@@ -137,7 +154,7 @@ class Bot:
         common: bool = False,
         hidden: bool = False,
         extranet: bool = False,
-    ) -> Callable[[_H], _H]:
+    ) -> Callable[[_OnCommand], _OnCommand]:
         """Registers a command and its handler, which takes a `Command`.
 
         Args:
@@ -159,21 +176,21 @@ class Bot:
             raise ConfigurationError(f"name: the command {name} has a handler already")
         spec = CommandSpec(
             name=name,
-            title=_texts(title or ("" if hidden else name)),
-            params=_texts(params),
+            title=title or ("" if hidden else name),
+            params=params,
             common=common,
             hidden=hidden,
             extranet=extranet,
         )
 
-        def add(function: _H) -> _H:
-            check_function(function, "handler")
+        def add(function: _OnCommand) -> _OnCommand:
+            _check_handler(function)
             self._commands[name] = spec, function
             return function
 
         return add
 
-    def error(self, function: _H) -> _H:
+    def error(self, function: _OnError) -> _OnError:
         """Registers what is called with an error of a handler: ``def failed(error, update)``, async or plain.
 
         `update` is None for an event that cannot be read. Without it errors are logged, or reported to the application
@@ -183,10 +200,9 @@ class Bot:
         self._error = function
         return function
 
-    def _on(self, kind: type[Update], function: _H) -> _H:
-        check_function(function, "handler")
+    def _on(self, kind: type[Update], function: Handler) -> None:
+        _check_handler(function)
         self._handlers.setdefault(kind, []).append(function)
-        return function
 
     # --- use ----------------------------------------------------------------------------------------------------------
 
@@ -204,8 +220,7 @@ class Bot:
             ConfigurationError: The bot is registered with another type, which cannot be changed.
             AjaxError: The portal refuses it.
         """
-        if url is not None and not url.startswith("https://"):
-            raise ConfigurationError("url must be the public https address that portals post events to")
+        _check_url(url)
         return await register(b24, self.profile, [spec for spec, _ in self._commands.values()], url)
 
     async def run(
@@ -252,7 +267,7 @@ class Bot:
         fetcher = Fetcher(self, poll=poll, register=self.register)
         await run_bots(app, fetcher, name=self._work, options=options)
 
-    def attach(self, app: B24App, *, url: str | None = None) -> None:
+    def attach(self, app: Router, *, url: str | None = None) -> None:
         """Lets an application handle the events that portals post to it.
 
         The application verifies them by their application token. The tokens in ``data[bot][auth]`` prove nothing and
@@ -260,15 +275,14 @@ class Bot:
         is refused.
 
         Args:
-            app: The application.
+            app: The application, or a router of it.
             url: The public address of the application. If given, the bot is registered on each portal when the
                 application is installed there; where it is installed already, call `register`.
 
         Raises:
             ConfigurationError: `url` is no https address.
         """
-        if url is not None and not url.startswith("https://"):
-            raise ConfigurationError("url must be the public https address that portals post events to")
+        _check_url(url)
 
         async def posted(event: BotEvent, b24: B24OAuth) -> None:
             if event.bot_code != self.code:
@@ -312,7 +326,7 @@ class Bot:
                 if error is not None:
                     await self.failed(error, update, update.b24)
 
-        await self._lanes.run(portal, update.dialog_id, call)
+        await self._lanes.get().run(portal, update.dialog_id, call)
 
     async def failed(self, error: Exception, update: Update | None, b24: B24OAuth) -> None:
         """Reports an error to the handler of errors, or logs it.
@@ -361,10 +375,17 @@ class Bot:
         return None
 
 
-def _texts(given: str | Mapping[str, str]) -> Mapping[str, str]:
-    if isinstance(given, str):
-        return {"en": given} if given else {}
-    return dict(given)
+def _check_handler(function: Callable[..., object]) -> None:
+    check_function(function, "handler")
+    is_plain = inspect.isfunction(function) and function.__name__ != "<lambda>" and not hasattr(function, "__wrapped__")
+    if is_plain and not inspect.iscoroutinefunction(function):
+        raise ConfigurationError(f"handler {function.__name__} must be a coroutine function: write `async def`")
+
+
+def _check_url(url: str | None) -> None:
+    """Refuses an address that portals do not post to. A fake portal posts to loopback addresses too."""
+    if url is not None and not url.startswith(("https://", "http://127.0.0.1:", "http://[::1]:")):
+        raise ConfigurationError("url must be the public https address that portals post events to")
 
 
 def _checked_poll(poll: float) -> float:

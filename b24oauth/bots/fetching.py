@@ -105,14 +105,21 @@ class Fetcher:
         place = self._places.setdefault(key, Place(None, key)) if store is None else Place(store, key)
         window = Window(await place.load())
         try:
-            return await self._fetched(talk, place, window)
+            pause = await self._fetched(talk, place, window)
+        except asyncio.CancelledError:
+            try:
+                # What is done is not to be done again.
+                await place.save(window.advance())
+            except SdkError as error:
+                b24.get_logger().warning(f"Bot {self._bot.code}: events may be handled again: {error}", extra={})
+            raise
         except SdkError as error:
             if error.code in _GONE:
                 self._ids.pop(portal, None)
-            raise
-        finally:
-            # Also when this is cancelled: what is done is not to be done again.
             await place.save(window.advance())
+            raise
+        await place.save(window.advance())
+        return pause
 
     async def _fetched(self, talk: Talk, place: Place, window: Window) -> float:
         loop = asyncio.get_running_loop()

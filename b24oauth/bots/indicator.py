@@ -39,6 +39,8 @@ class Typing:
         if self._repeating is not None:
             self._repeating.cancel()
             await asyncio.wait({self._repeating})
+            if not self._repeating.cancelled():
+                self._repeating.result()  # raises what it did not expect
 
     async def _show(self) -> None:
         params = {"dialogId": self._dialog_id, "duration": _SHOWN}

@@ -39,7 +39,14 @@ def checked_update(event: BotEvent, b24: B24OAuth) -> Update:
 
 def _check_claim(claim: EventAuth, proved: EventAuth) -> None:
     portals = (claim.member_id or proved.member_id, proved.member_id)
-    hosts = {urlsplit(one.client_endpoint).netloc for one in (claim, proved)} - {""}
+    hosts = {_host(one.client_endpoint) for one in (claim, proved)} - {""}
     is_other = portals[0] != portals[1] or len(hosts) > 1
     if is_other or (claim.application_token and not is_genuine(claim.application_token, [proved.application_token])):
         raise NotGenuineError(f"The tokens in data[bot][auth] do not belong to portal {proved.member_id}")
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return "no address"

@@ -104,6 +104,12 @@ class Profile:
         return hashlib.sha256(json.dumps(hidden).encode()).hexdigest() if any(hidden) else ""
 
 
+def _texts(given: str | Mapping[str, str]) -> Mapping[str, str]:
+    if isinstance(given, str):
+        return {"en": given} if given else {}
+    return dict(given)
+
+
 @attrs.frozen(kw_only=True)
 class CommandSpec:
     """A command of a bot.
@@ -118,8 +124,8 @@ class CommandSpec:
     """
 
     name: str
-    title: Mapping[str, str] = attrs.field(factory=dict[str, str])
-    params: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    title: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_texts)
+    params: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_texts)
     common: bool = False
     hidden: bool = False
     extranet: bool = False

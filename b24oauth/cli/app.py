@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "batch": ("batch:batch", "Call any number of REST methods from a file."),
     "methods": ("methods:methods", "List the REST methods and scopes of the portal."),
     "limits": ("limits:limits", "Show what is known of the portal's limits."),
+    "doctor": ("doctor:doctor", "Check credentials, store, connections and the application on the portal."),
     "completion": ("completion:completion", "Print the completion script of a shell."),
     "demo": ("demo:demo", "Run 200 calls and a set of faults against an embedded portal."),
     "portal": ("portal:portal", "Serve a fake portal to try programs against."),

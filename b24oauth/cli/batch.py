@@ -97,7 +97,7 @@ def _command(entry: object, where: str) -> Mapping[str, Any]:
     unknown = ", ".join(sorted(set(entry) - {"name", "method", "params"}))
     if unknown:
         raise UsageError(f'{where}: unknown fields {unknown}; a command has "name", "method" and "params"')
-    params = entry.get("params") or {}
+    params: object = entry.get("params") or dict[str, Any]()
     if not is_mapping(params):
         raise UsageError(f"{where}: params must be an object")
     return {"method": entry["method"], "params": params}

@@ -104,10 +104,10 @@ def _split(word: str) -> tuple[list[str], bool, str]:
                 path.append(segment)
             path.append(word[at + 1 : end] or _APPENDED)
             segment, at = "", end
-        elif letter == "." and (segment or path):
+        elif letter == ".":
             if segment:
                 path.append(segment)
-            elif word[at - 1] != "]":
+            elif at == 0 or word[at - 1] != "]":
                 break
             segment = ""
         elif path and word[at - 1] == "]":

@@ -60,7 +60,10 @@ asyncio.run(main())
 
 
 def portal(
-    *, host: str = "127.0.0.1", port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0
+    *,
+    host: str = "127.0.0.1",
+    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0,
+    bot: bool = False,
 ) -> None:
     """Serve a fake portal to try programs against.
 
@@ -69,9 +72,15 @@ def portal(
     Args:
         host: Address to listen at.
         port: Port to listen at; 0 for a free one.
+        bot: Chat with your bot in this terminal.
     """
     importlib.import_module("uvicorn")  # the portal asks for it only when it is served
-    asyncio.run(run_portal(host=host, port=port))
+    if bot:
+        from b24oauth.cli.chat import run_chat, typed_lines  # noqa: PLC0415 - as little as needed is loaded
+
+        asyncio.run(run_chat(host=host, port=port, lines=typed_lines()))
+    else:
+        asyncio.run(run_portal(host=host, port=port))
 
 
 async def run_portal(*, host: str, port: int) -> None:

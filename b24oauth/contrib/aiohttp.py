@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from aiohttp import web
-
 from b24oauth.apps.app import B24App
 from b24oauth.apps.http import Request
 from b24oauth.apps.pages import Session
 from b24oauth.apps.verifying import NotGenuineError
 from b24oauth.client import B24OAuth
 from b24oauth.protocol.forms import MAX_FORM_SIZE
+
+try:
+    from aiohttp import web
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        'b24oauth.contrib.aiohttp needs aiohttp: pip install "b24oauth[web-aiohttp]"', name=missing.name
+    ) from missing
 
 __all__ = ["B24APP", "B24CLIENT", "client_context", "portal_client", "session_of", "setup"]
 

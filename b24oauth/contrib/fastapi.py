@@ -6,13 +6,18 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
-from fastapi import FastAPI, HTTPException, Request
-
 from b24oauth.apps.app import B24App
 from b24oauth.apps.pages import Session
 from b24oauth.apps.verifying import NotGenuineError
 from b24oauth.client import B24OAuth
 from b24oauth.contrib.asgi import asgi
+
+try:
+    from fastapi import FastAPI, HTTPException, Request
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        'b24oauth.contrib.fastapi needs fastapi: pip install "b24oauth[fastapi]"', name=missing.name
+    ) from missing
 
 __all__ = ["client", "lifespan_client", "portal_client", "session_of", "setup"]
 

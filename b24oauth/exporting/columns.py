@@ -97,12 +97,17 @@ class ColumnSet:
     rows: int = 0
 
     def see(self, row: Mapping[str, Any]) -> None:
-        """Adds the columns of a row, and makes those text that it does not fit."""
+        """Adds the columns of a row."""
         self.rows += 1
+        if not row.keys() <= self.columns.keys():
+            for name in row:
+                if name not in self.columns:
+                    self.add(name)
+
+    def fit(self, row: Mapping[str, Any]) -> None:
+        """Makes those columns text that a row does not fit."""
         for name, value in row.items():
-            column = self.columns.get(name)
-            if column is None:
-                column = self.add(name)
+            column = self.columns[name]
             if column.multiple or column.kind != "text":
                 try:
                     column.read(value)

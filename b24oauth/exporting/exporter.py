@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -162,7 +163,7 @@ class _Run:
             is_finished = found.checkpoint.finished
             self._check_same(found.header, is_finished=is_finished)
             if found.header.resumable or found.checkpoint.complete:
-                self._check_final(is_written=is_finished and not spool.output.exists())
+                self._check_final(is_written=is_finished and not self._unnamed.exists())
                 identifier = self._identifier
                 await in_thread(spool.resume, None if identifier is None else identifier.key)
                 self._header = found.header
@@ -192,12 +193,12 @@ class _Run:
             request=request, spool=spool, changes=self._changes, before=self._before, until=self._header.until
         )
         rows = spool.checkpoint.rows
-        if not spool.checkpoint.finished and not finishing.is_as_it_is:
+        if not spool.checkpoint.finished and not self._is_as_it_is:
             finishing.declared = await self._declared()
-            steps = finishing.steps()
-            while (count := await in_thread(next, steps, None)) is not None:
-                self._show(ExportProgress(phase="writing", rows=count, total=rows, resumed=self._resumed))
-        await in_thread(self._name, finishing)
+            with closing(finishing.steps()) as steps:
+                while (count := await in_thread(next, steps, None)) is not None:
+                    self._show(ExportProgress(phase="writing", rows=count, total=rows, resumed=self._resumed))
+        await in_thread(self._name)
         return ExportReport(
             path=request.to,
             format=request.kind,
@@ -207,8 +208,18 @@ class _Run:
             state=self._state_path,
         )
 
-    def _name(self, finishing: Finishing) -> None:
-        self.spool.finish(self._state_path, as_it_is=finishing.is_as_it_is)
+    @property
+    def _is_as_it_is(self) -> bool:
+        """True when the unfinished file already is what the final file shall be."""
+        return self._changes is None and self._request.kind == "jsonl"
+
+    @property
+    def _unnamed(self) -> Path:
+        """The final file until it gets its name."""
+        return self.spool.part if self._is_as_it_is else self.spool.output
+
+    def _name(self) -> None:
+        self.spool.finish(self._state_path, as_it_is=self._is_as_it_is)
 
     async def _read_pages(self) -> None:
         request, spool, checkpoint = self._request, self.spool, self.spool.checkpoint
@@ -246,9 +257,8 @@ class _Run:
     def _new(self, page: list[Any], secrets: tuple[str, ...]) -> list[Any]:
         if self._changes is None:
             return page
-        changes, since = self._changes, self._since
         seen: Mapping[str, tuple[str, str]] = {} if self._before is None else self._before.seen
-        return [row for row in page if changes.is_new(row, since, seen, secrets)]
+        return self._changes.new(page, self._since, seen, secrets)
 
     @property
     def _since(self) -> str | None:

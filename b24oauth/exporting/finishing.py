@@ -6,13 +6,13 @@ Everything here runs in a thread and may be repeated after a break: the rows sta
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import IO, Any, Final
 
 import attrs
 
-from b24oauth.exporting.columns import Column, ColumnSet
+from b24oauth.exporting.columns import Column, ColumnSet, UnfitError
 from b24oauth.exporting.files import open_private, sync
 from b24oauth.exporting.request import ExportRequest
 from b24oauth.exporting.since import Changes, State, as_moment, digest, earlier, later, next_state
@@ -23,6 +23,9 @@ from b24oauth.exporting.values import as_columns
 from b24oauth.shapes import is_mapping, is_sequence
 
 __all__ = ["Finishing"]
+
+# Rows of a step.
+_STEP: Final = 2000
 
 
 @attrs.define(kw_only=True)
@@ -47,15 +50,8 @@ class Finishing:
     until: str | None = None
     unfit: list[str] = attrs.field(factory=list[str])
 
-    @property
-    def is_as_it_is(self) -> bool:
-        """True when the unfinished file already is what the final file shall be."""
-        return self.changes is None and self.request.kind == "jsonl"
-
-    def steps(self) -> Iterator[int]:
+    def steps(self) -> Generator[int]:
         """Writes the final file under its preliminary name, and the state beside it; yields rows so far."""
-        if self.is_as_it_is:
-            return
         spool = self.spool
         with open_private(spool.output) as file:
             file.truncate()
@@ -70,27 +66,40 @@ class Finishing:
                 file.write(state.written())
                 sync(file)
 
-    def _written(self, file: Any) -> Iterator[int]:
+    def _written(self, file: IO[bytes]) -> Iterator[int]:
         lines = self._sorted()
         if self.request.kind == "jsonl":
             yield from write_lines(lines, file)
             return
         columns = ColumnSet(self.declared)
         for number, line in enumerate(self.spool.lines(), 1):
-            columns.see(as_columns(json.loads(line)))
-            if number % 2000 == 0:
+            columns.see(_row(line))
+            if number % _STEP == 0:
                 yield 0
         if not columns.rows:
             self._empty(columns)
-        self.unfit = columns.unfit
-        ordered = columns.ordered(self._selected())
+        selected = self._selected()
         if self.request.kind == "csv":
-            rows = (as_columns(json.loads(line)) for line in lines)
-            yield from write_csv(rows, ordered, file, guard=self.request.guard_formulas)
+            rows = map(_row, lines)
+            yield from write_csv(rows, columns.ordered(selected), file, guard=self.request.guard_formulas)
             return
+        try:
+            yield from self._parquet(columns.ordered(selected), file)
+        except UnfitError:
+            # Columns that are text fit all values, so the second try does not fail.
+            for number, line in enumerate(self.spool.lines(), 1):
+                columns.fit(_row(line))
+                if number % _STEP == 0:
+                    yield 0
+            self.unfit = columns.unfit
+            yield from self._parquet(columns.ordered(selected), file)
+
+    def _parquet(self, columns: Sequence[Column], file: IO[bytes]) -> Iterator[int]:
         from b24oauth.exporting.parquet import write_parquet  # noqa: PLC0415 - the extra may not be installed
 
-        yield from write_parquet(((as_columns(json.loads(line)), len(line)) for line in lines), ordered, file)
+        file.seek(0)
+        file.truncate()
+        return write_parquet(((_row(line), len(line)) for line in self._sorted()), columns, file)
 
     def _sorted(self) -> Iterable[bytes]:
         changes = self.changes
@@ -98,7 +107,8 @@ class Finishing:
             return self.spool.lines()
 
         def key(line: bytes) -> Any:
-            return changes.place(json.loads(line))
+            moment, identifier = changes.place(json.loads(line))
+            return moment.timestamp(), identifier  # numbers are compared faster
 
         return sorted_lines(self.spool.lines(), key, self.spool.final.parent)
 
@@ -122,3 +132,7 @@ class Finishing:
             if since is None or moment >= since:
                 recent[str(identifier)] = (moment.isoformat(), digest(row))
         return recent
+
+
+def _row(line: bytes) -> Mapping[str, Any]:
+    return as_columns(json.loads(line))

@@ -157,23 +157,26 @@ class Changes:
         """The latest change of some rows; None if there is none."""
         return later(*map(self.text_of, rows))
 
-    def is_new(
-        self, row: object, since: str | None, seen: Mapping[str, tuple[str, str]], secrets: Sequence[str]
-    ) -> bool:
-        """True if a row changed since the previous run.
+    def new(
+        self, rows: Sequence[Any], since: str | None, seen: Mapping[str, tuple[str, str]], secrets: Sequence[str]
+    ) -> list[Any]:
+        """The rows that changed since the previous run.
 
         Args:
-            row: The row.
+            rows: Rows.
             since: Time from which rows are wanted; None: all.
             seen: Rows that the previous run exported.
             secrets: Credentials that are masked in files.
         """
-        moment, identifier = self.place(row)
-        bound = as_moment(since)
-        if bound is not None and moment < bound:
-            return False  # the portal did not follow the condition
-        known = seen.get(str(identifier))
-        return known is None or known[1] != digest(row, secrets)
+        bound, found = as_moment(since), list[Any]()
+        for row in rows:
+            moment, identifier = self.place(row)
+            if bound is not None and moment < bound:
+                continue  # the portal did not follow the condition
+            known = seen.get(str(identifier))
+            if known is None or known[1] != digest(row, secrets):
+                found.append(row)
+        return found
 
 
 def digest(row: object, secrets: Sequence[str] = ()) -> str:

@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 __all__ = ["sorted_lines"]
 
 # Bytes that are sorted in memory.
-_RUN: Final = 32 << 20
+_RUN: Final = 16 << 20
 
 
 def sorted_lines(
@@ -36,7 +36,7 @@ def sorted_lines(
                 runs.append(_run(held, key, folder, stack))
                 held, size = [], 0
         held.sort(key=key)
-        yield from heapq.merge(*runs, held, key=key)
+        yield from heapq.merge(*runs, held, key=key) if runs else held
 
 
 def _run(lines: list[bytes], key: Callable[[bytes], Any], folder: Path, stack: ExitStack) -> IO[bytes]:

@@ -16,7 +16,7 @@ from b24oauth.exporting.journal import Checkpoint, Header, Journal, parse, writt
 from b24oauth.exporting.values import as_columns, mask, row_line
 from b24oauth.shapes import whole_number
 
-__all__ = ["Spool"]
+__all__ = ["Spool", "rows_kept"]
 
 _BLOCK: Final = 1 << 16
 
@@ -61,9 +61,12 @@ class Spool:
             What was begun; None if nothing was.
 
         Raises:
-            ConfigurationError: Another process is writing, or the journal is one of another version.
+            ConfigurationError: Another process is writing, the journal is one of another version, or the place of the
+                unfinished file is taken.
             OSError: The file cannot be opened.
         """
+        if not anew and self.part.exists() and not self.journal.exists():
+            raise ConfigurationError(f"{self.part} exists and belongs to no export: remove it, or name another file")
         while self._journal is None:
             file = open_private(self.journal)
             if not lock(file):
@@ -143,7 +146,7 @@ class Spool:
         if self._id_key is not None:
             for row in rows:
                 last = self._next(row, last)
-        block = b"".join(mask(row_line(row), secrets) for row in rows)
+        block = mask(b"".join(map(row_line, rows)), secrets)
         file = self._open_rows()
         self._write(file, block)
         sync(file)
@@ -264,6 +267,19 @@ class Spool:
         while left:
             # An unbuffered file may take less than all.
             left = left[file.write(left) :]
+
+
+def rows_kept(final: Path) -> int:
+    """How many rows of an unfinished export are on the disk.
+
+    Args:
+        final: The final file.
+    """
+    try:
+        found = parse(Spool(final).journal.read_bytes())
+    except FileNotFoundError:
+        return 0
+    return 0 if found is None else found.checkpoint.rows
 
 
 def _is_still(file: IO[bytes], path: Path) -> bool:

@@ -66,7 +66,7 @@ class _Lines:
     stream: IO[bytes]
 
     def write(self, rows: Sequence[Any], secrets: Sequence[str]) -> None:
-        self.stream.write(b"".join(mask(row_line(row), secrets) for row in rows))
+        self.stream.write(mask(b"".join(map(row_line, rows)), secrets))
         self.stream.flush()
 
 

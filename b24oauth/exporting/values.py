@@ -32,16 +32,16 @@ def row_line(row: object) -> bytes:
         return json.dumps(row, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def mask(line: bytes, secrets: Iterable[str]) -> bytes:
-    """A line without the client's own credentials: addresses of files may contain the access token.
+def mask(lines: bytes, secrets: Iterable[str]) -> bytes:
+    """Lines without the client's own credentials: addresses of files may contain the access token.
 
     Args:
-        line: A line of JSON.
+        lines: Lines of JSON.
         secrets: Credentials, which need no escaping in JSON.
     """
     for secret in secrets:
-        line = line.replace(secret.encode(), REDACTED.encode())
-    return line
+        lines = lines.replace(secret.encode(), REDACTED.encode())
+    return lines
 
 
 def as_columns(row: object) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ logging.getLogger(LOGGER_NAME).addHandler(logging.NullHandler())
 class LoggerLike(Protocol):
     """What `set_logger` takes: a `logging.Logger`, a logger of structlog, or anything with these four methods.
 
-    A logger with a method `bind`, as those of structlog and loguru, gets the facts of an event by it, not as `extra`.
+    A logger with a method `bind`, such as one of structlog, gets the facts of an event by it, not as `extra`.
     """
 
     def debug(self, msg: str, /, *, extra: dict[str, Any]) -> Any:

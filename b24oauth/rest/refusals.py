@@ -68,7 +68,7 @@ class Refusals:
 
     async def _pause(self, refused: Sequence[tuple[str, SdkError]], attempt: int) -> float:
         limits, pauses = self._services.limits, [0.0]
-        kinds = [(method, meaning_of(error.code, error.status).retry) for method, error in refused]
+        kinds = [(method, meaning_of(error.code, error.status, method=method).retry) for method, error in refused]
         if any(kind is Retry.RATE for _, kind in kinds):
             pauses.append(await limits.rate_refused() * rate_backoff_factor(attempt))
         used_up = [method for method, kind in kinds if kind is Retry.OPERATING]

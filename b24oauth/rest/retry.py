@@ -106,7 +106,8 @@ def next_step(error: AjaxError, rule: RepeatRule, *, sent: bool, timeouts: int =
         sent: False when the portal cannot have seen the request.
         timeouts: How many responses of the call timed out, this one included.
     """
-    known = meaning_of(error.code, error.status)
+    method = "" if error.request_info is None else error.request_info.method
+    known = meaning_of(error.code, error.status, method=method)
     if error.code in rule.params.hard_error_codes or known.delivery is Delivery.RAISED:
         return Next.STOP
     if known.retry is Retry.RATE:

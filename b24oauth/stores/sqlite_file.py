@@ -97,7 +97,8 @@ class SQLiteFile:
                     try:
                         return function(self._opened())
                     except sqlite3.OperationalError as error:
-                        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                        # The low byte: a file that is being recovered after a crash has a code of its own.
+                        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
                             raise
                     # SQLite's own waits double, so that newcomers overtake those who have waited long.
                     time.sleep(random.uniform(*_LOOK_AGAIN))  # noqa: S311 - spreads out the waiters

@@ -13,6 +13,7 @@ from b24oauth.testing.portal import FakePortal
 
 __all__ = ["PageRequest", "encode_form", "event_body", "page_request", "robot_body"]
 
+_EVENT_TOKEN: Final = "65f0a1b2c3d4e5.00000001|A1|fake-event-token"  # noqa: S105 - of a fake workflow
 _NO_TOKENS: Final = frozenset({"access_token", "refresh_token", "expires", "expires_in", "scope", "status", "user_id"})
 
 
@@ -82,7 +83,13 @@ def event_body(
 
 
 def robot_body(
-    portal: FakePortal, code: str, properties: Mapping[str, Any] | None = None, *, waits: bool = False, **auth: Any
+    portal: FakePortal,
+    code: str,
+    properties: Mapping[str, Any] | None = None,
+    *,
+    waits: bool = False,
+    event_token: str = _EVENT_TOKEN,
+    **auth: Any,
 ) -> bytes:
     """The body of a request for a robot or an activity.
 
@@ -91,6 +98,7 @@ def robot_body(
         code: `CODE` that the robot was registered with.
         properties: Its settings.
         waits: Whether the workflow waits for the answer.
+        event_token: Needed for the answer.
         auth: Fields of the `auth` block to be written differently; None leaves one out.
     """
     fields = {
@@ -98,7 +106,7 @@ def robot_body(
         "code": code,
         "document_id": ["crm", "CCrmDocumentDeal", "DEAL_1"],
         "document_type": ["crm", "CCrmDocumentDeal", "DEAL"],
-        "event_token": "65f0a1b2c3d4e5.00000001|A1|fake-event-token",
+        "event_token": event_token,
         "properties": properties,
         "use_subscription": "Y" if waits else "N",
         "timeout_duration": 0,

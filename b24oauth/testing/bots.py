@@ -12,6 +12,7 @@ from b24oauth.shapes import is_mapping
 from b24oauth.testing.applications import event_body
 from b24oauth.testing.bot_chats import ChatMessage, Chats, FakeBot, RestrictedRate
 from b24oauth.testing.bot_methods import BotMethods
+from b24oauth.testing.installed import AppRequest, AppResponse, Sender, post
 from b24oauth.testing.messages import RestError
 from b24oauth.testing.portal import FakePortal
 
@@ -208,6 +209,18 @@ class FakeBots:
         self._event(to, "DELETE", "", 0, {})
 
     # --- events -------------------------------------------------------------------------------------------------------
+
+    async def deliver(self, send: Sender = post) -> list[AppResponse]:
+        """Posts the events in `outbox`, one after another; an event that is not answered is lost.
+
+        Args:
+            send: Sends a request; by default over HTTP.
+
+        Returns:
+            The responses.
+        """
+        events, self.outbox = self.outbox, []
+        return [await send(AppRequest(url=event.url, body=event.body)) for event in events]
 
     def _tell(
         self,

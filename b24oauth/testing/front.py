@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 
 import attrs
 
@@ -12,9 +13,11 @@ from b24oauth.testing.messages import Answer, Exchange, Request
 from b24oauth.testing.oauth_server import Addresses, OAuthServer
 from b24oauth.testing.recording import AUTHORIZE, TOKEN
 from b24oauth.testing.rest import RestServer
+from b24oauth.testing.web_pages import PageHandler
 
 __all__ = ["Front"]
 
+_NOT_FOUND = Answer(status=404, body=b"", headers=())
 _GATEWAY_TIMEOUT = Answer(
     status=504,
     body=b"<html><head><title>504 Gateway Time-out</title></head></html>",
@@ -32,6 +35,7 @@ class Front:
         oauth: Answers for the OAuth server.
         downloads: Answers for files.
         faults: What goes wrong.
+        pages: What a browser sees, by path without slashes at its ends.
     """
 
     addresses: Addresses
@@ -39,6 +43,7 @@ class Front:
     oauth: OAuthServer
     downloads: Downloads
     faults: Faults
+    pages: dict[str, PageHandler] = attrs.field(factory=dict[str, PageHandler])
 
     async def answer(self, exchange: Exchange, latency: float, refresh_latency: float, limit: float) -> Answer:
         """Answers one request, or meets it with a fault.
@@ -71,11 +76,16 @@ class Front:
         download = self.downloads.answer(exchange)
         if download is not None:
             return download
-        if exchange.method == AUTHORIZE:
-            return self.oauth.authorize(exchange)
         if exchange.version == "oauth":
-            return Answer(status=404, body=b"", headers=())
+            return await self._page(exchange)
         return await self.rest.answer(exchange, exchange.version)
+
+    async def _page(self, exchange: Exchange) -> Answer:
+        page = self.pages.get(exchange.method)
+        if page is None:
+            return self.oauth.authorize(exchange) if exchange.method == AUTHORIZE else _NOT_FOUND
+        shown = page(exchange.request)
+        return await shown if inspect.isawaitable(shown) else shown
 
     def _of_oauth(self, exchange: Exchange) -> Answer | None:
         if exchange.method == TOKEN:

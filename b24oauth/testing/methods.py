@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 
 from b24oauth.shapes import as_mapping, is_mapping
-from b24oauth.testing.changes import watched
+from b24oauth.testing.bindings import Bindings
+from b24oauth.testing.changes import Change, watched
 from b24oauth.testing.data import ENTITIES, Entity, camel, modern, upper
 from b24oauth.testing.files import FileStore, Form, disk_methods
 from b24oauth.testing.lists import PAGE, aggregate, legacy_list, modern_list, tail, v2_list
@@ -80,6 +81,7 @@ class Facts:
         files: The stored files.
         file_fields: Names of the file fields by table, each with whether it holds several files.
         offline: The queue of offline events.
+        bindings: What the application has registered.
     """
 
     now: Callable[[], float]
@@ -90,6 +92,12 @@ class Facts:
     files: FileStore
     file_fields: Mapping[str, Mapping[str, bool]]
     offline: OfflineQueue
+    bindings: Bindings
+
+    def happened(self, change: Change) -> None:
+        """A row was changed."""
+        self.offline.happened(change)
+        self.bindings.happened(change)
 
 
 def standard_methods(tables: Mapping[str, Table], facts: Facts) -> Methods:
@@ -98,6 +106,7 @@ def standard_methods(tables: Mapping[str, Table], facts: Facts) -> Methods:
     methods |= _both("profile", lambda call: Reply(result=_profile(tables["user"], facts, call.user_id)))
     methods |= _v2({"user.admin": lambda _: Reply(result=facts.is_admin)})
     methods |= _both("server.time", lambda _: Reply(result=_server_time(facts)))
+    methods |= _v2({"scope": lambda _: Reply(result=[*facts.scope.split(","), "placement"])})
     methods |= _both("app.info", lambda _: Reply(result=_app_info(facts)))
     methods |= _v2(_people(tables))
     methods |= _v2(_crm(tables, facts))
@@ -105,7 +114,7 @@ def standard_methods(tables: Mapping[str, Table], facts: Facts) -> Methods:
     methods |= _v2(disk_methods(facts.files))
     for name in ("tasks.task", "crm.deal", "main.eventlog"):
         methods |= _modern(name, tables[name], facts)
-    methods |= watched(methods, facts.offline.happened) | _v2(facts.offline.methods())
+    methods |= watched(methods, facts.happened) | _v2(facts.offline.methods()) | _v2(facts.bindings.methods())
     methods |= _v3({"rest.documentation.openapi": lambda _: _openapi(methods)})
     return methods
 
@@ -319,7 +328,7 @@ def _app_info(facts: Facts) -> dict[str, Any]:
         "CODE": "local.fake",
         "VERSION": 1,
         "STATUS": "L",
-        "INSTALLED": True,
+        "INSTALLED": facts.bindings.is_finished,
         "SCOPE": facts.scope.split(","),
         "MEMBER_ID": facts.member_id,
         "LICENSE": "en_ent",

@@ -13,6 +13,7 @@ from b24oauth.models import B24OAuthSecret
 from b24oauth.testing.brackets import parse_query
 from b24oauth.testing.messages import Answer, Exchange, RestError, dumps
 from b24oauth.testing.tokens import Grant, TokenBook
+from b24oauth.testing.web_pages import login_answer
 
 __all__ = ["Addresses", "OAuthServer"]
 
@@ -45,7 +46,8 @@ class OAuthServer:
         member_id: The portal's identifier.
         scope: What the application may do.
         redirect_uri: Where the application takes authorization codes.
-        user_id: The user who authorizes.
+        user_id: The user who authorizes without being asked.
+        users: ID and name of the users of whom a login page asks for one; empty authorizes `user_id` at once.
     """
 
     tokens: TokenBook
@@ -55,6 +57,7 @@ class OAuthServer:
     scope: str
     redirect_uri: str
     user_id: int = 1
+    users: list[tuple[int, str]] = attrs.field(factory=list[tuple[int, str]])
 
     def token(self, exchange: Exchange) -> Answer:
         """Answers one request to the token endpoint.
@@ -104,18 +107,24 @@ class OAuthServer:
         return Answer(status=200, body=dumps({"result": result}))
 
     def authorize(self, exchange: Exchange) -> Answer:
-        """Sends the browser back to the application with a code."""
+        """Asks who logs in, if there is somebody to be asked, and sends the browser back with a code."""
         params = parse_query(exchange.request.query)
         exchange.params = masked(params)
         if _text(params, "client_id") != self.secret.client_id:
             body = {"error": "invalid_client", "error_description": "The application is not known"}
             return Answer(status=401, body=dumps(body))
-        query = urlencode(self._code_query(_text(params, "state")))
+        user_id = self.user_id
+        if self.users:
+            given = _text(parse_query(exchange.request.body.decode("utf-8", "replace")), "user_id")
+            if exchange.request.http_method != "POST" or given not in {str(one) for one, _ in self.users}:
+                return login_answer(self.secret.client_id, self.users)
+            user_id = int(given)
+        query = urlencode(self._code_query(_text(params, "state"), user_id))
         return Answer(status=302, body=b"", headers=(("location", f"{self.redirect_uri}?{query}"),))
 
-    def _code_query(self, state: str) -> dict[str, str]:
+    def _code_query(self, state: str, user_id: int) -> dict[str, str]:
         return {
-            "code": self.tokens.issue_code(self.user_id),
+            "code": self.tokens.issue_code(user_id),
             "state": state,
             "domain": urlsplit(self.addresses.portal).netloc,
             "member_id": self.member_id,

@@ -185,7 +185,11 @@ class OfflineQueue:
             "event.offline.error": self._mark,
         }
         methods: dict[str, Handler] = {name: self._for_administrators(handle) for name, handle in handlers.items()}
-        bindings: dict[str, Handler] = {"event.bind": self.bind_by_call, "event.unbind": self.unbind_by_call}
+        bindings: dict[str, Handler] = {
+            "event.bind": self.bind_by_call,
+            "event.unbind": self.unbind_by_call,
+            "event.get": lambda _: Reply(result=self.listed_bindings()),
+        }
         return methods | bindings | {"feature.get": self._feature}
 
     def bind_by_call(self, call: Call) -> Reply:
@@ -199,6 +203,8 @@ class OfflineQueue:
             raise _denied()
         if not event:
             raise _argument("event")
+        if str(call.params.get("event_type", "online")) != "offline":
+            raise RestError("ERROR_ARGUMENT", "The fake portal binds offline events only: event_type must be offline")
         if event == "ONOFFLINEEVENT":
             raise RestError("ERROR_ARGUMENT", "ONOFFLINEEVENT cannot be an offline event")
         if connector and AUTH_CONNECTOR not in self._features:

@@ -12,23 +12,21 @@ import attrs
 
 from b24oauth.models import B24OAuthParams, B24OAuthSecret
 from b24oauth.testing.asgi import run_asgi
-from b24oauth.testing.bucket import LeakyBucket, OperatingBudget
+from b24oauth.testing.bindings import Bindings
 from b24oauth.testing.clock import Clock, as_clock
-from b24oauth.testing.data import make_tables
-from b24oauth.testing.downloads import Downloads
 from b24oauth.testing.faults import Fault, Faults
 from b24oauth.testing.files import FILE_FIELDS, FileStore
 from b24oauth.testing.front import Front
 from b24oauth.testing.handlers import as_handler
 from b24oauth.testing.list_shapes import ListShape
 from b24oauth.testing.messages import Answer, Request, RequestRecord, dumps
-from b24oauth.testing.methods import Facts, standard_methods
-from b24oauth.testing.oauth_server import Addresses, OAuthServer
 from b24oauth.testing.offline import AUTH_CONNECTOR, OFFLINE_EXTENDED, OfflineQueue
+from b24oauth.testing.parts import Parts
 from b24oauth.testing.recording import Counts, as_record, open_exchange
 from b24oauth.testing.rest import RestServer
 from b24oauth.testing.table import Table
-from b24oauth.testing.tokens import Grant, TokenBook, make_secret
+from b24oauth.testing.tokens import Grant, make_secret
+from b24oauth.testing.web_pages import PageHandler
 
 if TYPE_CHECKING:
     import httpx
@@ -65,9 +63,11 @@ class FakePortal(Counts):
         secret: The application that the OAuth server knows.
         is_admin: Whether users are administrators.
         member_id: The portal's identifier.
+        realm: Portals of one OAuth server have tokens that differ by it.
         scope: What the application may do.
         application_token: Proof that an event comes from this portal.
         redirect_uri: Where the application takes authorization codes.
+        asks_for_login: Whether the authorization page asks who logs in; otherwise it is the first user.
         file_fields: Names of file fields by table (``{"crm.deal": {"UF_CRM_FILE": False}}``), each with whether it
             holds several files; one that is written in a form that the method does not take is not stored.
         download_ranges: Whether parts of files can be downloaded.
@@ -99,9 +99,11 @@ class FakePortal(Counts):
     secret: B24OAuthSecret = attrs.field(factory=make_secret)
     is_admin: bool = True
     member_id: str = "0f4a7c1de82b4b5fa3d96c0e5b1a2d34"
+    realm: str = ""
     scope: str = "crm,task,user_brief,department"
     application_token: str = attrs.field(default="fake-portals-application-token", repr=False)
     redirect_uri: str = "https://application.example/oauth"
+    asks_for_login: bool = False
     file_fields: Mapping[str, Mapping[str, bool]] = FILE_FIELDS
     download_ranges: bool = True
     one_use_downloads: bool = False
@@ -109,86 +111,37 @@ class FakePortal(Counts):
     features: Collection[str] = (OFFLINE_EXTENDED, AUTH_CONNECTOR)
     record: bool | int = True
     dumps: Callable[[object], bytes] = dumps
-    _addresses: Addresses = attrs.field(init=False)
-    _tokens: TokenBook = attrs.field(init=False)
-    _tables: dict[str, Table] = attrs.field(init=False)
-    _rest: RestServer = attrs.field(init=False)
-    _oauth: OAuthServer = attrs.field(init=False)
-    _files: FileStore = attrs.field(init=False)
-    _downloads: Downloads = attrs.field(init=False)
-    _offline: OfflineQueue = attrs.field(init=False)
+    _parts: Parts = attrs.field(init=False)
     _faults: Faults = attrs.field(init=False, factory=Faults)
+    _rest: RestServer = attrs.field(init=False)
     _front: Front = attrs.field(init=False)
     _records: deque[RequestRecord] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        now = self.clock.now
-        self._addresses = Addresses(portal=self._origin.rstrip("/"), oauth=self._oauth_origin.rstrip("/"))
-        self._tokens = TokenBook(now=now, lifetime=self.token_lifetime, single_use=self.single_use)
-        self._tables = make_tables(self.sizes)
-        self._files = FileStore(now=now, origin=lambda: self._addresses.portal)
-        self._offline = OfflineQueue(now, is_admin=self.is_admin, features=self.features)
-        facts = Facts(
-            now=now,
-            is_admin=self.is_admin,
-            member_id=self.member_id,
-            scope=self.scope,
-            page_caps=self.page_caps,
-            files=self._files,
-            file_fields=self.file_fields,
-            offline=self._offline,
-        )
-        bucket = LeakyBucket(burst=self.burst, drain=self.drain, now=now)
-        self._downloads = Downloads(
-            files=self._files,
-            tokens=self._tokens,
-            bucket=bucket,
-            ranges=self.download_ranges,
-            one_use=self.one_use_downloads,
-            storage_origin=self.storage_origin,
-        )
-        self._rest = RestServer(
-            now=now,
-            tokens=self._tokens,
-            bucket=bucket,
-            operating=OperatingBudget(costs=self.operating, limit=self.operating_limit, now=now),
-            methods=standard_methods(self._tables, facts),
-            tables=self._tables,
-            latency=self.latency,
-            command_latency=self.command_latency,
-            count_latency=self.count_latency,
-            dumps=self.dumps,
-        )
-        self._oauth = OAuthServer(
-            tokens=self._tokens,
-            secret=self.secret,
-            addresses=self._addresses,
-            member_id=self.member_id,
-            scope=self.scope,
-            redirect_uri=self.redirect_uri,
-        )
-        self._front = Front(self._addresses, self._rest, self._oauth, self._downloads, self._faults)
+        self._parts = parts = Parts(self, self._origin, self._oauth_origin)
+        self._rest = parts.rest
+        self._front = Front(parts.addresses, parts.rest, parts.oauth, parts.downloads, self._faults)
         self._records = deque(maxlen=None if self.record is True else int(self.record))
 
     @property
     def origin(self) -> str:
         """Where the portal is reached at present."""
-        return self._addresses.portal
+        return self._parts.addresses.portal
 
     @property
     def client_endpoint(self) -> str:
         """The REST root of the portal."""
-        return self._addresses.portal + "/rest/"
+        return self._parts.addresses.portal + "/rest/"
 
     @property
     def server_endpoint(self) -> str:
         """The REST root of the OAuth server."""
-        return self._addresses.oauth + "/rest/"
+        return self._parts.addresses.oauth + "/rest/"
 
     @property
     def trusted_oauth_hosts(self) -> frozenset[str]:
         """What a client must trust to renew tokens here."""
-        return frozenset({urlsplit(self._addresses.oauth).netloc})
+        return frozenset({urlsplit(self._parts.addresses.oauth).netloc})
 
     def issue(self, user_id: int = 1, *, expired: bool = False) -> B24OAuthParams:
         """Mints a pair of tokens, as an installation would hand it to an application.
@@ -200,7 +153,7 @@ class FakePortal(Counts):
         Returns:
             What `B24OAuth` takes as `auth_options`.
         """
-        return self._as_params(self._tokens.issue(user_id, expired=expired))
+        return self._as_params(self._parts.tokens.issue(user_id, expired=expired))
 
     def webhook(self, user_id: int = 1) -> str:
         """The address of a new inbound webhook, for `B24Hook`.
@@ -208,15 +161,15 @@ class FakePortal(Counts):
         Args:
             user_id: Whose rights it has.
         """
-        return f"{self.client_endpoint}{user_id}/{self._tokens.issue_webhook(user_id)}/"
+        return f"{self.client_endpoint}{user_id}/{self._parts.tokens.issue_webhook(user_id)}/"
 
     def authorization_code(self, user_id: int = 1) -> str:
         """A code as the authorization page gives it: good once and for 30 seconds."""
-        return self._tokens.issue_code(user_id)
+        return self._parts.tokens.issue_code(user_id)
 
     def expire_tokens(self) -> None:
         """Lets every access token expire on the portal's side; clients learn it from 401 `expired_token`."""
-        self._tokens.expire_all()
+        self._parts.tokens.expire_all()
 
     def revoke(self, refresh_token: str) -> None:
         """Makes one refresh token void: renewals answer 400 `invalid_grant`.
@@ -224,11 +177,11 @@ class FakePortal(Counts):
         Raises:
             KeyError: This portal never issued it, or it was revoked before.
         """
-        self._tokens.revoke(refresh_token)
+        self._parts.tokens.revoke(refresh_token)
 
     def revoke_all(self) -> None:
         """Makes every refresh token void."""
-        self._tokens.revoke_all()
+        self._parts.tokens.revoke_all()
 
     def rename(self, origin: str) -> None:
         """Moves the portal: the old address answers 302, and renewals name the new one.
@@ -236,9 +189,9 @@ class FakePortal(Counts):
         Args:
             origin: The new origin, for example ``https://new.example``.
         """
-        self._addresses.former.add(urlsplit(self._addresses.portal).netloc)
-        self._addresses.portal = origin.rstrip("/")
-        self._addresses.former.discard(urlsplit(origin).netloc)
+        self._parts.addresses.former.add(urlsplit(self._parts.addresses.portal).netloc)
+        self._parts.addresses.portal = origin.rstrip("/")
+        self._parts.addresses.former.discard(urlsplit(origin).netloc)
 
     def rows(self, table: str, *, ids: Iterable[int] | None = None) -> Table:
         """A table of the portal, to be read and changed during a test.
@@ -250,21 +203,35 @@ class FakePortal(Counts):
         Raises:
             KeyError: There is no such table.
         """
-        if table not in self._tables:
-            raise KeyError(f"rows: no table {table}; there are {', '.join(sorted(self._tables))}")
+        if table not in self._parts.tables:
+            raise KeyError(f"rows: no table {table}; there are {', '.join(sorted(self._parts.tables))}")
         if ids is not None:
-            self._tables[table].replace(ids)
-        return self._tables[table]
+            self._parts.tables[table].replace(ids)
+        return self._parts.tables[table]
 
     @property
     def files(self) -> FileStore:
         """The portal's files: ``portal.files.add("a.txt", b"...")`` stores one, `get` finds one by its identifier."""
-        return self._files
+        return self._parts.files
 
     @property
     def offline(self) -> OfflineQueue:
         """The queue of offline events: ``portal.offline.add("ONCRMDEALADD", {"FIELDS": {"ID": "1"}})`` adds one."""
-        return self._offline
+        return self._parts.offline
+
+    @property
+    def bindings(self) -> Bindings:
+        """What the application has registered: handlers of events, placements and robots."""
+        return self._parts.bindings
+
+    def page(self, path: str, handler: PageHandler) -> None:
+        """Adds a page for browsers.
+
+        Args:
+            path: Its path.
+            handler: Gets a `Request` and returns an `Answer`, or an awaitable of it.
+        """
+        self._front.pages[path.strip("/").lower()] = handler
 
     def method(self, name: str, handler: Callable[[dict[str, Any]], Any]) -> None:
         """Adds a method of your own to both versions, or replaces a built-in one.
@@ -320,7 +287,9 @@ class FakePortal(Counts):
         del package
         return PortalTransport(self.respond)
 
-    def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[FakePortal]:
+    def serve(
+        self, *, host: str = "127.0.0.1", port: int = 0, oauth_origin: str | None = None
+    ) -> AbstractAsyncContextManager[FakePortal]:
         """Serves the portal: ``async with portal.serve() as served``.
 
         Inside, `origin`, `client_endpoint`, `server_endpoint` and `trusted_oauth_hosts` name its address.
@@ -328,6 +297,7 @@ class FakePortal(Counts):
         Args:
             host: Address to listen at. A client only sends tokens over plain http to loopback addresses.
             port: Port to listen at; 0 for a free one.
+            oauth_origin: Where its OAuth server is reached; None: at the same address.
 
         Raises:
             ModuleNotFoundError: uvicorn is missing; the message says how to install it.
@@ -336,17 +306,19 @@ class FakePortal(Counts):
         """
         from b24oauth.testing.serving import serving  # noqa: PLC0415 - uvicorn is optional
 
-        return self._served(serving(self, host, port))
+        return self._served(serving(self, host, port), oauth_origin)
 
     @asynccontextmanager
-    async def _served(self, server: AbstractAsyncContextManager[str]) -> AsyncGenerator[FakePortal]:
-        before = self._addresses.portal, self._addresses.oauth
+    async def _served(
+        self, server: AbstractAsyncContextManager[str], oauth_origin: str | None
+    ) -> AsyncGenerator[FakePortal]:
+        before = self._parts.addresses.portal, self._parts.addresses.oauth
         async with server as origin:
-            self._addresses.portal = self._addresses.oauth = origin
+            self._parts.addresses.portal, self._parts.addresses.oauth = origin, oauth_origin or origin
             try:
                 yield self
             finally:
-                self._addresses.portal, self._addresses.oauth = before
+                self._parts.addresses.portal, self._parts.addresses.oauth = before
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -367,6 +339,10 @@ class FakePortal(Counts):
             if self.record:
                 self._records.append(as_record(exchange))
         return answer
+
+    def knows(self, token: str) -> bool:
+        """True for a token or an authorization code that this portal has issued."""
+        return self._parts.tokens.knows(token)
 
     def _as_params(self, grant: Grant) -> B24OAuthParams:
         return B24OAuthParams(

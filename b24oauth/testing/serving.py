@@ -21,6 +21,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 if TYPE_CHECKING:
+    from b24oauth.testing.cloud import FakeCloud
     from b24oauth.testing.portal import FakePortal
 
 __all__ = ["serving"]
@@ -51,7 +52,7 @@ class _GuestServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(portal: FakePortal, host: str, port: int) -> AsyncGenerator[str]:
+async def serving(portal: FakePortal | FakeCloud, host: str, port: int) -> AsyncGenerator[str]:
     """Serves the portal while the context is open.
 
     Args:
@@ -106,7 +107,7 @@ async def _started(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
             raise RuntimeError("FakePortal.serve(): uvicorn stopped before it listened; is loopback available?")
 
 
-def _config(portal: FakePortal) -> uvicorn.Config:
+def _config(portal: FakePortal | FakeCloud) -> uvicorn.Config:
     return uvicorn.Config(
         portal,
         interface="asgi3",

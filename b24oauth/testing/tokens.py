@@ -55,11 +55,13 @@ class TokenBook:
         now: The Unix time, seconds.
         lifetime: Lifetime of an access token, seconds.
         single_use: Whether a refresh token is good for one renewal only.
+        realm: Portals of one OAuth server have tokens that differ by it.
     """
 
     now: Callable[[], float]
     lifetime: float
     single_use: bool
+    realm: str = ""
     _count: int = attrs.field(init=False, default=0)
     _codes_count: int = attrs.field(init=False, default=0)
     _sessions: dict[str, Session] = attrs.field(init=False, factory=dict[str, Session])
@@ -156,6 +158,10 @@ class TokenBook:
         """Makes every refresh token void."""
         self._refreshes.clear()
 
+    def knows(self, token: str) -> bool:
+        """True for a token or a code that was issued here."""
+        return token in self._sessions or token in self._refreshes or token in self._codes
+
     def label(self, token: str | None) -> str | None:
         """The label of any token for records; `unknown` for one that was not issued here."""
         if not token:
@@ -164,7 +170,7 @@ class TokenBook:
         return known.label if known else "unknown"
 
     def _mint(self, kind: str) -> str:
-        return _digest(f"{kind} {self._count}")
+        return _digest(f"{self.realm}{kind} {self._count}")
 
 
 def _digest(text: str) -> str:

@@ -111,6 +111,23 @@ async def test_a_state_is_good_for_a_quarter_of_an_hour() -> None:
             await user.app.exchange_code(query, session="session")
 
 
+async def test_a_state_that_another_process_has_used_is_refused_and_forgotten_when_it_is_too_old() -> None:
+    async with browser() as user, httpx.AsyncClient(transport=user.portal.transport()) as http:
+        other = B24App(
+            user.portal.secret, user.store, session_key="a long random text", http_client=http,
+            clock=user.portal.clock.now, restriction_params=UNLIMITED,
+        )  # fmt: skip
+        async with other:
+            query = user.returned()
+            await user.app.exchange_code(query, session="session")
+            with pytest.raises(NotGenuineError, match="used before"):
+                await other.exchange_code(query, session="session")
+            user.portal.clock.advance(901)
+            await other.exchange_code(user.returned(), session="session")
+            left = [key async for key in user.store.values(CLIENT_ID)]
+            assert len(left) == 1
+
+
 async def test_a_code_that_is_refused_says_what_to_do() -> None:
     async with browser() as user:
         with pytest.raises(RefreshTokenError, match="invalid_grant. Let the user authorize again") as raised:

@@ -119,6 +119,7 @@ async def test_a_batch_can_be_confirmed_early_and_in_parts() -> None:
         async for batch in events(here):
             await batch.confirm([batch.events[1]])
             assert queued(here) == [("1", True, False), ("3", True, False)]
+            await batch.confirm([batch.events[1]])
             await batch.confirm([batch.events[1], batch.events[0]])
             assert [event.object_id for event in batch.unsettled] == ["3"]
             await batch.confirm()
@@ -204,6 +205,19 @@ async def test_events_that_fail_again_stay_for_the_next_start() -> None:
         assert await read(here, failed=True) == [["1"]]
 
 
+async def test_events_that_fail_again_do_not_come_again_and_again_in_one_loop() -> None:
+    async with channel(1, 2, 3) as here:
+        async for batch in events(here):
+            await batch.fail()
+        await fail(here, failed=True)
+        seen: list[list[str]] = []
+        async for batch in events(here, failed=True, limit=2):
+            seen.append([event.object_id for event in batch])
+            await batch.fail()
+        assert seen == [["1", "2"], ["3"]]
+        assert queued(here) == [("1", True, True), ("2", True, True), ("3", True, True)]
+
+
 async def test_a_response_to_a_mark_that_is_lost_is_asked_for_again() -> None:
     async with channel(1, 2) as here:
         here.portal.inject(faults.drop_after(), on="event.offline.error")
@@ -237,6 +251,13 @@ async def test_a_reservation_is_not_asked_for_again_by_itself() -> None:
             if request.method == "event.offline.get" and "process_id" not in request.params
         ]
         assert len(reserved) == 3
+
+
+async def test_a_lost_response_with_the_rest_of_a_reservation_is_asked_for_again() -> None:
+    async with channel(1, 2) as here:
+        await fail(here)
+        here.portal.inject(faults.drop_after(), on="event.offline.get")
+        assert await read_noting_repetitions(here) == [(["1", "2"], True)]
 
 
 async def test_a_lost_reservation_of_nothing_is_told() -> None:
@@ -337,7 +358,7 @@ async def test_events_that_left_the_queue_cannot_be_marked() -> None:
 
 async def test_a_user_who_is_no_administrator_reads_nothing() -> None:
     async with channel(1) as here:
-        here.portal.offline._is_admin = False
+        here.portal.inject(faults.status(403, error="ACCESS_DENIED"), on="event.offline.list")
         with pytest.raises(AccessDeniedError):
             await read(here)
 

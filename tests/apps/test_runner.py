@@ -352,7 +352,7 @@ async def test_a_lost_lease_cancels_the_consumer_at_once(caplog: pytest.LogCaptu
         await asyncio.sleep(31)
         store.forgets = True
         await asyncio.sleep(5)
-        assert ended == pytest.approx([35], abs=0.1)
+        assert ended == pytest.approx([34.125], abs=0.1)
         assert runner.health().portals[0].state == "standby"
         store.forgets = False
         await asyncio.sleep(20)
@@ -375,8 +375,10 @@ async def test_a_lease_that_cannot_be_extended_is_given_up_when_it_ends() -> Non
 async def test_a_store_that_fails_for_a_while_stops_nobody() -> None:
     class Failing(MemoryStore):
         fails = False
+        searches = 0
 
         async def keys(self, client_id: str, member_id: str | None = None) -> AsyncIterator[TokenKey]:  # type: ignore[override]
+            self.searches += 1
             if self.fails:
                 raise StoreError("The store does not answer")
             async for key in super().keys(client_id, member_id):
@@ -450,12 +452,14 @@ async def test_a_cancelled_runner_leaves_no_task_and_no_lease(moment: float) -> 
 
     async with office("a", "b", "c") as here, here.portals() as portals:
         before = asyncio.all_tasks()
-        running = asyncio.create_task(here.runner(portals, work, concurrency=2, poll=6).run())
+        runner = here.runner(portals, work, concurrency=2, poll=6)
+        running = asyncio.create_task(runner.run())
         await asyncio.sleep(moment)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
         assert asyncio.all_tasks() == before
+        assert not runner.health().is_running
         assert not here.store._lines
 
 
@@ -481,6 +485,14 @@ async def test_a_consumer_that_raises_a_cancellation_by_itself_has_failed() -> N
         assert (health.state, health.failures) == ("failing", 2)
         assert health.last_error is not None
         assert "CancelledError" in health.last_error
+
+
+async def test_a_consumer_that_is_no_coroutine_function_is_told_so() -> None:
+    async with office("a") as here, here.portals() as portals:
+        consume: Any = lambda b24: None  # noqa: E731
+        async with Runner(portals, consume, name="work", on_error=lambda *_: None) as runner:
+            await asyncio.sleep(0.2)
+            assert "coroutine function" in (runner.health().portals[0].last_error or "")
 
 
 async def test_a_runner_runs_once() -> None:

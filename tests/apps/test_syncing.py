@@ -10,7 +10,7 @@ from b24oauth import AjaxError, B24OAuth, ConfigurationError
 from b24oauth.apps import Page, Registered, SyncReport
 from b24oauth.apps.handlers import Handler, PageRoute
 from b24oauth.apps.syncing import Wanted, to_change
-from b24oauth.testing import FakePortal
+from b24oauth.testing.bindings import Binding, Bindings, Placement
 from b24oauth.testing.messages import RestError
 from tests.apps.desk import Desk, desk
 
@@ -68,61 +68,7 @@ def test_what_has_to_change(found: list[Registered], expected: SyncReport) -> No
     assert to_change(wanted, found) == expected
 
 
-class Registry:
-    """What is registered on a portal, with the traps of Bitrix24."""
-
-    def __init__(self, portal: FakePortal) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.placements: list[dict[str, Any]] = []
-        self.calls: list[str] = []
-        self.race: dict[str, Any] | None = None
-        for name in ("event.get", "event.bind", "event.unbind", "placement.get", "placement.bind", "placement.unbind"):
-            portal.method(name, getattr(self, name.replace(".", "_")))
-        portal.method("scope", lambda params: ["crm", "placement"])
-
-    def event_get(self, params: dict[str, Any]) -> Any:
-        return [*self.events, {"event": "ONCRMDEALADD", "connector_id": "", "offline": 1}]
-
-    def event_bind(self, params: dict[str, Any]) -> Any:
-        self.calls.append(f"bind {params['event']}")
-        one = {"event": params["event"], "handler": params["handler"], "auth_type": "0", "offline": 0}
-        if self.race:
-            self.events.append(self.race)
-            self.race = None
-        if one in self.events:
-            raise RestError("ERROR_CORE", "Handler already binded", status=400)
-        self.events.append(one)
-        return True
-
-    def event_unbind(self, params: dict[str, Any]) -> Any:
-        self.calls.append(f"unbind {params['event']}")
-        kept = [
-            one for one in self.events
-            if (one["event"], one["handler"], one["auth_type"])
-            != (params["event"], params["handler"], params["auth_type"])
-        ]  # fmt: skip
-        count = len(self.events) - len(kept)
-        self.events[:] = kept
-        return {"count": count}
-
-    def placement_get(self, params: dict[str, Any]) -> Any:
-        return self.placements
-
-    def placement_bind(self, params: dict[str, Any]) -> Any:
-        self.calls.append(f"place {params['PLACEMENT']} {params['TITLE']}")
-        if len(self.placements) >= 2:
-            raise RestError("ERROR_PLACEMENT_MAX_COUNT", "Too many", status=200)
-        self.placements.append({"placement": params["PLACEMENT"], "userId": 0, "handler": params["HANDLER"]})
-        return True
-
-    def placement_unbind(self, params: dict[str, Any]) -> Any:
-        self.calls.append(f"displace {params['HANDLER']}")
-        before = len(self.placements)
-        self.placements[:] = [one for one in self.placements if one["handler"] != params["HANDLER"]]
-        return {"count": 2 * (before - len(self.placements))}
-
-
-async def with_handlers(here: Desk) -> Registry:
+async def with_handlers(here: Desk) -> Bindings:
     await here.install()
     here.app.on("onCrmDealAdd")(handler)
 
@@ -130,31 +76,49 @@ async def with_handlers(here: Desk) -> Registry:
     async def deal(page: Page) -> str:
         return ""
 
-    return Registry(here.portal)
+    return here.portal.bindings
+
+
+def calls(here: Desk) -> int:
+    return sum(number for name, number in here.portal.calls.items() if name.endswith(("bind", "unbind")))
 
 
 async def test_handlers_are_registered_once_and_left_over_ones_removed() -> None:
     async with desk(app={"url": URL}) as here:
-        registry = await with_handlers(here)
-        registry.events.append({"event": "ONCRMLEADADD", "handler": URL, "auth_type": "0", "offline": 0})
-        registry.placements.append({"placement": TAB, "userId": 0, "handler": f"{URL}/gone"})
+        bindings = await with_handlers(here)
+        bindings.events += [Binding("ONCRMLEADADD", URL), Binding("ONCRMDEALADD", URL, auth_type=7)]
+        bindings.placements.append(Placement(code=TAB, handler=f"{URL}/gone"))
         report = await here.sync()
         names = ("ONAPPINSTALL", "ONAPPUNINSTALL", "ONCRMDEALADD")
         assert report.added == (*(event(name) for name in names), placement())
         assert report.removed == (event("ONCRMLEADADD"), placement(f"{URL}/gone"))
-        assert [one["event"] for one in registry.events] == list(names)
-        assert [one["handler"] for one in registry.placements] == [f"{URL}/deal"]
-        registry.calls.clear()
+        assert report.foreign == (event("ONCRMDEALADD", user="7"),)
+        assert {one.event for one in bindings.events if not one.auth_type} == set(names)
+        assert [(one.handler, one.title) for one in bindings.placements] == [(f"{URL}/deal", "Deal")]
+        before = calls(here)
         report = await here.sync()
-        assert (report.added, report.removed, registry.calls) == ((), (), [])
+        assert (report.added, report.removed, calls(here)) == ((), (), before)
+
+
+async def test_offline_events_are_left_alone() -> None:
+    async with desk(app={"url": URL}) as here:
+        await with_handlers(here)
+        here.portal.offline.bind("ONCRMDEALADD")
+        await here.sync()
+        assert here.portal.offline.bindings == [("ONCRMDEALADD", "")]
 
 
 async def test_a_handler_that_another_process_has_just_bound_is_no_error() -> None:
     async with desk(app={"url": URL}) as here:
-        registry = await with_handlers(here)
-        registry.race = {"event": "ONAPPINSTALL", "handler": URL, "auth_type": "0", "offline": 0}
+        bindings = await with_handlers(here)
+
+        def raced(params: dict[str, Any]) -> Any:
+            bindings.events.append(Binding(params["event"], params["handler"]))
+            raise RestError("ERROR_CORE", "Unable to set event handler: Handler already binded")
+
+        here.portal.method("event.bind", raced)
         await here.sync()
-        assert len(registry.events) == 3
+        assert len(bindings.events) == 3
 
 
 async def test_a_refusal_that_only_looks_like_it_is_raised() -> None:
@@ -171,8 +135,8 @@ async def test_a_refusal_that_only_looks_like_it_is_raised() -> None:
 
 async def test_an_error_within_http_200_is_raised() -> None:
     async with desk(app={"url": URL}) as here:
-        registry = await with_handlers(here)
-        registry.placements += [{"placement": TAB, "userId": 0, "handler": f"https://old.example/{n}"} for n in (1, 2)]
+        bindings = await with_handlers(here)
+        bindings.placements += [Placement(code=TAB, handler=f"https://old.example/{number}") for number in range(10)]
         with pytest.raises(AjaxError) as raised:
             await here.sync()
         assert raised.value.code == "ERROR_PLACEMENT_MAX_COUNT"
@@ -181,7 +145,6 @@ async def test_an_error_within_http_200_is_raised() -> None:
 async def test_a_portal_without_the_scope_of_placements_is_not_asked_for_them() -> None:
     async with desk(app={"url": URL}) as here:
         await here.install()
-        registry = Registry(here.portal)
         here.portal.method("scope", lambda params: ["crm"])
 
         def unknown(params: dict[str, Any]) -> Any:
@@ -189,7 +152,7 @@ async def test_a_portal_without_the_scope_of_placements_is_not_asked_for_them() 
 
         here.portal.method("placement.get", unknown)
         await here.sync()
-        assert len(registry.events) == 2
+        assert len(here.portal.bindings.events) == 2
 
 
 async def test_an_application_without_an_address_registers_nothing() -> None:
@@ -201,7 +164,6 @@ async def test_an_application_without_an_address_registers_nothing() -> None:
 
 async def test_a_handler_may_register_from_the_installation() -> None:
     async with desk(app={"url": URL}) as here:
-        registry = Registry(here.portal)
 
         @here.app.on_install
         async def installed(event: Any, b24: B24OAuth) -> None:
@@ -210,4 +172,4 @@ async def test_a_handler_may_register_from_the_installation() -> None:
         await here.install()
         await here.settled()
         assert len(here.called) == 1
-        assert [one["event"] for one in registry.events] == ["ONAPPINSTALL", "ONAPPUNINSTALL"]
+        assert [one.event for one in here.portal.bindings.events] == ["ONAPPINSTALL", "ONAPPUNINSTALL"]

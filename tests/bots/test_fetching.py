@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from b24oauth import AjaxError, B24Portals, ConfigurationError
+from b24oauth import AjaxError, B24Portals, ConfigurationError, RestrictionParams
 from b24oauth.bots import BOT_LIMITS, Bot, Message
+from b24oauth.bots.fetching import Fetcher
+from b24oauth.errors import StoreError
 from b24oauth.stores import MemoryStore, ValueKey
-from b24oauth.testing import faults
+from b24oauth.testing import faults, run_virtual
 from tests.bots.desk import desk
 from tests.support.clients import connected, fake_portal
 from tests.support.stores import CLIENT_ID, put
@@ -339,6 +341,15 @@ async def test_the_limits_for_bots_keep_within_two_requests_a_second() -> None:
         assert here.bots.refused == 0
 
 
+async def test_a_client_with_the_usual_limits_slows_down_when_the_portal_refuses_its_bot() -> None:
+    async with desk(rate=2, restriction_params=RestrictionParams(max_retries=10)) as here, here.running(echo()):
+        for user in range(1, 41):
+            here.bots.say("hello", user_id=user)
+        await asyncio.sleep(200)
+        assert [here.bots.answers(str(user)) for user in range(1, 41)] == [["hello"]] * 40
+        assert here.bots.refused > 0
+
+
 @pytest.mark.parametrize("poll", [0, 4.9, 31, "5"])
 async def test_a_poll_outside_of_the_recommended_range_is_refused(poll: Any) -> None:
     async with desk() as here:
@@ -363,3 +374,40 @@ async def test_all_portals_of_an_application_are_served() -> None:
                 assert here.bots.answers("7") == ["hello"]
                 task.cancel()
                 await asyncio.wait({task})
+
+
+def test_a_bot_may_be_used_in_one_event_loop_after_another() -> None:
+    bot = echo(concurrency=1)
+
+    async def serve() -> None:
+        async with desk() as here, here.running(bot):
+            for user in range(1, 6):
+                here.bots.say("hello", user_id=user)
+            await asyncio.sleep(10)
+            assert [here.bots.answers(f"{user}") for user in range(1, 6)] == [["hello"]] * 5
+
+    for _ in range(2):
+        run_virtual(serve())
+
+
+async def test_a_cancelled_bot_whose_store_fails_is_cancelled_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    async with desk() as here:
+        await echo().register(here.b24)
+        task = asyncio.create_task(Fetcher(slow := echo(), poll=5, register=slow.register).consume(here.b24))
+
+        @slow.message
+        async def hang(message: Message) -> None:
+            await asyncio.sleep(1000 if message.dialog_id == "8" else 0)
+
+        here.bots.say("done", user_id=7)
+        here.bots.say("hangs", user_id=8)
+        await asyncio.sleep(1)
+
+        async def fail(*_: Any, **__: Any) -> str:
+            raise StoreError("The disk is full", code="B24OAUTH_STORE")
+
+        here.store.save_value = fail  # type: ignore[method-assign]
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+        assert "events may be handled again" in caplog.text

@@ -140,3 +140,11 @@ async def test_an_address_without_https_is_refused(url: str) -> None:
     async with desk() as here:
         with pytest.raises(ConfigurationError, match="https address"):
             await bot_with().register(here.b24, url=url)
+
+
+def test_a_handler_that_is_no_coroutine_function_is_refused() -> None:
+    def plain(message: Any) -> None: ...
+
+    for register in (bot_with().message, bot_with().joined, bot_with().command("other")):
+        with pytest.raises(ConfigurationError, match="handler plain must be a coroutine function"):
+            register(plain)  # type: ignore[arg-type, type-var]

@@ -22,6 +22,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 # A process that is started in the background may have inherited that Ctrl-C is ignored.
 START = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
 START += "from b24oauth.cli import main; sys.exit(main())"
+# Variables that change what a command does.
+OF_THE_USER = ("B24OAUTH_", "XDG_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def portal() -> Iterator[FakePortal]:
 @pytest.fixture
 def environment(portal: FakePortal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The environment of commands: the application of the portal, and an empty data directory."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("B24OAUTH_", "XDG_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(OF_THE_USER)}
     ours = {
         "B24OAUTH_CLIENT_ID": portal.secret.client_id,
         "B24OAUTH_CLIENT_SECRET": portal.secret.client_secret,
@@ -59,7 +61,7 @@ def environment(portal: FakePortal, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "XDG_DATA_HOME": str(tmp_path / "data"),
         "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
     }
-    for name in [name for name in os.environ if name.startswith("B24OAUTH_")]:
+    for name in [name for name in os.environ if name.upper().startswith(OF_THE_USER)]:
         monkeypatch.delenv(name)
     for name, value in ours.items():
         monkeypatch.setenv(name, value)

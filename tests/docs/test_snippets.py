@@ -15,17 +15,23 @@ import httpx
 import pytest
 
 import b24oauth
+import b24oauth.apps
 import b24oauth.testing
 from b24oauth import B24OAuthParams, errors
 from b24oauth.models import HandlerRefreshAuth
 from b24oauth.testing import FakePortal
+from tests.docs.pages import DOCS, name_of, pages, snippets
 from tests.support.telemetry import Spans
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-WITHOUT_SNIPPETS = {"architecture.md", "reference-differences.md", "security.md"}
-BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
-ERROR = re.compile(r"`(\w+Error)`")
+PAGES = pages()
+# Their programs are run by `test_recipes`, and against `b24oauth portal` by `test_first_programs`.
+RUN_ELSEWHERE = {"README.md", "quickstart.md", *(name_of(page) for page in PAGES if page.parent.name == "recipes")}
+WITH_SNIPPETS = [page for page in PAGES if name_of(page) not in RUN_ELSEWHERE and snippets(page)]
+WITHOUT_SNIPPETS = {
+    "architecture.md", "changelog.md", "compatibility.md", "contributing.md", "migrating/index.md",
+    "migrating/which-when.md", "recipes/index.md", "reference-differences.md", "security.md",
+}  # fmt: skip
+ERROR = re.compile(r"`((?!Bitrix)\w+Error)`")  # those of b24pysdk begin with Bitrix
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -55,6 +61,7 @@ def portal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakePortal:
 def filled_in(block: str, issued: B24OAuthParams, portal: FakePortal) -> str:
     """The snippet with what a reader puts in the place of the dots."""
     values = {
+        "https://your-domain.bitrix24.com/rest/1/…/": portal.webhook(),
         'access_token="…"': f'access_token="{issued.access_token}"',
         'refresh_token="…"': f'refresh_token="{issued.refresh_token}"',
         'member_id="…"': f'member_id="{issued.member_id}"',
@@ -77,15 +84,13 @@ def run_by_pytest(block: str, folder: Path) -> None:
     assert "1 passed" in run.stdout
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", WITH_SNIPPETS, ids=name_of)
 def test_the_snippets_of_a_page_run(page: Path, portal: FakePortal, tmp_path: Path) -> None:
     issued = portal.issue()
-    # A page's snippets go on where the one before ended; the guide to testing brings all names itself.
+    # A page's snippets go on where the one before ended; the page on testing brings all names itself.
     given: dict[str, Any] = {"params": issued, "secret": portal.secret, "broker": Broker(portal)}
     names: dict[str, Any] = {} if page.name == "testing.md" else given
-    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
-    assert bool(blocks) == (page.name not in WITHOUT_SNIPPETS)
-    for block in blocks:
+    for block in snippets(page):
         if "import pytest" in block:
             run_by_pytest(block, tmp_path)
         else:
@@ -94,23 +99,25 @@ def test_the_snippets_of_a_page_run(page: Path, portal: FakePortal, tmp_path: Pa
             exec(code, names)
 
 
-def test_the_first_program_of_the_readme_shows_a_deal(portal: FakePortal, capsys: pytest.CaptureFixture[str]) -> None:
-    first = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))[0]
-    exec(compile(filled_in(first, portal.issue(), portal), "README.md", "exec"), {})
-    assert capsys.readouterr().out == "Deal 1\n"
+def test_only_these_pages_have_no_snippet() -> None:
+    without = {name_of(page) for page in PAGES if not snippets(page)}
+    assert {name for name in without if not name.startswith(("api/", "decisions/"))} == WITHOUT_SNIPPETS
 
 
-def test_the_portal_stores_the_files_that_the_readme_sends(portal: FakePortal, tmp_path: Path) -> None:
-    test_the_snippets_of_a_page_run(ROOT / "README.md", portal, tmp_path)
-    deal = portal.rows("crm.deal").get(1)
+def test_the_portal_stores_the_files_that_the_page_on_files_sends(portal: FakePortal, tmp_path: Path) -> None:
+    test_the_snippets_of_a_page_run(DOCS / "files.md", portal, tmp_path)
+    deal, item = portal.rows("crm.deal").get(1), portal.rows("crm.item").get(1)
     assert deal is not None
+    assert item is not None
     stored = portal.files.get(deal["UF_CRM_FILE"])
     assert stored is not None
-    assert (tmp_path / "note.txt").read_bytes() == (tmp_path / "copy.txt").read_bytes() == stored.content
+    assert stored.content == (tmp_path / "report.pdf").read_bytes()
+    copies = [(tmp_path / f"copy of {number}").read_bytes() for number in item["ufCrmFiles"]]
+    assert sorted(copies) == [b"%PDF-1.7", b"content"]
 
 
 def test_the_web_application_of_the_guide_makes_one_trace_down_to_the_portal(portal: FakePortal) -> None:
-    blocks = BLOCK.findall((ROOT / "docs" / "observability.md").read_text(encoding="utf-8"))
+    blocks = snippets(DOCS / "observability.md")
     last = next(number for number, block in enumerate(blocks) if "FastAPI(" in block)
     names: dict[str, Any] = {"params": portal.issue(), "secret": portal.secret}
     for block in blocks[: last + 1]:
@@ -128,16 +135,17 @@ def test_the_web_application_of_the_guide_makes_one_trace_down_to_the_portal(por
     assert spans.one("POST").context.trace_id == spans.one("GET /deals/{number}").context.trace_id
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_names_only_errors_and_files_that_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    known = {*b24oauth.__all__, *errors.__all__, *b24oauth.testing.__all__}
+    known = {*b24oauth.__all__, *errors.__all__, *b24oauth.testing.__all__, *b24oauth.apps.__all__}
     assert [name for name in ERROR.findall(text) if name not in known and not hasattr(builtins, name)] == []
     assert [link for link in LINK.findall(text) if not (page.parent / link).exists()] == []
 
 
-def test_the_readme_shows_every_error_that_can_be_caught() -> None:
-    shown = set(ERROR.findall((ROOT / "README.md").read_text(encoding="utf-8")))
-    exported = {name for name in errors.__all__ if name.endswith("Error")}
-    # The base of all calls' errors, and one that is both of two others, are only in the tree of `b24oauth.errors`.
-    assert exported - shown == {"AjaxError", "InvalidCallParamsError"}
+def test_the_page_on_errors_says_what_to_do_about_each_of_them() -> None:
+    table = (DOCS / "errors.md").read_text(encoding="utf-8").partition("## What to do")[2].partition("\n## ")[0]
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
+    told = {name for row in rows for name in ERROR.findall(row[1])}
+    assert told == {name for name in errors.__all__ if name.endswith("Error")} - {"SdkError"}
+    assert all(row[3].strip() for row in rows)

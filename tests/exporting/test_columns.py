@@ -96,8 +96,9 @@ def test_multiple_values_are_lists() -> None:
 
 def test_a_value_that_does_not_fit_makes_the_column_text() -> None:
     columns = ColumnSet(read_fields({"ID": {"type": "integer"}, "UF": {"type": "double", "isMultiple": True}}))
-    columns.see({"ID": "1", "UF": ["1.5"]})
-    columns.see({"ID": "A-2", "UF": False})
+    for row in ({"ID": "1", "UF": ["1.5"]}, {"ID": "A-2", "UF": False}):
+        columns.see(row)
+        columns.fit(row)
     assert columns.columns == {"ID": Column("ID"), "UF": Column("UF", "number", multiple=True)}
     assert columns.unfit == ["ID"]
 

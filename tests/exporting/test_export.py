@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,31 @@ async def test_a_cancelled_export_goes_on(b24: B24OAuth, portal: FakePortal, tmp
     report = await run(b24, to)
     assert 1000 <= report.resumed < 2500
     assert ids(to) == list(range(1, 2501))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+async def test_an_export_that_is_cancelled_while_the_file_is_written_goes_on(
+    b24: B24OAuth, portal: FakePortal, tmp_path: Path, suffix: str
+) -> None:
+    pytest.importorskip("pyarrow")
+    to = tmp_path / f"deals.{suffix}"
+    writing = asyncio.Event()
+
+    def show(progress: ExportProgress) -> None:
+        if progress.phase == "writing":
+            writing.set()
+
+    task = asyncio.create_task(run(b24, to, on_progress=show))
+    await writing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not to.exists()
+    before = len(portal.requests)
+    report = await run(b24, to)
+    assert (report.rows, report.resumed) == (2500, 2500)
+    assert {request.method for request in portal.requests[before:]} <= {"crm.deal.fields", "crm.deal.getfields"}
+    assert [path.name for path in tmp_path.iterdir()] == [to.name]
 
 
 async def test_progress_counts_rows_of_before_and_knows_the_total(b24: B24OAuth, tmp_path: Path) -> None:
@@ -237,6 +263,25 @@ async def test_the_file_is_replaced_only_at_the_end(b24: B24OAuth, portal: FakeP
     assert to.read_text() == "old"
     await run(b24, to, overwrite=True)
     assert ids(to) == list(range(1, 2501))
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
+async def test_a_file_that_appeared_meanwhile_is_not_replaced_by_the_last_step(
+    b24: B24OAuth, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("broken off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(OSError, match="broken off"):
+            await run(b24, tmp_path / name)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ConfigurationError, match="overwrite"):
+        await run(b24, tmp_path / name)
+    assert (tmp_path / name).read_text() == "mine"
+    assert (await run(b24, tmp_path / name, overwrite=True)).rows == 2500
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize(

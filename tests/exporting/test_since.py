@@ -43,18 +43,19 @@ def test_the_next_run_reads_from_a_minute_before_the_latest_change() -> None:
 def test_rows_that_were_exported_as_they_are_are_not_new() -> None:
     same, changed, other = row(1, "12:00:00"), row(2, "12:00:00", TITLE="new"), row(3, "12:00:00")
     seen = {"1": ("", digest(same)), "2": ("", digest(row(2, "12:00:00", TITLE="old")))}
-    assert [CHANGES.is_new(one, BEFORE.since, seen, ()) for one in (same, changed, other)] == [False, True, True]
+    assert CHANGES.new([same, changed, other], BEFORE.since, seen, ()) == [changed, other]
 
 
 def test_rows_that_a_portal_returns_in_spite_of_the_condition_are_not_new() -> None:
-    assert not CHANGES.is_new(row(1, "11:58:59"), BEFORE.since, {}, ())
-    assert CHANGES.is_new(row(1, "11:58:59"), None, {}, ())
+    rows = [row(1, "11:58:59"), row(2, "11:59:00")]
+    assert CHANGES.new(rows, BEFORE.since, {}, ()) == rows[1:]
+    assert CHANGES.new(rows, None, {}, ()) == rows
 
 
 def test_a_masked_credential_makes_no_row_new() -> None:
     first, second = row(1, "12:00:00", url="?auth=token-one"), row(1, "12:00:00", url="?auth=token-two")
     seen = {"1": ("", digest(first, ["token-one"]))}
-    assert not CHANGES.is_new(second, None, seen, ["token-two"])
+    assert CHANGES.new([second], None, seen, ["token-two"]) == []
 
 
 def test_times_are_compared_as_times() -> None:

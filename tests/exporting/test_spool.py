@@ -119,6 +119,14 @@ def test_two_exports_to_one_file_at_a_time_are_refused(spool: Spool) -> None:
     assert read(spool) == ROWS
 
 
+def test_a_file_that_is_no_unfinished_export_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "x.csv.part").write_text("mine")
+    with pytest.raises(ConfigurationError, match="belongs to no export"):
+        Spool(tmp_path / "x.csv").open()
+    assert [path.name for path in tmp_path.iterdir()] == ["x.csv.part"]
+    assert (tmp_path / "x.csv.part").read_text() == "mine"
+
+
 @pytest.mark.parametrize("rows", [[{"ID": "2"}, {"ID": "2"}], [{"ID": "2"}, {"ID": "1"}]])
 def test_rows_out_of_order_are_refused(spool: Spool, rows: list[Any]) -> None:
     with pytest.raises(SdkError, match="order of `ID`"):

@@ -99,7 +99,7 @@ async def test_without_a_configuration_structlog_prints_lines(capsys: pytest.Cap
 
 
 class Formatting:
-    """A logger as loguru's: it formats each message that comes with arguments, and has facts by `bind`."""
+    """A logger that formats each message that comes with arguments, and takes facts by `bind`."""
 
     def __init__(self, lines: list[tuple[str, dict[str, Any]]], facts: dict[str, Any] | None = None) -> None:
         self._lines = lines

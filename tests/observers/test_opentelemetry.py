@@ -33,6 +33,7 @@ from b24oauth.testing import FakePortal, faults
 from tests.support.clients import UNLIMITED, connected, fake_portal
 from tests.support.stores import put
 from tests.support.telemetry import Telemetry, id_of, linked, turns
+from tests.support.wires import OWN
 
 pytestmark = pytest.mark.anyio
 
@@ -378,6 +379,32 @@ async def test_fifty_calls_at_once_stay_below_their_own_parents(telemetry: Telem
         assert telemetry.spans.below(call) != []
     assert len({span.context.trace_id for span in telemetry.spans.ended if span.context}) == 51  # and the refresh
     assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+@pytest.mark.parametrize("library", OWN)
+async def test_calls_over_real_connections_leave_the_context_of_their_caller(
+    telemetry: Telemetry, library: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip(library)  # a run over httpx is without the others
+    async with FakePortal(rows={"crm.deal": 300}).serve() as portal:
+        port = int(portal.origin.rpartition(":")[2])
+        options: dict[str, Any] = {"transport": library, "trusted_oauth_hosts": portal.trusted_oauth_hosts}
+        expired = portal.issue(expired=True)
+        async with B24OAuth(expired, portal.secret, observers=telemetry.observers, **options) as b24:
+            with telemetry.tracer.start_as_current_span("handler") as own:
+                calls = [asyncio.create_task(b24.call("profile")) for _ in range(20)]
+                await asyncio.sleep(0)
+                await turns(3)
+                calls[0].cancel()
+                await asyncio.wait(calls)
+                assert len([deal async for deal in b24.rows("crm.deal.list")]) == 300
+                assert trace.get_current_span() is own
+            telemetry.assert_nothing_is_open()
+    ((name, below), refresh) = telemetry.spans.tree()
+    assert (name, refresh) == ("handler", ("b24oauth.refresh", []))
+    assert [call for call, _ in below].count("profile") == 20
+    assert {(span.attributes or {})["server.port"] for span in telemetry.spans.named("POST")} == {port}
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 # --- other clients, no SDK, exporters that fail -----------------------------------------------------------------------

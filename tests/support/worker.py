@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import attrs
@@ -138,7 +139,8 @@ async def warm_up() -> None:
             await b24.with_options(max_attempts=1).call("profile")
 
 
-def main() -> None:
+def serve(job_type: Callable[..., Any], work: Callable[[Any], Coroutine[Any, Any, dict[str, Any]]]) -> None:
+    """Forks a process for each job."""
     asyncio.run(warm_up())
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while line := sys.stdin.readline():
@@ -146,11 +148,11 @@ def main() -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             report(event="started")
             try:
-                report(event="done", **asyncio.run(work(Job(**json.loads(line)))))
+                report(event="done", **asyncio.run(work(job_type(**json.loads(line)))))
             except BaseException as error:  # noqa: BLE001 - the test shows it
                 report(event="done", succeeded=0, failed=[f"{type(error).__name__}: {error}"])
             os._exit(0)
 
 
 if __name__ == "__main__":
-    main()
+    serve(Job, work)

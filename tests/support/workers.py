@@ -16,8 +16,6 @@ from typing import Any
 
 import attrs
 
-from tests.support.worker import Job
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -38,7 +36,7 @@ class Workers:
             else:
                 self._done[said["pid"]].set_result(said)
 
-    async def start(self, job: Job) -> int:
+    async def start(self, job: attrs.AttrsInstance) -> int:
         """The pid of a new worker."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(attrs.asdict(job)).encode() + b"\n")
@@ -60,9 +58,10 @@ class Workers:
 
 
 @asynccontextmanager
-async def workers() -> AsyncIterator[Workers]:
+async def workers(module: str = "tests.support.worker") -> AsyncIterator[Workers]:
+    """Processes that a script forks: `tests.support.worker`, or another one with jobs of its own."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.worker", cwd=ROOT,
+        sys.executable, "-m", module, cwd=ROOT,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     started = Workers(process)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -21,12 +21,15 @@ from b24oauth import (
     B24OAuth,
     B24OAuthParams,
     B24OAuthSecret,
+    B24Portals,
     BatchRefV2,
     BatchRefV3,
     File,
     Result,
     events,
 )
+from b24oauth.apps import B24App, OfflineBatch, OfflineEvent, Runner, RunnerHealth, run_portals, subscribe_offline
+from b24oauth.bots import Bot, Button, Command, Joined, Keyboard, Message, Sent, Update, Upload
 from b24oauth.downloads import Download
 from b24oauth.models import HandlerRefreshAuth, RefreshedAuth
 from b24oauth.observers import OpenTelemetryObserver, PrometheusObserver
@@ -183,3 +186,62 @@ async def hooks(b24: B24OAuth) -> None:
     b24.set_callback_refresh_auth(save)
     b24.set_callback_refresh_auth(lambda refreshed: refreshed.auth_data)
     b24.set_custom_refresh_auth(custom)
+
+
+async def offline_events(app: B24App, portals: B24Portals) -> None:
+    async def consume(b24: B24OAuth) -> None:
+        async for batch in app.offline_events("member", auth_connector="sync", limit=10, poll=None):
+            assert_type(batch, OfflineBatch)
+            for event in batch:
+                assert_type(event, OfflineEvent)
+            await batch.fail(event for event in batch if event.user_id == 1)
+
+    async def patient(b24: B24OAuth) -> float | None:
+        return 5 if b24.is_idle else None
+
+    await run_portals(app, consume, name="deals", concurrency=5)
+    async with Runner(portals, patient, name="deals", on_error=lambda error, member_id: member_id) as runner:
+        assert_type(runner.health(), RunnerHealth)
+    Runner(app, consume)  # type: ignore[call-arg]
+    app.offline_events("member", connector="sync")  # type: ignore[call-arg]
+    assert_type(await subscribe_offline(await portals.get("member"), ["ONCRMDEALADD"]), list[str])
+
+
+async def bots(app: B24App, b24: B24OAuth) -> None:
+    bot = Bot("echo", name="Echo", type="personal", work_position="Parrot")
+
+    @bot.message
+    async def echo(message: Message) -> None:
+        sent = await message.answer(message.text, keyboard=Keyboard([Button("Go", command="go")]), files=["a.txt"])
+        assert_type(sent, Sent)
+        assert_type(await sent.edit("changed"), Sent)
+        assert_type(message.b24, B24OAuth)
+        async with message.typing():
+            await message.stream(Upload("a.txt", bytes_of()).name for _ in ())  # type: ignore[arg-type]
+        for file in message.files:
+            assert_type(await file.download("a.txt"), Download)
+
+    @bot.joined
+    async def joined(event: Update) -> None:
+        assert_type(event.dialog_id, str)
+
+    @bot.command("go", title={"en": "Goes"})
+    async def go(command: Command) -> None:
+        assert_type(command.message, Message)
+
+    @bot.message  # type: ignore[type-var]
+    async def wrong(event: Joined) -> None: ...
+
+    @bot.error
+    def failed(error: Exception, update: Update | None) -> None: ...
+
+    Bot("echo", name="Echo", type="robot")  # type: ignore[arg-type]
+    Button("Go", color="red")  # type: ignore[arg-type]
+    bot.attach(app, url="https://app.example/")
+    assert_type(await bot.register(b24), int)
+    await bot.run(b24, poll=10)
+    await bot.run_portals(app, concurrency=5)
+
+
+async def bytes_of() -> AsyncIterator[bytes]:
+    yield b""

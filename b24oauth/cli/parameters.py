@@ -40,6 +40,9 @@ def read_parameters(words: Iterable[str], read: Callable[[str], str]) -> dict[st
             if not is_mapping(value):
                 raise UsageError(f"{word}: parameters must be a JSON object")
             given = _merged(given, value)
+        elif word.startswith("--"):
+            # A misspelt option must not be sent as a parameter.
+            raise UsageError(f"{word.partition('=')[0]} is no option of this command")
         else:
             _put(tree, word)
     return _merged(given, {key: _built(value) for key, value in tree.items()})

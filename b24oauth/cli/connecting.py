@@ -259,7 +259,10 @@ def _asked(what: str, variable: str, *, hide: bool) -> str:
         raise UsageError(f"{variable} is not set, and there is no terminal to ask for it")
     prompt = f"{what} ({variable}): "
     if hide:
-        answer = getpass.getpass(prompt, sys.stderr)
+        try:
+            answer = getpass.getpass(prompt, sys.stderr)
+        except EOFError:  # Ctrl-D
+            answer = ""
     else:
         print(prompt, end="", file=sys.stderr, flush=True)
         answer = sys.stdin.readline()

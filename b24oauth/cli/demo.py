@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import stat
@@ -11,8 +12,12 @@ import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from b24oauth.cli.processes import run_processes
 from b24oauth.cli.report import Check, Report
 from b24oauth.client import B24OAuth
 from b24oauth.errors import AmbiguousResultError, SdkError
@@ -20,7 +25,7 @@ from b24oauth.limits.params import RateLimitConfig, RestrictionParams
 from b24oauth.models import RefreshedAuth
 from b24oauth.testing import FakePortal, faults
 
-__all__ = ["run_demo"]
+__all__ = ["demo", "run_demo"]
 
 CALLS = 200
 THROTTLED = 120
@@ -42,6 +47,20 @@ SURVIVED: tuple[tuple[str, faults.Fault], ...] = (
     ("503, too many requests", faults.status(503, error="QUERY_LIMIT_EXCEEDED")),
     ("401, expired token", faults.status(401, error="expired_token")),
 )
+
+
+def demo(
+    *, plain: bool = False, processes: Annotated[int | None, Parameter(validator=Number(gte=1, lte=32))] = None
+) -> int:
+    """Run 200 calls and a set of faults against an embedded portal.
+
+    Args:
+        plain: No colours.
+        processes: Show so many processes that share one store instead.
+    """
+    importlib.import_module("uvicorn")  # the portal asks for it only when it is served
+    report = Report(plain=plain)
+    return 0 if asyncio.run(run_processes(report, processes) if processes else run_demo(report)) else 1
 
 
 async def run_demo(report: Report) -> bool:

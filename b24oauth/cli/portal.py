@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
-from typing import Final
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from b24oauth.testing import FakePortal
 
-__all__ = ["run_portal"]
+__all__ = ["portal", "run_portal"]
 
 _PROGRAMS: Final = """\
 A fake portal listens at {origin}. It contains 120 deals and keeps changes in memory. Press Ctrl-C to stop it.
@@ -53,6 +57,30 @@ async def main() -> None:
 
 asyncio.run(main())
 """
+
+
+def portal(
+    *,
+    host: str = "127.0.0.1",
+    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0,
+    bot: bool = False,
+) -> None:
+    """Serve a fake portal to try programs against.
+
+    Two programs to paste are printed: one with a webhook, one with OAuth. Press Ctrl-C to stop.
+
+    Args:
+        host: Address to listen at.
+        port: Port to listen at; 0 for a free one.
+        bot: Chat with your bot in this terminal.
+    """
+    importlib.import_module("uvicorn")  # the portal asks for it only when it is served
+    if bot:
+        from b24oauth.cli.chat import run_chat, typed_lines  # noqa: PLC0415 - as little as needed is loaded
+
+        asyncio.run(run_chat(host=host, port=port, lines=typed_lines()))
+    else:
+        asyncio.run(run_portal(host=host, port=port))
 
 
 async def run_portal(*, host: str, port: int) -> None:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Final
+import asyncio
 
 from b24oauth import stores
-from b24oauth.errors import ConfigurationError
-from b24oauth.stores.records import RecordStore
+from b24oauth.cli.problems import UsageError
+from b24oauth.cli.stores import KEYS, encryption_keys, opened
 
-__all__ = ["KEYS", "opened", "reencrypt"]
-
-# A key on the command line could be seen by every user of the machine.
-KEYS: Final = "B24OAUTH_KEYS"
-_REDIS: Final = ("redis://", "rediss://", "unix://")
+__all__ = ["encrypted_records", "reencrypt"]
 
 
-async def reencrypt(store: str, client_id: str) -> int:
+def reencrypt(store: str, /, *, client_id: str) -> None:
+    """Encrypt the records of a store with the first of the keys in B24OAUTH_KEYS.
+
+    All keys decrypt. Records that are not encrypted yet are encrypted too.
+
+    Args:
+        store: Path of an SQLite file or a folder, or the URL of a Redis server or a database.
+        client_id: The application.
+    """
+    number = asyncio.run(encrypted_records(store, client_id))
+    print(f"{number} records are encrypted with the first key")
+
+
+async def encrypted_records(store: str, client_id: str) -> int:
     """Encrypts all records of an application with the first key of the environment.
 
     Args:
@@ -28,33 +35,13 @@ async def reencrypt(store: str, client_id: str) -> int:
         How many records there were.
 
     Raises:
-        ConfigurationError: There is no such store, or no key in the environment.
+        UsageError: There is no key in the environment.
+        ConfigurationError: There is no such store.
         StoreError: The store cannot be read or written, or a record has another key.
         ModuleNotFoundError: An extra is not installed; the message says which.
     """
-    keys = [key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip()]
+    keys = encryption_keys()
     if not keys:
-        raise ConfigurationError(f"{KEYS} must hold the keys, separated by commas, the new one first")
+        raise UsageError(f"{KEYS} must hold the keys, separated by commas, the new one first")
     async with stores.EncryptedStore(opened(store), keys) as encrypted:
         return await encrypted.reencrypt(client_id)
-
-
-def opened(store: str) -> RecordStore:
-    """The store at a path or a URL.
-
-    Args:
-        store: Path of a file (SQLite) or a folder, or the URL of a Redis server or of a database.
-
-    Raises:
-        ConfigurationError: There is no such file or folder.
-    """
-    if store.startswith(_REDIS):
-        return stores.RedisStore(store)
-    if "://" in store:
-        return stores.SQLAlchemyStore(store)
-    path = Path(store)
-    if path.is_dir():
-        return stores.FileStore(path)
-    if not path.is_file():
-        raise ConfigurationError(f"{store} is no file of a SQLiteStore, folder of a FileStore, or URL")
-    return stores.SQLiteStore(path)

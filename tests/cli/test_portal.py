@@ -40,7 +40,7 @@ def test_the_programs_that_are_printed_run_as_they_stand(printed: str) -> None:
 
 
 def test_a_port_that_cannot_be_had_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["portal", "--port", "70000"]) == 1
+    assert main(["portal", "--port", "70000"]) == 2
     assert "port" in capsys.readouterr().err
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from b24oauth.cli import main
-from b24oauth.cli.reencrypt import KEYS, opened
+from b24oauth.cli.stores import KEYS, opened
 from b24oauth.errors import ConfigurationError
 from b24oauth.stores import EncryptedStore, FileStore, RedisStore, SQLAlchemyStore, SQLiteStore, TokenKey
 from tests.support.builders import params
@@ -44,7 +44,7 @@ def test_what_is_missing_is_named(
 ) -> None:
     arguments = ["reencrypt", str(tmp_path / "tokens.db"), "--client-id", "app.1"]
     monkeypatch.delenv(KEYS, raising=False)
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     assert "B24OAUTH_KEYS must hold the keys" in capsys.readouterr().err
     monkeypatch.setenv(KEYS, EncryptedStore.new_key())
     assert main(arguments) == 1

@@ -16,6 +16,7 @@ _COMMANDS: Final = {
     "tokens": ("tokens:tokens", "Show, renew, remove and encrypt the stored token pairs."),
     "call": ("call:call", "Call one REST method and print its result."),
     "batch": ("batch:batch", "Call any number of REST methods from a file."),
+    "export": ("export:export", "Export all rows of a list method to a file."),
     "methods": ("methods:methods", "List the REST methods and scopes of the portal."),
     "limits": ("limits:limits", "Show what is known of the portal's limits."),
     "doctor": ("doctor:doctor", "Check credentials, store, connections and the application on the portal."),

@@ -15,7 +15,7 @@ from b24oauth.testing import FakePortal
 __all__ = ["portal", "run_portal"]
 
 _PROGRAMS: Final = """\
-A fake portal listens at {origin}. It contains 120 deals and keeps changes in memory. Press Ctrl-C to stop it.
+A fake portal listens at {origin}. It contains {deals} deals and keeps changes in memory. Press Ctrl-C to stop it.
 
 A webhook:
 
@@ -63,7 +63,11 @@ def portal(
     *,
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0,
+    deals: Annotated[int, Parameter(validator=Number(gte=0))] = 120,
     bot: bool = False,
+    app: str | None = None,
+    install_page: str | None = None,
+    redirect: str | None = None,
 ) -> None:
     """Serve a fake portal to try programs against.
 
@@ -72,32 +76,46 @@ def portal(
     Args:
         host: Address to listen at.
         port: Port to listen at; 0 for a free one.
+        deals: Number of deals that the portal has.
         bot: Chat with your bot in this terminal.
+        app: Address of your application: it is installed, gets the portal's events, and is shown in your browser.
+        install_page: Address of the application's installation page, if it has one.
+        redirect: Address where the application takes authorization codes.
     """
     importlib.import_module("uvicorn")  # the portal asks for it only when it is served
-    if bot:
+    if app is not None:
+        from b24oauth.cli.application import run_application  # noqa: PLC0415 - as little as needed is loaded
+        from b24oauth.cli.chat import typed_lines  # noqa: PLC0415 - as above
+
+        installing = run_application(
+            app, install_url=install_page, redirect=redirect, host=host, port=port, lines=typed_lines()
+        )
+        asyncio.run(installing)
+    elif bot:
         from b24oauth.cli.chat import run_chat, typed_lines  # noqa: PLC0415 - as little as needed is loaded
 
         asyncio.run(run_chat(host=host, port=port, lines=typed_lines()))
     else:
-        asyncio.run(run_portal(host=host, port=port))
+        asyncio.run(run_portal(host=host, port=port, deals=deals))
 
 
-async def run_portal(*, host: str, port: int) -> None:
+async def run_portal(*, host: str, port: int, deals: int = 120) -> None:
     """Serves the portal until the task is cancelled.
 
     Args:
         host: Address to listen at.
         port: Port to listen at; 0 for a free one.
+        deals: Number of deals that it has.
 
     Raises:
         OSError: The port is taken.
     """
-    portal = FakePortal(clock=time.time, rows={"crm.deal": 120, "crm.contact": 60, "tasks.task": 60}, record=1000)
+    portal = FakePortal(clock=time.time, rows={"crm.deal": deals, "crm.contact": 60, "tasks.task": 60}, record=1000)
     async with portal.serve(host=host, port=port) as served:
         pair = served.issue()
         text = _PROGRAMS.format(
             origin=served.origin,
+            deals=deals,
             webhook=served.webhook(),
             host=served.origin.removeprefix("http://"),
             access_token=pair.access_token,

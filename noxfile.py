@@ -14,7 +14,7 @@ nox.options.stop_on_first_error = True
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 # All that tests use.
-EXTRAS = ".[cli,crypto,fastapi,file,otel,prometheus,redis,speed,sqlalchemy,testing]"
+EXTRAS = ".[cli,crypto,fastapi,file,otel,parquet,prometheus,redis,speed,sqlalchemy,testing]"
 GROUPS = {name: nox.project.dependency_groups(PROJECT, name) for name in PROJECT["dependency-groups"]}
 WITHOUT_BROWSER = ("--ignore=tests/browser",)
 # The transports that tests do not choose by themselves, and what is repeated over them.

@@ -329,9 +329,11 @@ class B24Portals:
             check_seconds(timeout, "timeout")
         left = iter([member_id async for member_id in self] if member_ids is None else list(member_ids))
         outcomes: dict[str, PortalOutcome[T]] = {}
+        turns = self.wire.shared_turns()
 
         async def work() -> None:
             for member_id in left:
+                await turns.begin(self)
                 try:
                     async with asyncio.timeout(timeout):
                         outcomes[member_id] = PortalOutcome(member_id, await function(await self.get(member_id)))

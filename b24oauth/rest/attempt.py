@@ -171,7 +171,7 @@ class Sender:
 
     async def _send_admitted(self, call: CallState) -> AjaxResult[Any]:
         services = self._services
-        pair = await self._token(call)
+        pair = services.credentials.ready() or await self._token(call)
         answer = await self._send(call, pair)
         if answer.status in _REDIRECTS and not call.moved:
             call.moved, renewals = True, services.credentials.renewals

@@ -40,7 +40,7 @@ from b24oauth.rest.retry import (
 from b24oauth.rest.services import Services
 from b24oauth.rest.stats import CallCounter, HttpStats
 from b24oauth.result import AjaxQuery, AjaxResult
-from b24oauth.wire import Deadline
+from b24oauth.wire import Deadline, Turns
 
 __all__ = ["HttpClient", "TimesOf"]
 
@@ -188,27 +188,46 @@ class HttpClient:
             lifetime.check_beginning(within_renewal=services.credentials.is_inside())
         request_id = request_id or f"{self._id_prefix}{next(self._id_count):012x}"
         query = AjaxQuery(method=method, params={} if params is None else params, request_id=request_id)
-        call = self._prepare(
-            query, idempotent, idempotency_key, inner_methods, times_of, repeat_timeouts=repeat_timeouts
-        )
-        if call.report.is_detailed:
-            call.report.started()
         lifetime.under_way += 1
-        started = loop.time()
+        started, turns = loop.time(), services.wire.turns
         try:
-            if timeout is None:
-                return await self._attempts(call, loop, started)
-            return await self._in_time(call, loop, started, timeout)
-        except BaseException as error:
-            call.report.failed(error, call.attempts, loop.time() - started)
-            raise
+            if turns is not None and not turns.begins_at_once():
+                await self._take_turn(turns, query, timeout)
+            call = self._prepare(
+                query, idempotent, idempotency_key, inner_methods, times_of, repeat_timeouts=repeat_timeouts
+            )
+            if call.report.is_detailed:
+                call.report.started()
+            try:
+                if timeout is None:
+                    return await self._attempts(call, loop, started)
+                return await self._in_time(call, loop, started, timeout)
+            except BaseException as error:
+                call.report.failed(error, call.attempts, loop.time() - started)
+                raise
         finally:
             lifetime.leave()
+
+    async def _take_turn(self, turns: Turns, query: AjaxQuery, timeout: float | None) -> None:
+        """Waits, before anything is prepared, until the loop has time for another call of the clients of one wire."""
+        services, deadline = self._services, Deadline(timeout)
+        if services.credentials.is_inside():
+            return  # a close ends those who wait, and the calls of a refresh callback go on
+        try:
+            async with deadline:
+                await turns.wait(services.wire.lifetime)
+        except TimeoutError:
+            if timeout is None or not deadline.expired():
+                raise
+        else:
+            return
+        raise out_of_time(query, timeout)
 
     async def _in_time(
         self, call: CallState, loop: asyncio.AbstractEventLoop, started: float, timeout: float
     ) -> AjaxResult[Any]:
-        deadline, call.ends = Deadline(timeout), started + timeout
+        call.ends = started + timeout
+        deadline = Deadline(call.ends - loop.time())
         try:
             async with deadline:
                 return await self._attempts(call, loop, started)

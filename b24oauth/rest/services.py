@@ -94,5 +94,8 @@ class Services:
 
     def end_waits(self) -> None:
         """Makes waiting calls fail because the client is closing, except calls from refresh callbacks."""
+        lifetime = self.wire.lifetime
         self.wire.end_waits()
-        self.gate.end(self.wire.lifetime, closed_client)
+        self.gate.end(lifetime, closed_client)
+        if self.wire.turns is not None:
+            self.wire.turns.end(lifetime, closed_client)

@@ -6,6 +6,7 @@ from b24oauth.wire.failures import NoResponse, ResponseTooLarge
 from b24oauth.wire.lifetime import Lifetime, closed_client
 from b24oauth.wire.requests import USER_AGENT
 from b24oauth.wire.streams import StreamedResponse
+from b24oauth.wire.turns import Turns
 from b24oauth.wire.wire import CONNECT_TIMEOUT, MAX_DOWNLOAD_SIZE, MAX_RESPONSE_SIZE, RESPONSE_TIMEOUT, Wire
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "ResponseTooLarge",
     "StreamedResponse",
     "TransportName",
+    "Turns",
     "Wire",
     "closed_client",
 ]

@@ -31,6 +31,7 @@ from b24oauth.wire.pool import Pool
 from b24oauth.wire.requests import Opened
 from b24oauth.wire.silence import unlogged
 from b24oauth.wire.streams import StreamedResponse
+from b24oauth.wire.turns import Turns
 
 __all__ = ["CONNECT_TIMEOUT", "MAX_DOWNLOAD_SIZE", "MAX_RESPONSE_SIZE", "RESPONSE_TIMEOUT", "Wire"]
 
@@ -70,6 +71,7 @@ class Wire:
         lifetime: Which event loop it lives in, and whether it is closed.
         enter_loop: As `Lifetime.enter`.
         loop_time: As `Lifetime.loop_time`.
+        turns: Spreads calls of clients that share connections over turns of the loop; None for a wire of one client.
 
     Raises:
         ConfigurationError: The library is not installed, or arguments do not fit together.
@@ -79,7 +81,7 @@ class Wire:
 
     __slots__ = (
         "__weakref__", "_exchanges", "_is_view", "_limits", "_max_response_size", "_pool", "_shared_by", "_transport",
-        "enter_loop", "lifetime", "loop_time",
+        "enter_loop", "lifetime", "loop_time", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -98,12 +100,14 @@ class Wire:
         _check_limits(timeout, connect_timeout, max_response_size)
         if wire is None:
             self._pool = Pool(http_client, transport, proxy=proxy, ssl_context=ssl_context, log=log or Log())
+            self.turns: Turns | None = None
         else:
             if (http_client, transport, proxy, ssl_context) != (None, "auto", None, None):
                 raise ConfigurationError(
                     "wire has connections already: set http_client, transport, proxy and ssl_context there"
                 )
             self._pool = wire._share_with(self)  # noqa: SLF001 - an object of the same class
+            self.turns = wire.shared_turns()
         self.lifetime = Lifetime(None if wire is None else wire.lifetime)
         self.enter_loop = self.lifetime.enter
         self.loop_time = self.lifetime.loop_time
@@ -118,6 +122,12 @@ class Wire:
             self._shared_by = weakref.WeakSet()
         self._shared_by.add(other)
         return self._pool
+
+    def shared_turns(self) -> Turns:
+        """The turns of all wires that share these connections."""
+        if self.turns is None:
+            self.turns = Turns()
+        return self.turns
 
     async def __aenter__(self) -> Self:
         self.lifetime.enter()

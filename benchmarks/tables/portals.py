@@ -38,7 +38,7 @@ def many_portals(portal: ServedPortal, workers: Workers, setup: Setup) -> Sectio
         rows=[[name, cpu.shown(name, 0), heap.shown(name, 1), stall.shown(name, 1)] for name in cpu.values],
         notes=[
             "`B24Portals` with one set of connections. First use is included: clients are made and connections opened.",
-            "What starts at once is prepared in one turn of the loop: 3,000 calls take much longer than 300.",
+            "Calls that start at once are prepared eight in a turn of the loop, portals as well.",
         ],
         checks=[
             Check(

@@ -328,8 +328,7 @@ class B24Portals:
         if timeout is not None:
             check_seconds(timeout, "timeout")
         left = iter([member_id async for member_id in self] if member_ids is None else list(member_ids))
-        outcomes: dict[str, PortalOutcome[T]] = {}
-        turns = self.wire.shared_turns()
+        outcomes, turns = dict[str, PortalOutcome[T]](), self.wire.shared_turns()
 
         async def work() -> None:
             for member_id in left:

@@ -451,3 +451,18 @@ async def test_an_installation_that_arrives_late_does_not_replace_a_newer_one() 
         newer = await here.pair()
         assert (await here.install(ts=1000)).status == 200
         assert await here.pair() == newer
+
+
+async def test_an_error_handler_that_fails_changes_no_response() -> None:
+    async with desk() as here:
+
+        @here.app.on_error
+        def failed(error: Exception, incoming: Any) -> None:
+            raise RuntimeError
+
+        @here.app.on("ONCRMDEALADD", ack="after")
+        async def added(event: Any, b24: B24OAuth) -> None:
+            raise ValueError
+
+        await here.install()
+        assert (await here.app.handle(here.event("ONCRMDEALADD", data={"FIELDS": {"ID": 5}}))).status == 200

@@ -11,7 +11,7 @@ import pytest
 
 from b24oauth import B24OAuth, ConfigurationError
 from b24oauth.apps import B24App, Installed, Page, PageOpened, Request, Response, Uninstalled
-from b24oauth.errors import UnknownPortalError
+from b24oauth.errors import ClientStateError, UnknownPortalError
 from b24oauth.installations import InstallationState
 from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, VirtualClock, faults
@@ -466,3 +466,36 @@ async def test_an_error_handler_that_fails_changes_no_response() -> None:
 
         await here.install()
         assert (await here.app.handle(here.event("ONCRMDEALADD", data={"FIELDS": {"ID": 5}}))).status == 200
+
+
+async def test_an_event_after_the_close_is_refused() -> None:
+    async with desk() as here:
+
+        @here.app.on("ONCRMDEALADD")
+        async def added(event: Any, b24: B24OAuth) -> None:
+            here.called.append(event)
+
+        await here.install()
+        await here.app.aclose()
+        assert (await here.app.handle(here.event("ONCRMDEALADD", data={"FIELDS": {"ID": 5}}))).status == 503
+
+
+async def test_a_cancelled_close_cancels_handlers_and_closes_the_clients() -> None:
+    async with desk() as here:
+
+        @here.app.on("ONCRMDEALADD")
+        async def added(event: Any, b24: B24OAuth) -> None:
+            try:
+                await asyncio.sleep(100)
+            finally:
+                here.called.append("ended")
+
+        await here.install()
+        await here.app.handle(here.event("ONCRMDEALADD", data={"FIELDS": {"ID": 5}}))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await here.app.aclose()
+        await here.settled()
+        assert here.called == ["ended"]
+        with pytest.raises(ClientStateError):
+            await here.app.portals.get(here.portal.member_id)

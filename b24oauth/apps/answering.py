@@ -170,6 +170,10 @@ class Answering:
                 self._forget(incoming)
                 self._told(error, incoming)
                 return self._refused(503, SdkError("dispatch failed", code="B24OAUTH_DISPATCH"), level=logging.ERROR)
+            except BaseException:
+                # The web server has cancelled the request: the event may not be in the queue.
+                self._forget(incoming)
+                raise
             later = []
         for handler in later:
             if not self.tasks.start(functools.partial(self._guarded, handler, incoming)):
@@ -258,7 +262,10 @@ class Answering:
             name = incoming.name if isinstance(incoming, Event) else type(incoming).__name__
             self._log.error(f"A handler of {name} failed: {_shown(error)}")
             return
-        self.on_error(error, incoming)
+        try:
+            self.on_error(error, incoming)
+        except Exception as other:  # noqa: BLE001 - it must not keep other handlers from being called
+            self._log.error(f"on_error failed: {_shown(other)}, for {_shown(error)}")
 
     def _forget(self, incoming: Incoming) -> None:
         if self.duplicates and isinstance(incoming, Event):

@@ -270,10 +270,12 @@ class B24App(Router):
         Args:
             drain: How long to wait, seconds; what is left is cancelled.
         """
-        lost = await self._answering.tasks.drain(drain)
-        if lost:
-            self._log.error(f"{lost} handlers were cancelled: they took longer than {drain:g} s to end")
-        await self.portals.aclose()
+        try:
+            lost = await self._answering.tasks.drain(drain)
+            if lost:
+                self._log.error(f"{lost} handlers were cancelled: they took longer than {drain:g} s to end")
+        finally:
+            await self.portals.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ from b24oauth.apps.events import EventAuth, Installed, PortalRequest, Uninstalle
 from b24oauth.apps.requests import PageOpened
 from b24oauth.apps.verifying import NotGenuineError, Proof, is_genuine
 from b24oauth.client import B24OAuth
+from b24oauth.errors import InvalidDataError
 from b24oauth.installations import Installation, InstallationState
 from b24oauth.installing import put_pair, put_state
 from b24oauth.models import B24OAuthParams
@@ -83,7 +84,7 @@ class Installations:
         """Stores the pair of an installation.
 
         Returns:
-            False for an event that is older than the removal of the application.
+            False for an event that is older than the last installation or removal of the application.
 
         Raises:
             NotGenuineError: Neither the application token nor the access token proves where it comes from.
@@ -106,14 +107,17 @@ class Installations:
 
         Raises:
             NotGenuineError: Neither the application token nor the access token proves where it comes from.
-            InvalidDataError: It carries no tokens.
+            InvalidDataError: It carries no tokens, or names no user.
         """
         pair, record = event.pair(), await self._record(event.auth.member_id)
         if pair.member_id != event.auth.member_id:
             raise NotGenuineError("The two blocks of the event name different portals")
         if record is None or not _is_known(record, event.auth.application_token):
             pair = (await self._proof(pair)).applied_to(pair)
-        key = TokenKey(self._client_id, pair.member_id, pair.user_id or None)
+        if not pair.user_id:
+            # Without a user it would replace the default pair.
+            raise InvalidDataError("The event", ["data[user_id] is missing"])
+        key = TokenKey(self._client_id, pair.member_id, pair.user_id)
         await put_pair(self._store, key, pair)
 
     async def uninstalled(self, event: Uninstalled) -> bool:
@@ -211,5 +215,5 @@ def _is_known(record: Installation, application_token: str) -> bool:
 
 
 def _is_late(record: Installation | None, sent_at: int) -> bool:
-    """True for an installation that was removed since the event was sent."""
-    return record is not None and record.state is InstallationState.UNINSTALLED and 0 < sent_at < record.event_time
+    """True for an event that is older than the last installation or removal: its pair is not the latest."""
+    return record is not None and 0 < sent_at < record.event_time

@@ -78,6 +78,10 @@ async def keep(
         except Exception as error:  # noqa: BLE001 - whatever a store raises, it is asked again until the lease has ended
             problem = f"it could not be extended: {type(error).__name__}"
             continue
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # Drivers of databases swallow a cancellation now and then.
+            raise asyncio.CancelledError
         if not is_held:
             raise LeaseLostError("The lease of a portal's work was lost: another process may have it")
         ends_at = asked_at + seconds

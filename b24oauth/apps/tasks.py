@@ -23,18 +23,19 @@ class Tasks:
         self._most = concurrency + waiting
         self._failed = failed
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def __len__(self) -> int:
         """How many run or wait."""
         return len(self._tasks)
 
     def start(self, work: Callable[[], Coroutine[Any, Any, object]]) -> bool:
-        """Starts a piece of work; False if there are too many already.
+        """Starts a piece of work; False if there are too many already, or after `drain`.
 
         Args:
             work: A coroutine function.
         """
-        if len(self._tasks) >= self._most:
+        if self._is_closed or len(self._tasks) >= self._most:
             return False
         task = asyncio.get_running_loop().create_task(self._run(work), name="b24oauth event")
         self._tasks.add(task)
@@ -49,7 +50,7 @@ class Tasks:
                 self._failed(error)
 
     async def drain(self, seconds: float) -> int:
-        """Waits for the work, and cancels what is left then.
+        """Waits for the work, and cancels what is left then. No more is started.
 
         Args:
             seconds: How long to wait.
@@ -57,12 +58,15 @@ class Tasks:
         Returns:
             How many pieces were cancelled.
         """
+        self._is_closed = True
         tasks = set(self._tasks)
-        if tasks and seconds > 0:
-            await asyncio.wait(tasks, timeout=seconds)
-        left = {task for task in tasks if not task.done()}
-        for task in left:
-            task.cancel()
+        try:
+            if tasks and seconds > 0:
+                await asyncio.wait(tasks, timeout=seconds)
+        finally:
+            left = {task for task in tasks if not task.done()}
+            for task in left:
+                task.cancel()
         if left:
             await asyncio.wait(left)
         return len(left)

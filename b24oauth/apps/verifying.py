@@ -84,7 +84,7 @@ class Proof:
                 "client_endpoint": self.client_endpoint,
                 "domain": self.domain,
                 "status": self.status,
-                "user_id": pair.user_id or self.user_id,
+                "user_id": self.user_id or pair.user_id,
             }
         )
 

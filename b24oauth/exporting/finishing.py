@@ -5,10 +5,11 @@ Everything here runs in a thread and may be repeated after a break: the rows sta
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import attrs
 
@@ -53,7 +54,8 @@ class Finishing:
     def steps(self) -> Generator[int]:
         """Writes the final file under its preliminary name, and the state beside it; yields rows so far."""
         spool = self.spool
-        with open_private(spool.output) as file:
+        # Buffers write all of their data, an unbuffered file may take less.
+        with io.BufferedRandom(cast("Any", open_private(spool.output))) as file:
             file.truncate()
             yield from self._written(file)
             sync(file)
@@ -61,7 +63,7 @@ class Finishing:
             until = later(self.before.until, self.until)
             since = None if until is None else as_moment(earlier(until))
             state = next_state(self.before, until, self._recent(self.changes, since))
-            with open_private(spool.state) as file:
+            with io.BufferedRandom(cast("Any", open_private(spool.state))) as file:
                 file.truncate()
                 file.write(state.written())
                 sync(file)

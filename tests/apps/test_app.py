@@ -11,7 +11,7 @@ import pytest
 
 from b24oauth import B24OAuth, ConfigurationError
 from b24oauth.apps import B24App, Installed, Page, PageOpened, Request, Response, Uninstalled
-from b24oauth.errors import UnknownPortalError
+from b24oauth.errors import ClientStateError, UnknownPortalError
 from b24oauth.installations import InstallationState
 from b24oauth.stores import MemoryStore
 from b24oauth.testing import FakePortal, VirtualClock, faults
@@ -422,3 +422,80 @@ async def test_a_store_that_fails_is_told_the_log_and_answered_503(caplog: pytes
         here.store.load_installation = fails  # type: ignore[method-assign]
         assert (await here.app.handle(here.event("ONCRMDEALADD"))).status == 503
         assert "the disk is gone" in caplog.text
+
+
+async def test_an_access_token_stores_no_pair_of_another_user_than_its_own() -> None:
+    async with desk() as here:
+        await here.install()
+        await here.app.portals.install(here.portal.issue(user_id=1), user_id=1)
+        before = await here.pair(1)
+        forged = here.portal.issue(user_id=7).to_dict() | {"user_id": 1}
+        await here.app.handle(here.event("ONAPPUSERREADY", data=forged, application_token="unknown"))
+        assert await here.pair(1) == before
+
+
+async def test_a_system_users_pair_without_a_user_does_not_replace_the_default_pair() -> None:
+    async with desk() as here:
+        await here.install()
+        before = await here.pair()
+        data = {name: value for name, value in here.portal.issue(user_id=7).to_dict().items() if name != "user_id"}
+        assert (await here.app.handle(here.event("ONAPPUSERREADY", data=data))).status == 400
+        assert await here.pair() == before
+
+
+async def test_an_installation_that_arrives_late_does_not_replace_a_newer_one() -> None:
+    async with desk() as here:
+        await here.install(ts=1000)
+        await here.app.handle(here.silent("ONAPPUNINSTALL", ts=2000, data={"CLEAN": 0}))
+        await here.install(ts=3000)
+        newer = await here.pair()
+        assert (await here.install(ts=1000)).status == 200
+        assert await here.pair() == newer
+
+
+async def test_an_error_handler_that_fails_changes_no_response() -> None:
+    async with desk() as here:
+
+        @here.app.on_error
+        def failed(error: Exception, incoming: Any) -> None:
+            raise RuntimeError
+
+        @here.app.on("ONCRMDEALADD", ack="after")
+        async def added(event: Any, b24: B24OAuth) -> None:
+            raise ValueError
+
+        await here.install()
+        assert (await here.app.handle(here.event("ONCRMDEALADD", data={"FIELDS": {"ID": 5}}))).status == 200
+
+
+async def test_an_event_after_the_close_is_refused() -> None:
+    async with desk() as here:
+
+        @here.app.on("ONCRMDEALADD")
+        async def added(event: Any, b24: B24OAuth) -> None:
+            here.called.append(event)
+
+        await here.install()
+        await here.app.aclose()
+        assert (await here.app.handle(here.event("ONCRMDEALADD", data={"FIELDS": {"ID": 5}}))).status == 503
+
+
+async def test_a_cancelled_close_cancels_handlers_and_closes_the_clients() -> None:
+    async with desk() as here:
+
+        @here.app.on("ONCRMDEALADD")
+        async def added(event: Any, b24: B24OAuth) -> None:
+            try:
+                await asyncio.sleep(100)
+            finally:
+                here.called.append("ended")
+
+        await here.install()
+        await here.app.handle(here.event("ONCRMDEALADD", data={"FIELDS": {"ID": 5}}))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await here.app.aclose()
+        await here.settled()
+        assert here.called == ["ended"]
+        with pytest.raises(ClientStateError):
+            await here.app.portals.get(here.portal.member_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -50,3 +51,24 @@ async def test_duplicates_are_handled_unless_the_application_ignores_them() -> N
             for _ in range(2):
                 assert (await here.app.handle(here.event("ONCRMDEALADD", data={"FIELDS": {"ID": 1}}))).status == 200
             assert len(here.called) == number
+
+
+async def test_an_event_whose_dispatch_was_cancelled_is_no_duplicate() -> None:
+    messages = list[Any]()
+
+    async def dispatch(message: Any) -> None:
+        messages.append(message)
+        if len(messages) == 1:
+            await asyncio.sleep(100)
+
+    async with desk(app={"dispatch": dispatch, "ignore_duplicates": 60.0}) as here:
+
+        @here.app.on("ONCRMDEALADD")
+        async def added(event: Any, b24: B24OAuth) -> None: ...
+
+        await here.install()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await here.app.handle(here.event("ONCRMDEALADD", data={"FIELDS": {"ID": 5}}))
+        await here.app.handle(here.event("ONCRMDEALADD", data={"FIELDS": {"ID": 5}}))
+        assert len(messages) == 2

@@ -21,12 +21,14 @@ _COPIED: Final = (
 
 def nested(form: Mapping[str, object]) -> Mapping[str, object]:
     """The form with `auth[…]` and `data[…]` as mappings, as some frameworks leave them flat."""
-    flat = [(match[1], match[2], value) for name, value in form.items() if (match := _NESTED.match(name))]
+    flat = [(name, match[1], match[2]) for name in form if (match := _NESTED.match(name))]
     if not flat:
         return form
     result: dict[str, Any] = dict(form)
-    for outer, inner, value in flat:
-        result[outer] = {**as_mapping(result.get(outer)), inner: value}
+    for outer in {outer for _, outer, _ in flat}:
+        result[outer] = dict(as_mapping(result.get(outer)))
+    for name, outer, inner in flat:
+        result[outer][inner] = result.pop(name)
     return result
 
 

@@ -273,7 +273,8 @@ class Answering:
 
     def _refused(self, status: int, error: Exception, *, level: int = logging.WARNING) -> Response:
         told = self._log.error if level == logging.ERROR else self._log.warning
-        told(f"A request was answered {status}: {error}")
+        # A request may name a portal with line breaks, to forge lines of the log.
+        told(f"A request was answered {status}: {' '.join(str(error).split())}")
         return Response(status=status)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -20,6 +21,9 @@ from b24oauth.shapes import as_mapping, is_mapping, whole_number
 from b24oauth.storing import InstallationStore, TokenKey, TokenStore
 
 __all__ = ["Installations"]
+
+# How far the portal's clock may be ahead of ours, seconds.
+_CLOCKS_DIFFER: Final = 300
 
 
 class _Store(TokenStore, InstallationStore, Protocol):
@@ -87,33 +91,31 @@ class Installations:
             False for an event that is older than the last installation or removal of the application.
 
         Raises:
-            NotGenuineError: Neither the application token nor the access token proves where it comes from.
+            NotGenuineError: The access token does not prove where it comes from.
             InvalidDataError: It carries no tokens.
         """
-        auth = event.auth
-        record = await self._record(auth.member_id)
-        if _is_late(record, event.sent_at):
+        member_id = event.auth.member_id
+        if _is_late(await self._record(member_id), event.sent_at):
             return False
-        pair = event.pair()
-        if record is None or not _is_known(record, auth.application_token):
-            pair = await self._proved(pair)
-        else:
-            pair = attrs.evolve(pair, client_endpoint=record.client_endpoint, domain=record.domain)
-        await self._store_pair(pair, event.sent_at)
+        # Every user who opens a page sees the application token in his browser: it proves the portal, not the pair.
+        pair = await self._proved(event.pair())
+        # The application may have been removed while the pair was proved.
+        if _is_late(await self._record(member_id), event.sent_at):
+            return False
+        await self._store_pair(pair, _not_in_future(event.sent_at))
         return True
 
     async def user_ready(self, event: UserReady) -> None:
         """Stores the pair of the system user beside the others.
 
         Raises:
-            NotGenuineError: Neither the application token nor the access token proves where it comes from.
+            NotGenuineError: The access token does not prove where it comes from.
             InvalidDataError: It carries no tokens, or names no user.
         """
-        pair, record = event.pair(), await self._record(event.auth.member_id)
+        pair = event.pair()
         if pair.member_id != event.auth.member_id:
             raise NotGenuineError("The two blocks of the event name different portals")
-        if record is None or not _is_known(record, event.auth.application_token):
-            pair = (await self._proof(pair)).applied_to(pair)
+        pair = (await self._proof(pair)).applied_to(pair)
         if not pair.user_id:
             # Without a user it would replace the default pair.
             raise InvalidDataError("The event", ["data[user_id] is missing"])
@@ -135,7 +137,9 @@ class Installations:
             return False
         await self._portals.uninstall(event.auth.member_id)
         state = InstallationState.UNINSTALLED
-        await put_state(self._store, self._client_id, event.auth.member_id, state, None, event_time=event.sent_at)
+        await put_state(
+            self._store, self._client_id, event.auth.member_id, state, None, event_time=_not_in_future(event.sent_at)
+        )
         return True
 
     async def opened(self, page: PageOpened, *, received_at: float, is_pending: bool) -> tuple[B24OAuthParams, bool]:
@@ -159,7 +163,7 @@ class Installations:
             await self._check_administrator(pair)
             await self._store_pair(pair, 0, InstallationState.PENDING if is_pending else InstallationState.ACTIVE)
             return pair, True
-        if record.state is InstallationState.PENDING and not is_pending:
+        if record.state is InstallationState.PENDING and not is_pending and await self._is_administrator(pair):
             # The portal shows other pages when the installation is finished.
             state = InstallationState.ACTIVE
             await put_state(self._store, self._client_id, pair.member_id, state, stored.params)
@@ -198,9 +202,12 @@ class Installations:
     async def _check_administrator(self, pair: B24OAuthParams) -> None:
         # A token proves only that some user of the portal speaks, and anybody who opens a page of the application has
         # one.
-        profile = await self._portals.client(pair).call("profile")
-        if not (is_mapping(profile) and profile.get("ADMIN") is True):
+        if not await self._is_administrator(pair):
             raise NotGenuineError(f"Who would install the application on portal {pair.member_id} is no administrator")
+
+    async def _is_administrator(self, pair: B24OAuthParams) -> bool:
+        profile = await self._portals.client(pair).call("profile")
+        return is_mapping(profile) and profile.get("ADMIN") is True
 
     async def _store_pair(
         self, pair: B24OAuthParams, event_time: int, state: InstallationState = InstallationState.ACTIVE
@@ -217,3 +224,8 @@ def _is_known(record: Installation, application_token: str) -> bool:
 def _is_late(record: Installation | None, sent_at: int) -> bool:
     """True for an event that is older than the last installation or removal: its pair is not the latest."""
     return record is not None and 0 < sent_at < record.event_time
+
+
+def _not_in_future(sent_at: int) -> int:
+    """The time of an event as it is compared with that of later ones: a forged one must not lie after all of them."""
+    return min(sent_at, int(time.time()) + _CLOCKS_DIFFER)

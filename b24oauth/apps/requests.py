@@ -190,6 +190,8 @@ def read_body(body: bytes, content_type: str = "") -> Mapping[str, Any]:
         raise InvalidDataError("The body", [f"has {len(body)} bytes, at most {MAX_FORM_SIZE} are read"])
     try:
         value: object = json.loads(body)
+        # Half of a character, which JSON can write, is no text that a store or a log could keep.
+        json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         value = None
     if not is_mapping(value):

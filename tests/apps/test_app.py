@@ -439,8 +439,9 @@ async def test_a_system_users_pair_without_a_user_does_not_replace_the_default_p
         await here.install()
         before = await here.pair()
         data = {name: value for name, value in here.portal.issue(user_id=7).to_dict().items() if name != "user_id"}
-        assert (await here.app.handle(here.event("ONAPPUSERREADY", data=data))).status == 400
+        assert (await here.app.handle(here.event("ONAPPUSERREADY", data=data))).status == 200
         assert await here.pair() == before
+        assert (await here.pair(7)).user_id == 7
 
 
 async def test_an_installation_that_arrives_late_does_not_replace_a_newer_one() -> None:

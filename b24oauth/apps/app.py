@@ -9,7 +9,6 @@ from typing import Final, Protocol, Self, Unpack, cast
 from urllib.parse import urlsplit
 
 from b24oauth import assembling
-from b24oauth.apps.answering import Answering, ErrorHandler
 from b24oauth.apps.authorizing import Authorizer
 from b24oauth.apps.dispatching import Message
 from b24oauth.apps.duplicates import Duplicates
@@ -18,6 +17,7 @@ from b24oauth.apps.installing import Installations
 from b24oauth.apps.offline import OfflineEvents, OfflineOptions
 from b24oauth.apps.pages import Session
 from b24oauth.apps.requests import CodeReturned, read_request
+from b24oauth.apps.responding import ErrorHandler, Responder
 from b24oauth.apps.routing import Router
 from b24oauth.apps.signals import Signals
 from b24oauth.apps.signing import Signer
@@ -115,7 +115,7 @@ class B24App(Router):
             check_seconds(ignore_duplicates, "ignore_duplicates")
         self._log = log
         self._installations = Installations(store, oauth_secret.client_id, self.portals, prove)
-        self._answering = Answering(
+        self._responder = Responder(
             handlers=self.handlers,
             installations=self._installations,
             portals=self.portals,
@@ -128,9 +128,12 @@ class B24App(Router):
         )
 
     def on_error(self, function: ErrorHandler) -> ErrorHandler:
-        """Registers what is called with an error of a handler and the request; without it errors are logged."""
+        """Registers what is called with an error of a handler and the request: ``def failed(error, request)``.
+
+        It is async or plain. Without it errors are logged.
+        """
         check_function(function, "handler")
-        self._answering.on_error = function
+        self._responder.on_error = function
         return function
 
     # --- authorization ------------------------------------------------------------------------------------------------
@@ -194,12 +197,12 @@ class B24App(Router):
     # --- requests -----------------------------------------------------------------------------------------------------
 
     async def handle(self, request: Request) -> Response:
-        """Answers a request of Bitrix24 or of a browser. What is refused is told the log only.
+        """Answers a request of Bitrix24 or of a browser. Only the log gets the reason of a refusal.
 
         Args:
             request: The request.
         """
-        return await self._answering.answer(request)
+        return await self._responder.answer(request)
 
     async def run(self, message: Message) -> None:
         """Calls the handlers of a request that was handed on by `dispatch`.
@@ -215,7 +218,7 @@ class B24App(Router):
             ExceptionGroup: Handlers failed; the function registered with `on_error` has seen the errors.
             StoreError: The store cannot be read.
         """
-        await self._answering.run(message)
+        await self._responder.run(message)
 
     def _failed(self, error: Exception) -> None:
         self._log.error(f"An event could not be handled: {error}")
@@ -271,7 +274,7 @@ class B24App(Router):
             drain: How long to wait, seconds; what is left is cancelled.
         """
         try:
-            lost = await self._answering.tasks.drain(drain)
+            lost = await self._responder.tasks.drain(drain)
             if lost:
                 self._log.error(f"{lost} handlers were cancelled: they took longer than {drain:g} s to end")
         finally:

@@ -197,7 +197,13 @@ class Installed(Event):
 
 @attrs.frozen(kw_only=True)
 class UserReady(Event):
-    """`ONAPPUSERREADY`: the application has a system user. `pair()` is this user's; `auth` is the installer's."""
+    """`ONAPPUSERREADY`: the application has a system user. `pair()` is this user's; `auth` is the installer's.
+
+    Attributes:
+        user_id: The system user.
+    """
+
+    user_id: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -377,7 +383,7 @@ def _bot_event(bot: Fields, common: dict[str, Any]) -> Event:
 
 _ABOUT_THE_APPLICATION: Final[Mapping[str, Callable[[Fields, dict[str, Any]], Event]]] = {
     "ONAPPINSTALL": _installed,
-    "ONAPPUSERREADY": lambda _, common: UserReady(**common),
+    "ONAPPUSERREADY": lambda fields, common: UserReady(**common, user_id=fields.fields("data").number("user_id")),
     "ONAPPUPDATE": _updated,
     "ONAPPUNINSTALL": lambda fields, common: Uninstalled(**common, cleans=fields.fields("data").flag("CLEAN")),
     "ONAPPPAYMENT": _paid,

@@ -69,6 +69,10 @@ class Installations:
         record = await self._record(member_id)
         return record is not None and record.state is not InstallationState.UNINSTALLED
 
+    async def has_pair(self, member_id: str, user_id: int) -> bool:
+        """True if the store has a pair of this user of a portal."""
+        return await self._store.load(TokenKey(self._client_id, member_id, user_id)) is not None
+
     async def is_genuine(self, auth: EventAuth) -> bool:
         """True if a request comes from a portal where the application is installed."""
         record = await self._record(auth.member_id)
@@ -105,8 +109,11 @@ class Installations:
         await self._store_pair(pair, _not_in_future(event.sent_at))
         return True
 
-    async def user_ready(self, event: UserReady) -> None:
+    async def user_ready(self, event: UserReady) -> UserReady:
         """Stores the pair of the system user beside the others.
+
+        Returns:
+            The event, with the user that the OAuth server knows.
 
         Raises:
             NotGenuineError: The access token does not prove where it comes from.
@@ -121,6 +128,8 @@ class Installations:
             raise InvalidDataError("The event", ["data[user_id] is missing"])
         key = TokenKey(self._client_id, pair.member_id, pair.user_id)
         await put_pair(self._store, key, pair)
+        data = {**as_mapping(event.data), "user_id": pair.user_id}
+        return attrs.evolve(event, user_id=pair.user_id, data=data, raw={**event.raw, "data": data})
 
     async def uninstalled(self, event: Uninstalled) -> bool:
         """Removes all pairs of a portal; the record stays without secrets.

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias, TypedDict, Unpack
 
 from b24oauth.apps.health import PortalWork, RunnerHealth
 from b24oauth.apps.leasing import LeaseLostError, keep, work_key
+from b24oauth.apps.reporting import report, shown
 from b24oauth.apps.signals import Signals
 from b24oauth.apps.turns import Call, Turn
 from b24oauth.backing_off import exponential
@@ -34,6 +35,7 @@ ErrorHandler: TypeAlias = Callable[[Exception, str], object]
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 300.0
 _LONGEST_NAME: Final = 60
+_RUNS_ONCE: Final = "A runner runs once: make a new Runner"
 
 
 class HasPortals(Protocol):
@@ -55,7 +57,7 @@ class RunnerOptions(TypedDict, total=False):
         drain: Seconds that running consumers get to end by themselves when the runner stops, 20 by default.
         timeout: Seconds after which one call of `consume` is cancelled; None for no limit, as by default.
         lease: Seconds after which another process takes over from one that was killed, 15 by default.
-        on_error: Called with each error of `consume` and the `member_id`; without it errors are logged.
+        on_error: Called with each error of `consume` and the `member_id`, async or plain; without it errors are logged.
         logger: Anything like a `logging.Logger`; by default the logger named "b24oauth".
         clock: Function that returns the current Unix timestamp in seconds.
         random: Function that returns a random number from 0 to 1; spreads the calls of many portals.
@@ -95,6 +97,7 @@ class Runner:
 
     Raises:
         ConfigurationError: An argument is invalid.
+        ClientStateError: `async with` or `run` is used a second time.
     """
 
     def __init__(
@@ -139,7 +142,7 @@ class Runner:
             ClientStateError: It was called before.
         """
         if self._has_begun:
-            raise ClientStateError("A runner runs once: make a new Runner")
+            raise ClientStateError(_RUNS_ONCE)
         self._has_begun = True
         try:
             async with asyncio.TaskGroup() as group:
@@ -186,6 +189,8 @@ class Runner:
         return self._stopping.is_set()
 
     async def __aenter__(self) -> Self:
+        if self._has_begun or self._running is not None:
+            raise ClientStateError(_RUNS_ONCE)
         self._running = asyncio.get_running_loop().create_task(self.run(), name=f"b24oauth runner {self.name}")
         return self
 
@@ -209,7 +214,7 @@ class Runner:
             try:
                 found = {member_id async for member_id in self._portals}
             except Exception as error:  # noqa: BLE001 - whatever a store raises, it is asked again later
-                self._log.error(f"{self.name}: the store could not be searched for portals: {_text(error)}")
+                self._log.error(f"{self.name}: the store could not be searched for portals: {shown(error)}")
                 pause = self._back_off(failures)
                 failures += 1
             else:
@@ -246,7 +251,7 @@ class Runner:
                 lease = None
             except Exception as error:  # noqa: BLE001 - whatever a store raises, it is asked again later
                 work.failed(error, self._clock())
-                self._report(error, work.member_id)
+                await self._report(error, work.member_id)
                 await self._rest(self._stopping, self._back_off(work.failures - 1))
                 continue
             if lease is None:
@@ -286,7 +291,7 @@ class Runner:
             except UnknownPortalError:
                 return False
             except Exception as error:  # noqa: BLE001 - an error of one portal
-                pause = self._failed(work, error)
+                pause = await self._failed(work, error)
             else:
                 pause = await self._consumed(work, b24)
             turn.leave()
@@ -323,25 +328,20 @@ class Runner:
             pause = self._jittered(self._poll) if asked is None else _checked_pause(asked)
         except asyncio.CancelledError:
             what = f"took longer than {self._timeout} s" if is_late else "raised CancelledError"
-            return self._failed(work, SdkError(f"consume {what}", code="B24OAUTH_CONSUMER"))
+            return await self._failed(work, SdkError(f"consume {what}", code="B24OAUTH_CONSUMER"))
         except Exception as error:  # noqa: BLE001 - an error of one portal
-            return self._failed(work, error)
+            return await self._failed(work, error)
         work.succeeded(self._clock())
         return 0.0 if asked is None and call.was_cut else pause
 
-    def _failed(self, work: PortalWork, error: Exception) -> float:
+    async def _failed(self, work: PortalWork, error: Exception) -> float:
         work.failed(error, self._clock())
-        self._report(error, work.member_id)
+        await self._report(error, work.member_id)
         return self._back_off(work.failures - 1)
 
-    def _report(self, error: Exception, member_id: str) -> None:
-        if self._on_error is None:
-            self._log.error(f"{self.name}: portal {member_id} failed: {_text(error)}")
-            return
-        try:
-            self._on_error(error, member_id)
-        except Exception as other:  # noqa: BLE001 - a handler that fails must not end the other portals
-            self._log.error(f"{self.name}: on_error failed with {type(other).__name__} for {_text(error)}")
+    async def _report(self, error: Exception, member_id: str) -> None:
+        place = f"{self.name}: portal {member_id}"
+        await report(self._on_error, error, member_id, log=self._log.error, place=place)
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
@@ -391,8 +391,3 @@ def _checked_pause(asked: object) -> float:
     if isinstance(asked, bool) or not isinstance(asked, (int, float)) or not 0 <= asked < float("inf"):
         raise ConfigurationError("consume must return None, or the seconds after which it is to be called again")
     return float(asked)
-
-
-def _text(error: Exception) -> str:
-    # The text of another library's error may hold a token.
-    return str(error) if isinstance(error, SdkError) else type(error).__name__

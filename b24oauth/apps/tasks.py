@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 __all__ = ["Tasks"]
@@ -15,7 +15,7 @@ class Tasks:
     Args:
         concurrency: How many run at the same time.
         waiting: How many may wait for their turn besides; more are refused.
-        failed: Is called with what a piece of work raises.
+        failed: Called with the error of a piece of work.
     """
 
     def __init__(self, concurrency: int, waiting: int, failed: Callable[[Exception], None]) -> None:
@@ -29,24 +29,25 @@ class Tasks:
         """How many run or wait."""
         return len(self._tasks)
 
-    def start(self, work: Callable[[], Coroutine[Any, Any, object]]) -> bool:
-        """Starts a piece of work; False if there are too many already, or after `drain`.
+    def start(self, works: Sequence[Callable[[], Coroutine[Any, Any, object]]]) -> bool:
+        """Starts all pieces of work, or none and returns False: if too many wait already, or after `drain`.
 
         Args:
-            work: A coroutine function.
+            works: Coroutine functions. When nothing else waits, any number of them is started.
         """
-        if self._is_closed or len(self._tasks) >= self._most:
+        if works and (self._is_closed or (self._tasks and len(self._tasks) + len(works) > self._most)):
             return False
-        task = asyncio.get_running_loop().create_task(self._run(work), name="b24oauth event")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for work in works:
+            task = asyncio.get_running_loop().create_task(self._run(work), name="b24oauth event")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return True
 
     async def _run(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         async with self._turns:
             try:
                 await work()
-            except Exception as error:  # noqa: BLE001 - what a handler raises is told and must not end the application
+            except Exception as error:  # noqa: BLE001 - reported; it must not end the application
                 self._failed(error)
 
     async def drain(self, seconds: float) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar, Unpack
 
 from b24oauth.apps.events import BotEvent
+from b24oauth.apps.reporting import called, report
 from b24oauth.apps.routing import Router
 from b24oauth.apps.runner import HasPortals, RunnerOptions
 from b24oauth.bots.fetching import Fetcher
@@ -336,21 +338,10 @@ class Bot:
             update: The event; None if it could not be read.
             b24: The client of the portal.
         """
-        # The text of another library's error may hold a token.
-        text = str(error) if isinstance(error, SdkError) else type(error).__name__
         what = "an event" if update is None else type(update).__name__
-        place = f"Bot {self.code}, portal {b24.auth.get_params().member_id}"
-        if self._error is None:
-            b24.get_logger().error(f"{place}: handling {what} failed: {text}", extra={})
-            return
-        try:
-            outcome = self._error(error, update)
-            if inspect.isawaitable(outcome):
-                await outcome
-        except Exception as other:  # noqa: BLE001 - it must not keep other events waiting
-            b24.get_logger().error(
-                f"{place}: the handler of errors failed with {type(other).__name__} for {text}", extra={}
-            )
+        place = f"Bot {self.code}, portal {b24.auth.get_params().member_id}: handling {what}"
+        log = functools.partial(b24.get_logger().error, extra={})
+        await report(self._error, error, update, log=log, place=place)
 
     def _handlers_of(self, update: Update) -> list[Handler]:
         if isinstance(update, Command):
@@ -363,13 +354,7 @@ class Bot:
 
     async def _error_of(self, handler: Handler, update: Update) -> Exception | None:
         try:
-            await handler(update)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # Nobody has cancelled this task: the handler raised it, for example from a task of its own.
-            return SdkError("A handler raised CancelledError", code="B24OAUTH_HANDLER")
+            await called(handler, update)
         except Exception as error:  # noqa: BLE001 - an error of one event
             return error
         return None

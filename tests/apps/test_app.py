@@ -299,6 +299,26 @@ async def test_events_beyond_the_bounds_are_refused_knowingly() -> None:
             assert answers == [200] * 5 + [503] * 2
 
 
+async def test_an_event_with_several_handlers_is_refused_before_one_of_them_is_called() -> None:
+    async with desk(app={"concurrency": 1, "waiting": 2}) as here:
+
+        async def added(event: Any, b24: B24OAuth) -> None:
+            here.called.append(event.object_id)
+            await asyncio.sleep(10)
+
+        for _ in range(2):
+            here.app.on("ONCRMDEALADD")(added)
+        await here.install()
+        answers = [await here.app.handle(here.event("ONCRMDEALADD", data={"FIELDS": {"ID": n}})) for n in (1, 2)]
+        assert [answer.status for answer in answers] == [200, 503]
+        await asyncio.sleep(30)
+        assert here.called == ["1", "1"]
+        # More handlers than the bounds allow are called when nothing else waits.
+        for _ in range(4):
+            here.app.on("ONCRMDEALADD")(added)
+        assert (await here.app.handle(here.event("ONCRMDEALADD", data={"FIELDS": {"ID": 3}}))).status == 200
+
+
 async def test_a_close_waits_for_handlers_and_cancels_what_takes_too_long(caplog: pytest.LogCaptureFixture) -> None:
     async with desk() as here:
         await here.install()

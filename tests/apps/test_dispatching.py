@@ -167,6 +167,39 @@ async def test_messages_of_a_portal_that_has_removed_the_application_are_dropped
         assert "A message was dropped" in caplog.text
 
 
+async def test_a_system_user_that_is_ready_before_the_installation_reaches_its_handler(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    queue = Queue()
+    async with desk(app={"dispatch": queue.put}) as here:
+
+        @here.app.on("ONAPPUSERREADY")
+        async def ready(event: Any, b24: B24OAuth) -> None:
+            here.called.append((await b24.call("profile"))["ID"])
+
+        system = here.portal.issue(user_id=512).to_dict() | {"user_id": 512}
+        assert (await here.app.handle(here.event("ONAPPUSERREADY", data=system))).status == 200
+        await queue.deliver(here)
+        assert here.called == ["512"]
+        assert "dropped" not in caplog.text
+
+
+async def test_a_system_user_whose_portal_removed_the_application_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    queue = Queue()
+    async with desk(app={"dispatch": queue.put}) as here:
+
+        @here.app.on("ONAPPUSERREADY")
+        async def ready(event: Any, b24: B24OAuth) -> None:
+            raise AssertionError
+
+        await here.install()
+        system = here.portal.issue(user_id=512).to_dict() | {"user_id": 512}
+        assert (await here.app.handle(here.event("ONAPPUSERREADY", data=system))).status == 200
+        assert (await here.app.handle(here.silent("ONAPPUNINSTALL", data={"CLEAN": 1}))).status == 200
+        await queue.deliver(here)
+        assert "A message was dropped" in caplog.text
+
+
 async def test_a_message_provider_is_called_with_what_is_to_be_sent() -> None:
     queue = Queue()
     async with desk(app={"dispatch": queue.put}) as here:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -537,9 +538,10 @@ async def test_errors_are_logged_without_the_text_of_other_libraries(caplog: pyt
 
     async with office("a") as here, serving(here, work):
         await asyncio.sleep(0.5)
-    assert [(record.levelno, record.message) for record in caplog.records] == [
-        (logging.ERROR, "work: portal a failed: RuntimeError")
-    ]
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    # The place is shown in place of the text.
+    assert re.fullmatch(r"work: portal a failed: RuntimeError at \S+test_runner.py:\d+ in work", record.message)
 
 
 async def test_a_handler_of_errors_that_fails_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
@@ -553,7 +555,35 @@ async def test_a_handler_of_errors_that_fails_stops_nobody(caplog: pytest.LogCap
         async with serving(here, work, on_error=fail):
             await asyncio.sleep(2)
         assert len(here.calls["a"]) == len(here.calls["b"]) == 2
-    assert "on_error failed with ValueError" in caplog.text
+    assert "The handler of errors failed: ValueError" in caplog.text
+    assert "work: portal a failed before: RuntimeError" in caplog.text
+
+
+async def test_an_asynchronous_handler_of_errors_is_awaited() -> None:
+    async def work(name: str) -> None:
+        raise RuntimeError
+
+    found = list[tuple[str, str]]()
+
+    async def failed(error: Exception, member_id: str) -> None:
+        await asyncio.sleep(0.1)
+        found.append((type(error).__name__, member_id))
+
+    async with office("a") as here, serving(here, work, on_error=failed):
+        await asyncio.sleep(0.5)
+    assert found == [("RuntimeError", "a")]
+
+
+async def test_a_runner_is_entered_only_once() -> None:
+    async with office("a") as here, here.portals() as portals:
+        runner = here.runner(portals, None)
+        async with runner:
+            with pytest.raises(ClientStateError, match="runs once"):
+                async with runner:
+                    pass
+        with pytest.raises(ClientStateError, match="runs once"):
+            async with runner:
+                pass
 
 
 @pytest.mark.parametrize(

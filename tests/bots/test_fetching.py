@@ -183,7 +183,7 @@ async def test_a_handler_of_errors_that_fails_is_logged(caplog: pytest.LogCaptur
     async with desk() as here, here.running(bot):
         here.bots.say("first")
         await asyncio.sleep(10)
-        assert "the handler of errors failed with ZeroDivisionError" in caplog.text
+        assert "The handler of errors failed: ZeroDivisionError" in caplog.text
         assert "A handler raised CancelledError" in caplog.text
 
 

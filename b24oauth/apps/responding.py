@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from b24oauth.apps.handlers import Handler, Handlers
 from b24oauth.apps.http import Request, Response
 from b24oauth.apps.installing import Installations
 from b24oauth.apps.pages import Page
+from b24oauth.apps.reporting import called, report
 from b24oauth.apps.requests import (
     CodeReturned,
     Incoming,
@@ -41,29 +41,29 @@ from b24oauth.protocol.forms import read_form
 from b24oauth.shapes import as_mapping
 from b24oauth.wire import NoResponse
 
-__all__ = ["Answering", "ErrorHandler"]
+__all__ = ["ErrorHandler", "Responder"]
 
 ErrorHandler = Callable[[Exception, Incoming], object]
 
-# How long the session of a page is good, seconds.
+# How long the session of a page is valid, seconds.
 _SESSION: Final = 86_400.0
 
 
 @attrs.define(eq=False, kw_only=True)
-class Answering:
+class Responder:
     """Answers the requests of portals.
 
     Attributes:
-        handlers: What handles them.
-        installations: Where the application is installed, and whom it believes.
+        handlers: The handlers of the application.
+        installations: Verifies requests and keeps the records of installations.
         portals: The clients.
-        tasks: Where handlers run after the response.
-        log: Is told what was refused.
-        clock: Unix timestamp, seconds.
-        sessions: Signs the sessions of pages; None for pages without.
-        dispatch: Hands requests on; None calls the handlers in this process.
-        duplicates: Remembers events; None lets an equal one be handled again.
-        on_error: Is called with what a handler raises; None logs it.
+        tasks: Runs handlers after the response.
+        log: Gets the reasons of refusals.
+        clock: Returns the current Unix timestamp, seconds.
+        sessions: Signs the sessions of pages; None for pages without sessions.
+        dispatch: Hands requests on to a queue; None calls the handlers in this process.
+        duplicates: Remembers events; None lets an equal event be handled again.
+        on_error: Called with each error of a handler; None logs it.
     """
 
     handlers: Handlers
@@ -78,7 +78,7 @@ class Answering:
     on_error: ErrorHandler | None = None
 
     async def answer(self, request: Request) -> Response:
-        """Answers a request of Bitrix24 or of a browser. What is refused is told the log only.
+        """Answers a request of Bitrix24 or of a browser. Only the log gets the reason of a refusal.
 
         Args:
             request: The request.
@@ -98,19 +98,30 @@ class Answering:
     async def run(self, message: Message) -> None:
         """Calls the handlers of a request that was handed on; see `B24App.run`."""
         incoming, errors = read_message(message), list[Exception]()
-        member_id = incoming.member_id if isinstance(incoming, PageOpened) else _sent(incoming).auth.member_id
-        if not isinstance(incoming, Uninstalled) and not await self.installations.is_installed(member_id):
-            self._log.warning(f"A message was dropped: the application is not installed on portal {member_id}")
+        if not await self._is_wanted(incoming):
             return
         for handler in self._handlers_of(incoming):
             if handler.ack == "before":
                 try:
                     await self._run(handler, incoming)
                 except Exception as error:  # noqa: BLE001 - raised below, after the other handlers
-                    self._told(error, incoming)
+                    await self._report(error, incoming)
                     errors.append(error)
         if errors:
             raise ExceptionGroup(f"{len(errors)} handlers failed", errors)
+
+    async def _is_wanted(self, incoming: Incoming) -> bool:
+        """False for a message of a portal that has removed the application since it was handed on."""
+        if isinstance(incoming, Uninstalled):
+            return True
+        member_id = incoming.member_id if isinstance(incoming, PageOpened) else _request(incoming).auth.member_id
+        is_installed = await self.installations.is_installed(member_id)
+        if not is_installed and isinstance(incoming, UserReady):
+            # It may come before the installation; its own pair is stored then.
+            is_installed = await self.installations.has_pair(member_id, incoming.user_id)
+        if not is_installed:
+            self._log.warning(f"A message was dropped: the application is not installed on portal {member_id}")
+        return is_installed
 
     async def _answer(self, incoming: Incoming, path: str) -> Response:
         match incoming:
@@ -118,7 +129,7 @@ class Answering:
                 is_new = await self.installations.installed(incoming)
                 return await self._called(incoming) if is_new else Response()
             case UserReady():
-                await self.installations.user_ready(incoming)
+                incoming = await self.installations.user_ready(incoming)
             case Uninstalled():
                 if not await self.installations.uninstalled(incoming):
                     return Response()
@@ -166,19 +177,18 @@ class Answering:
         if later and self.dispatch is not None:
             try:
                 await self.dispatch(write_message(incoming))
-            except Exception as error:  # noqa: BLE001 - told; Bitrix24 is not told that the event is safe
+            except Exception as error:  # noqa: BLE001 - reported; the event is not acknowledged
                 self._forget(incoming)
-                self._told(error, incoming)
+                await self._report(error, incoming)
                 return self._refused(503, SdkError("dispatch failed", code="B24OAUTH_DISPATCH"), level=logging.ERROR)
             except BaseException:
                 # The web server has cancelled the request: the event may not be in the queue.
                 self._forget(incoming)
                 raise
             later = []
-        for handler in later:
-            if not self.tasks.start(functools.partial(self._guarded, handler, incoming)):
-                self._forget(incoming)
-                return self._refused(503, SdkError("Too many events wait for their handlers", code="B24OAUTH_BUSY"))
+        if not self.tasks.start([functools.partial(self._guarded, handler, incoming) for handler in later]):
+            self._forget(incoming)
+            return self._refused(503, SdkError("Too many events wait for their handlers", code="B24OAUTH_BUSY"))
         for handler in handlers:
             if handler.ack == "after":
                 await self._guarded(handler, incoming)
@@ -187,13 +197,13 @@ class Answering:
     async def _run(self, handler: Handler, incoming: Incoming) -> Any:
         """Calls a handler with the client of the portal; what it returns goes to the workflow that waits for it."""
         if isinstance(incoming, Uninstalled):
-            return await handler.function(incoming)
+            return await called(handler.function, incoming)
         if isinstance(incoming, PageOpened):
-            return await handler.function(incoming, await self.portals.get(incoming.member_id))
-        event = _sent(incoming)
+            return await called(handler.function, incoming, await self.portals.get(incoming.member_id))
+        event = _request(incoming)
         b24 = await self._client(event)
         event = attrs.evolve(event, clients=RequestClients(b24, self.portals, self.clock))
-        result = await handler.function(event, b24)
+        result = await called(handler.function, event, b24)
         if isinstance(event, RobotStarted) and event.waits:
             values = {"EVENT_TOKEN": event.event_token, "RETURN_VALUES": as_mapping(result)}
             await b24.call("bizproc.event.send", values)
@@ -206,7 +216,7 @@ class Answering:
         except UnknownPortalError:
             if isinstance(event, UserReady):
                 # It may come before the installation.
-                return await self.portals.get(member_id, event.pair().user_id or None)
+                return await self.portals.get(member_id, event.user_id or None)
             raise
 
     async def _configured(self, event: SettingsOpened | SettingsSaved) -> Response:
@@ -218,9 +228,9 @@ class Answering:
             b24 = await self.installations.proved_client(event)
         event = attrs.evolve(event, clients=RequestClients(b24, self.portals, self.clock))
         try:
-            answer = as_mapping(await handler.function(event, b24))
-        except Exception as error:  # noqa: BLE001 - told to the application's own handler of errors
-            self._told(error, event)
+            answer = as_mapping(await called(handler.function, event, b24))
+        except Exception as error:  # noqa: BLE001 - reported to the application
+            await self._report(error, event)
             return Response(status=500)
         status = 400 if answer.get("status") == "error" else 200
         return Response(status=status, body=json.dumps(answer).encode(), content_type="application/json")
@@ -241,9 +251,9 @@ class Answering:
         user = self.portals.client(pair)
         page = Page(opened=opened, b24=b24, user=user, user_id=pair.user_id, session=session)
         try:
-            answer = await route.handler.function(page)
-        except Exception as error:  # noqa: BLE001 - told to the application's own handler of errors
-            self._told(error, opened)
+            answer = await called(route.handler.function, page)
+        except Exception as error:  # noqa: BLE001 - reported to the application
+            await self._report(error, opened)
             return Response(status=500)
         response = Response(body=answer.encode()) if isinstance(answer, str) else answer
         # The portal shows the page in a frame; nobody else may.
@@ -251,41 +261,28 @@ class Answering:
         return attrs.evolve(response, headers={"Content-Security-Policy": allowed, **response.headers})
 
     async def _guarded(self, handler: Handler, incoming: Incoming) -> None:
-        """Calls a handler; what it raises is told and answered with 200, since Bitrix24 does not send it again."""
+        """Calls a handler. Its error is reported, and answered with 200: Bitrix24 does not send the event again."""
         try:
             await self._run(handler, incoming)
-        except Exception as error:  # noqa: BLE001 - told to the application's own handler of errors
-            self._told(error, incoming)
+        except Exception as error:  # noqa: BLE001 - reported to the application
+            await self._report(error, incoming)
 
-    def _told(self, error: Exception, incoming: Incoming) -> None:
-        if self.on_error is None:
-            name = incoming.name if isinstance(incoming, Event) else type(incoming).__name__
-            self._log.error(f"A handler of {name} failed: {_shown(error)}")
-            return
-        try:
-            self.on_error(error, incoming)
-        except Exception as other:  # noqa: BLE001 - it must not keep other handlers from being called
-            self._log.error(f"on_error failed: {_shown(other)}, for {_shown(error)}")
+    async def _report(self, error: Exception, incoming: Incoming) -> None:
+        name = incoming.name if isinstance(incoming, Event) else type(incoming).__name__
+        await report(self.on_error, error, incoming, log=self._log.error, place=f"A handler of {name}")
 
     def _forget(self, incoming: Incoming) -> None:
         if self.duplicates and isinstance(incoming, Event):
             self.duplicates.forget(incoming)
 
     def _refused(self, status: int, error: Exception, *, level: int = logging.WARNING) -> Response:
-        told = self._log.error if level == logging.ERROR else self._log.warning
+        write = self._log.error if level == logging.ERROR else self._log.warning
         # A request may name a portal with line breaks, to forge lines of the log.
-        told(f"A request was answered {status}: {' '.join(str(error).split())}")
+        write(f"A request was answered {status}: {' '.join(str(error).split())}")
         return Response(status=status)
 
 
-def _sent(incoming: Incoming) -> PortalRequest:
+def _request(incoming: Incoming) -> PortalRequest:
     if not isinstance(incoming, PortalRequest):
         raise InvalidDataError("The message", [f"{type(incoming).__name__} has no handlers"])
     return incoming
-
-
-def _shown(error: Exception) -> str:
-    """What a log may know of an error: where it was raised, and its message only if it is one of the library's."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
-    return f"{type(error).__name__}{f': {error}' if isinstance(error, SdkError) else ''}{place}"

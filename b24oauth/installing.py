@@ -40,22 +40,27 @@ async def put_pair(store: TokenStore, key: TokenKey, params: B24OAuthParams) -> 
             return
 
 
-async def forget_values(store: TokenStore, client_id: str, member_id: str) -> None:
-    """Removes the named values of a portal, if the store keeps any: places in queues that are gone.
+async def remove_portal(store: TokenStore, client_id: str, member_id: str) -> int:
+    """Removes the pairs and named values of a portal; the record of the installation stays, without secrets.
 
     Args:
         store: The store.
         client_id: The application.
         member_id: The portal.
 
+    Returns:
+        How many pairs there were.
+
     Raises:
         StoreError: The store cannot be read or written.
     """
-    if not hasattr(store, "save_value"):
-        return
-    values = cast("ValueStore", store)
-    for key in [key async for key in values.values(client_id, member_id)]:
-        await values.delete_value(key)
+    removed = [await store.delete(key) for key in [key async for key in store.keys(client_id, member_id)]]
+    if hasattr(store, "save_value"):
+        values = cast("ValueStore", store)
+        for key in [key async for key in values.values(client_id, member_id)]:
+            await values.delete_value(key)
+    await put_state(store, client_id, member_id, InstallationState.UNINSTALLED, None)
+    return sum(removed)
 
 
 async def put_state(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 import weakref
@@ -15,9 +16,9 @@ import attrs
 from b24oauth import assembling
 from b24oauth.checks import at_least, check_function, check_seconds
 from b24oauth.client import B24OAuth
-from b24oauth.errors import ClientStateError, ConfigurationError
+from b24oauth.errors import ClientStateError, ConfigurationError, TokenPersistenceError
 from b24oauth.installations import InstallationState
-from b24oauth.installing import forget_values, put_pair, put_state
+from b24oauth.installing import put_pair, put_state, remove_portal
 from b24oauth.limits.manager import RestrictionManager
 from b24oauth.models import B24OAuthParams, B24OAuthSecret
 from b24oauth.observing import Log
@@ -286,12 +287,10 @@ class B24Portals:
         portal = self._portals.pop(member_id, None)
         clients = [] if portal is None else list(portal.clients().values())
         clients += [client for key, client in self._let_go.items() if key[0] == member_id]
-        await _close(clients, drain=0.0)
-        keys = [key async for key in self.store.keys(self.client_id, member_id)]
-        removed = [await self.store.delete(key) for key in keys]
-        await forget_values(self.store, self.client_id, member_id)
-        await put_state(self.store, self.client_id, member_id, InstallationState.UNINSTALLED, None)
-        return sum(removed)
+        # A pair that could not be saved is removed anyway.
+        with contextlib.suppress(TokenPersistenceError):
+            await _close(clients, drain=0.0)
+        return await remove_portal(self.store, self.client_id, member_id)
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """The `member_id` of every portal that the store has a pair of."""

@@ -13,8 +13,22 @@ import attrs
 import httpx
 import pytest
 
-from b24oauth import B24OAuth, B24Portals, ConfigurationError, RateLimitConfig, RestrictionManager, RestrictionParams
-from b24oauth.errors import ClientStateError, NotFoundError, UnknownPortalError
+from b24oauth import (
+    B24OAuth,
+    B24OAuthParams,
+    B24Portals,
+    ConfigurationError,
+    RateLimitConfig,
+    RestrictionManager,
+    RestrictionParams,
+)
+from b24oauth.errors import (
+    ClientStateError,
+    NotFoundError,
+    StoreError,
+    TokenPersistenceError,
+    UnknownPortalError,
+)
 from b24oauth.events import PortalMoved
 from b24oauth.installations import InstallationState
 from b24oauth.stores import MemoryStore, TokenKey, ValueKey
@@ -244,6 +258,23 @@ async def test_an_uninstalled_portal_leaves_a_record_without_secrets_and_no_clie
         record = (await store.load_installation(CLIENT_ID, "member-0")).installation
         assert (record.state, record.application_tokens) == (InstallationState.UNINSTALLED, ())
         assert await portals.uninstall("member-1") == 0
+
+
+async def test_a_portal_is_uninstalled_even_if_its_new_pair_cannot_be_saved() -> None:
+    class Full(MemoryStore):
+        async def save(self, key: TokenKey, params: B24OAuthParams, *, expected: str | None) -> str:
+            if expected is not None:
+                raise StoreError("the disk is full")
+            return await super().save(key, params, expected=expected)
+
+    country = Country(1)
+    async with country.open(Full()) as (portals, store):
+        b24 = await portals.install(country.portals[0].issue())
+        country.portals[0].expire_tokens()
+        with pytest.raises(TokenPersistenceError):
+            await b24.call("profile")
+        assert await portals.uninstall("member-0") == 1
+        assert [key async for key in store.keys(CLIENT_ID)] == []
 
 
 async def test_an_uninstalled_portal_leaves_no_named_values() -> None:

@@ -12,7 +12,7 @@ from b24oauth.installations import Installation, InstallationState
 from b24oauth.models import B24OAuthParams
 from b24oauth.storing import InstallationStore, TokenKey, TokenStore, ValueStore
 
-__all__ = ["forget_values", "put_pair", "put_state"]
+__all__ = ["put_pair", "put_state", "remove_portal"]
 
 # How often a record that another process changes meanwhile is read again.
 _CONFLICTS: Final = 5

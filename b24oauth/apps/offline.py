@@ -16,7 +16,7 @@ from b24oauth.apps.leasing import Hold, work_key
 from b24oauth.apps.signals import Signals
 from b24oauth.apps.turns import turn_is_over
 from b24oauth.checks import at_least, check_flag, check_seconds, check_text
-from b24oauth.errors import AmbiguousResultError, ConfigurationError, SdkError
+from b24oauth.errors import AmbiguousResultError, ClientStateError, ConfigurationError, SdkError
 from b24oauth.oauth.leasing import LEASE_SECONDS
 from b24oauth.portals import B24Portals
 
@@ -99,6 +99,8 @@ class OfflineEvents:
             signals.add(self)
         self._reader: _Reader | None = None
         self._batch: OfflineBatch | None = None
+        self._is_busy = False
+        self._finalizer: weakref.finalize[..., OfflineEvents] | None = None
 
     def wake(self, member_id: str) -> None:
         """Ends the wait for `poll` if the signal is about this portal."""
@@ -117,7 +119,11 @@ class OfflineEvents:
             SdkError: Another process reads the queue, and `poll` is None.
             UnknownPortalError: The store has no pair of this portal.
             AjaxError: A call failed; the error class gives the reason.
+            ClientStateError: Another task is waiting for a batch of this object.
         """
+        if self._is_busy:
+            raise ClientStateError("Another task is waiting for a batch: iterate over offline_events() in one task")
+        self._is_busy = True
         try:
             batch, self._batch = self._batch, None
             if batch is not None:
@@ -128,12 +134,16 @@ class OfflineEvents:
         except BaseException:
             await self.aclose()
             raise
+        finally:
+            self._is_busy = False
         await self.aclose()
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Gives the lease back, without confirming the last batch. May be called twice."""
         reader, self._reader, self._batch = self._reader, None, None
+        if self._finalizer is not None:
+            self._finalizer.detach()
         if reader is not None:
             await reader.aclose()
 
@@ -164,7 +174,8 @@ class OfflineEvents:
         await channel.check_feature()
         hold = await self._held()
         # A loop that is left early drops this object without closing it.
-        weakref.finalize(self, _let_go, asyncio.get_running_loop(), hold.cancel).atexit = False
+        self._finalizer = weakref.finalize(self, _let_go, asyncio.get_running_loop(), hold.cancel)
+        self._finalizer.atexit = False
         return _Reader(channel, hold, failed=self._failed)
 
     async def _held(self) -> Hold:

@@ -10,6 +10,7 @@ from b24oauth.apps.http import Request
 from b24oauth.apps.pages import Session
 from b24oauth.apps.verifying import NotGenuineError
 from b24oauth.client import B24OAuth
+from b24oauth.errors import UnknownPortalError
 from b24oauth.protocol.forms import MAX_FORM_SIZE
 
 try:
@@ -58,8 +59,9 @@ def setup(web_app: web.Application, app: B24App, *, path: str = "/bitrix24") -> 
         await app.aclose()
 
     web_app[B24APP] = app
-    web_app.router.add_route("*", root, serve)
-    web_app.router.add_route("*", root.rstrip("/") + "/{tail:.*}", serve)
+    for served in (root, root.rstrip("/") + "/{tail:.*}"):
+        web_app.router.add_route("GET", served, serve)
+        web_app.router.add_route("POST", served, serve)
     web_app.on_cleanup.append(close)
 
 
@@ -79,7 +81,7 @@ def session_of(request: web.Request) -> Session:
         return request.config_dict[B24APP].session(text if scheme.lower() == "bearer" else "")
     except NotGenuineError as error:
         reason = error.message
-    raise web.HTTPUnauthorized(text=reason, headers={"WWW-Authenticate": "Bearer"})
+    raise _unauthorized(reason)
 
 
 async def portal_client(request: web.Request) -> B24OAuth:
@@ -89,11 +91,15 @@ async def portal_client(request: web.Request) -> B24OAuth:
         request: The request.
 
     Raises:
-        HTTPUnauthorized: The session is missing, forged or too old.
-        UnknownPortalError: The portal has removed the application.
+        HTTPUnauthorized: The session is missing, forged or too old, or the portal has removed the application.
+        StoreError: The store cannot be read.
     """
     session = session_of(request)
-    return await request.config_dict[B24APP].portals.get(session.member_id)
+    try:
+        return await request.config_dict[B24APP].portals.get(session.member_id)
+    except UnknownPortalError as error:
+        reason = error.message
+    raise _unauthorized(reason)
 
 
 def client_context(make: Callable[[], B24OAuth]) -> Callable[[web.Application], AsyncIterator[None]]:
@@ -111,3 +117,7 @@ def client_context(make: Callable[[], B24OAuth]) -> Callable[[web.Application], 
             yield
 
     return context
+
+
+def _unauthorized(reason: str) -> web.HTTPUnauthorized:
+    return web.HTTPUnauthorized(text=reason, headers={"WWW-Authenticate": "Bearer"})

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 from b24oauth.apps.app import B24App
 from b24oauth.apps.pages import Session
 from b24oauth.apps.verifying import NotGenuineError
 from b24oauth.client import B24OAuth
-from b24oauth.contrib.asgi import asgi
+from b24oauth.errors import UnknownPortalError
 
 try:
     from fastapi import FastAPI, HTTPException, Request
+
+    from b24oauth.contrib.starlette import setup
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         'b24oauth.contrib.fastapi needs fastapi: pip install "b24oauth[fastapi]"', name=missing.name
@@ -25,25 +27,6 @@ _STATE: Final = "b24oauth_client"
 _UNAUTHORIZED: Final = 401
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
-
-
-def setup(web: FastAPI, app: B24App, *, path: str = "/bitrix24") -> None:
-    """Serves the application below a path, and closes it at shutdown.
-
-    Args:
-        web: The web application.
-        app: The application.
-        path: Where events and pages arrive.
-    """
-    web.mount("/" + path.strip("/"), asgi(app))
-    inner = web.router.lifespan_context
-
-    @asynccontextmanager
-    async def lifespan(web: FastAPI) -> AsyncGenerator[Any]:
-        async with app, inner(web) as state:
-            yield state
-
-    web.router.lifespan_context = lifespan
 
 
 def session_of(app: B24App) -> Callable[[Request], Session]:
@@ -61,13 +44,15 @@ def session_of(app: B24App) -> Callable[[Request], Session]:
             return app.session(text if scheme.lower() == "bearer" else "")
         except NotGenuineError as error:
             reason = error.message
-        raise HTTPException(_UNAUTHORIZED, reason, {"WWW-Authenticate": "Bearer"})
+        raise _unauthorized(reason)
 
     return session
 
 
 def portal_client(app: B24App) -> Callable[[Request], Awaitable[B24OAuth]]:
-    """A dependency: the client of the portal whose user speaks, see `session_of`.
+    """A dependency: the client of the portal whose user sends the request, see `session_of`.
+
+    The response is 401 if the session is not valid, or if the portal has removed the application.
 
     Args:
         app: The application; it needs a `session_key`.
@@ -75,7 +60,12 @@ def portal_client(app: B24App) -> Callable[[Request], Awaitable[B24OAuth]]:
     session = session_of(app)
 
     async def dependency(request: Request) -> B24OAuth:
-        return await app.portals.get(session(request).member_id)
+        member_id = session(request).member_id
+        try:
+            return await app.portals.get(member_id)
+        except UnknownPortalError as error:
+            reason = error.message
+        raise _unauthorized(reason)
 
     return dependency
 
@@ -100,3 +90,7 @@ def client(request: Request) -> B24OAuth:
     """A dependency: the client of `lifespan_client`."""
     b24: B24OAuth = getattr(request.app.state, _STATE)
     return b24
+
+
+def _unauthorized(reason: str) -> HTTPException:
+    return HTTPException(_UNAUTHORIZED, reason, {"WWW-Authenticate": "Bearer"})

@@ -18,6 +18,7 @@ from b24oauth.apps.leasing import work_key
 from b24oauth.errors import (
     AccessDeniedError,
     AmbiguousResultError,
+    ClientStateError,
     InvalidDataError,
     NetworkError,
     SdkError,
@@ -448,6 +449,16 @@ async def test_a_loop_that_was_left_early_gives_the_lease_back(closes: bool) -> 
             gc.collect()
         await asyncio.sleep(1)
         assert not here.store._lines
+
+
+async def test_two_tasks_cannot_wait_for_a_batch_of_one_loop() -> None:
+    async with channel() as here, events(here, poll=60) as reading:
+        first = asyncio.ensure_future(anext(reading))
+        await asyncio.sleep(1)
+        with pytest.raises(ClientStateError, match="in one task"):
+            await anext(reading)
+        change(here, 1)
+        assert [event.object_id for event in await first] == ["1"]
 
 
 async def test_the_lease_ends_with_the_task_that_has_left_the_loop() -> None:

@@ -1,4 +1,4 @@
-"""A real application under uvicorn, run as a script by tests of servers: many workers may share its store."""
+"""A real application under a real server, run as a script by tests: many workers may share its store."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import json
 import logging
 import os
 import sqlite3
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
+from aiohttp import web
+from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from b24oauth import B24OAuth, B24OAuthSecret, RateLimitConfig, RestrictionParams
 from b24oauth.apps import B24App
+from b24oauth.contrib import aiohttp, fastapi
 from b24oauth.contrib.asgi import asgi
 from b24oauth.stores import SQLiteStore
 
@@ -51,9 +54,18 @@ async def deal_added(event: Any, b24: B24OAuth) -> None:
     await asyncio.to_thread(note, event.object_id, me["ID"])
 
 
-app = asgi(b24app)
+# An application that uvicorn serves, as users write it.
+server: Literal["asgi", "fastapi", "aiohttp"] = settings.get("server", "asgi")
+app: Any = asgi(b24app)
+if server == "fastapi":
+    app = FastAPI()
+    fastapi.setup(app, b24app, path="/")
 
 if __name__ == "__main__":
-    uvicorn.run(
-        "tests.contrib.served:app", port=settings["port"], workers=settings.get("workers", 1), log_level="warning"
-    )
+    if server == "aiohttp":
+        web_app = web.Application()
+        aiohttp.setup(web_app, b24app, path="/")
+        web.run_app(web_app, port=settings["port"], print=None)
+    else:
+        workers = settings.get("workers", 1)
+        uvicorn.run("tests.contrib.served:app", port=settings["port"], workers=workers, log_level="warning")

@@ -62,6 +62,11 @@ async def test_the_front_end_of_a_page_speaks_for_its_user_and_portal() -> None:
                 async with browser.get("/api/me", headers={"Authorization": forged}) as response:
                     assert response.status == 401
                     assert response.headers["WWW-Authenticate"] == "Bearer"
+            await app.portals.uninstall(portal.member_id)
+            async with browser.get("/api/me", headers={"Authorization": f"Bearer {session}"}) as response:
+                assert response.status == 401
+            async with browser.put("/b24", data=body, headers=FORM) as response:
+                assert response.status == 405
 
 
 async def test_one_client_lives_as_long_as_the_web_application() -> None:

@@ -58,6 +58,8 @@ async def test_an_application_within_fastapi_and_its_own_front_end() -> None:
             assert answer.json() == {"portal": portal.member_id, "user": 7, "works": "1"}
             for forged in ("", "Bearer", f"Basic {session}", f"Bearer {session}x", "Bearer e30.e30"):
                 assert (await browser.get("/me", headers={"Authorization": forged})).status_code == 401
+            await app.portals.uninstall(portal.member_id)
+            assert (await browser.get("/me", headers={"Authorization": f"Bearer {session}"})).status_code == 401
             portal.clock.advance(86_401)
             assert (await browser.get("/me", headers={"Authorization": f"Bearer {session}"})).status_code == 401
         with pytest.raises(ClientStateError):

@@ -33,7 +33,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {}
 
 
-@pytest.mark.parametrize("server", ["uvicorn, 4 workers", "aiohttp"])
+@pytest.mark.parametrize("server", ["fastapi", "aiohttp"])
 async def test_no_event_is_lost_and_every_pair_is_renewed_once(server: str, tmp_path: Path) -> None:
     notes, store, port = tmp_path / "notes.db", tmp_path / "tokens.db", free_port()
     with sqlite3.connect(notes) as db:
@@ -56,20 +56,16 @@ async def test_no_event_is_lost_and_every_pair_is_renewed_once(server: str, tmp_
         settings = {
             "secret": secret.to_dict(), "store": str(store), "notes": str(notes), "port": port,
             "hosts": [host for portal in portals for host in portal.trusted_oauth_hosts],
-            "workers": 4, "aiohttp": server == "aiohttp",
+            "workers": 4, "server": server,
         }  # fmt: skip
         url = f"http://127.0.0.1:{port}/"
         process = await stack.enter_async_context(served(settings, url))
         http = await stack.enter_async_context(aiohttp.ClientSession())
         turns = asyncio.Semaphore(100)
-        waited = list[float]()
 
         async def post(body: bytes) -> int:
-            async with turns:
-                began = time.monotonic()
-                async with http.post(url, data=body, headers=FORM) as response:
-                    waited.append(time.monotonic() - began)
-                    return response.status
+            async with turns, http.post(url, data=body, headers=FORM) as response:
+                return response.status
 
         assert {await post(event_body(portal, "ONAPPINSTALL", {"VERSION": "1"})) for portal in portals} == {200}
         sending = [

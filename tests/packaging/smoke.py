@@ -121,6 +121,7 @@ PROOFS: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
     "crypto": (lambda: asyncio.run(keep_a_pair(encrypted)), imported("b24oauth.stores:EncryptedStore")),
     "web-aiohttp": (imported("b24oauth.contrib.aiohttp"), imported("b24oauth.contrib.aiohttp")),
     "fastapi": (imported("b24oauth.contrib.fastapi"), imported("b24oauth.contrib.fastapi")),
+    "starlette": (imported("b24oauth.contrib.starlette"), imported("b24oauth.contrib.starlette")),
     "otel": (TRACES, TRACES),
     "prometheus": (METRICS, METRICS),
 }

@@ -167,6 +167,9 @@ class B24App(Router):
             NotGenuineError: The state is forged, used, too old, or of another session.
             UntrustedHostError: The OAuth server is not known; nothing was sent.
             RefreshTokenError: The OAuth server refused the code.
+            AjaxError: The portal refused to name the user.
+            SdkError: The OAuth server did not respond. The code may be used up: let the user authorize again.
+            StoreError: The store cannot be read or written.
         """
         returned = read_request({}, read_form(query, "The query"))
         if not isinstance(returned, CodeReturned):
@@ -260,7 +263,10 @@ class B24App(Router):
 
     @cached_property
     def signals(self) -> Signals:
-        """Wakes readers and runners in this process when `ONOFFLINEEVENT` arrives."""
+        """Wakes readers and runners when `ONOFFLINEEVENT` arrives: those in the process that calls its handlers.
+
+        With `dispatch=` that is the process that calls `run`.
+        """
         signals = Signals()
         self.on("ONOFFLINEEVENT")(signals.received)
         return signals
@@ -271,7 +277,10 @@ class B24App(Router):
         """Waits for handlers that run, and closes all clients.
 
         Args:
-            drain: How long to wait, seconds; what is left is cancelled.
+            drain: How long to wait, seconds; handlers that still run then are cancelled.
+
+        Raises:
+            TokenPersistenceError: A new pair still could not be saved; a note names each further portal.
         """
         try:
             lost = await self._responder.tasks.drain(drain)

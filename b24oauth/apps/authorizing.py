@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from b24oauth.apps.requests import CodeReturned
 from b24oauth.apps.signing import Signer
-from b24oauth.apps.verifying import NotGenuineError
+from b24oauth.apps.verifying import NotGenuineError, no_response
 from b24oauth.errors import ConfigurationError, RefreshTokenError, StoreConflictError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret
 from b24oauth.protocol.decoding import parse_json
@@ -18,7 +18,7 @@ from b24oauth.protocol.endpoints import oauth_token_url
 from b24oauth.shapes import is_mapping
 from b24oauth.stores.memory import MemoryStore
 from b24oauth.storing import ValueKey, ValueStore
-from b24oauth.wire import Wire
+from b24oauth.wire import NoResponse, Wire
 
 __all__ = ["Authorizer"]
 
@@ -91,7 +91,8 @@ class Authorizer:
             NotGenuineError: The state is forged, used, too old, or of another session.
             UntrustedHostError: The OAuth server is not known; nothing was sent.
             RefreshTokenError: The OAuth server refused the code.
-            NoResponse: It did not answer. The code may be used up: let the user authorize again.
+            SdkError: The OAuth server did not respond. The code may be used up: let the user authorize again.
+            StoreError: The state cannot be read from the store.
         """
         await self._check(returned.state, session)
         server = returned.server_domain or "oauth.bitrix.info"
@@ -102,7 +103,10 @@ class Authorizer:
             "client_secret": self._secret.client_secret,
             "code": returned.code,
         }
-        answer = await self._wire.send("POST", url, urlencode(form).encode(), _FORM, timeout=_TIMEOUT)
+        try:
+            answer = await self._wire.send("POST", url, urlencode(form).encode(), _FORM, timeout=_TIMEOUT)
+        except NoResponse as failure:
+            raise no_response(failure, "Let the user authorize again: the code may be used up") from None
         body = parse_json(answer.body)
         fields: dict[str, Any] = dict(body) if is_mapping(body) else {}
         if "access_token" not in fields:

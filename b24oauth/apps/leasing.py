@@ -12,7 +12,7 @@ from b24oauth.errors import SdkError
 from b24oauth.stores.loops import completed
 from b24oauth.storing import Lease, TokenKey
 
-__all__ = ["Hold", "LeaseLostError", "keep", "work_key"]
+__all__ = ["Hold", "LeaseLostError", "end_of", "keep", "work_key"]
 
 # A lease is extended after this part of its time.
 _EARLIEST: Final = 0.25
@@ -152,7 +152,7 @@ class Hold:
         """Gives the lease back. May be called twice."""
         if not self._task.done():
             self._task.cancel()
-            await completed(_end_of(self._task))
+            await completed(end_of(self._task))
 
     async def _run(
         self, lease: AbstractAsyncContextManager[Lease], seconds: float, owner: asyncio.Task[Any] | None
@@ -170,5 +170,6 @@ class Hold:
             self._lost = LeaseLostError(f"The lease of a portal's work has ended: {type(error).__name__}")
 
 
-async def _end_of(task: asyncio.Task[None]) -> None:
+async def end_of(task: asyncio.Task[Any]) -> None:
+    """Waits until a task has ended, and raises nothing of it."""
     await asyncio.wait({task})

@@ -39,7 +39,6 @@ from b24oauth.portals import B24Portals
 from b24oauth.protocol.endpoints import portal_origin
 from b24oauth.protocol.forms import read_form
 from b24oauth.shapes import as_mapping
-from b24oauth.wire import NoResponse
 
 __all__ = ["ErrorHandler", "Responder"]
 
@@ -91,7 +90,7 @@ class Responder:
             return self._refused(400, error)
         except (NotGenuineError, ConfigurationError) as error:
             return self._refused(403, error)
-        except (SdkError, NoResponse) as error:
+        except SdkError as error:
             # The store or the OAuth server does not answer: Bitrix24 does not send the event again.
             return self._refused(503, error, level=logging.ERROR)
 

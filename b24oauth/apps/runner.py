@@ -8,10 +8,10 @@ import inspect
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, Self, TypeAlias, TypedDict, Unpack
+from typing import Final, Protocol, Self, TypeAlias, TypedDict, Unpack
 
 from b24oauth.apps.health import PortalWork, RunnerHealth
-from b24oauth.apps.leasing import LeaseLostError, keep, work_key
+from b24oauth.apps.leasing import LeaseLostError, end_of, keep, work_key
 from b24oauth.apps.reporting import report, shown
 from b24oauth.apps.signals import Signals
 from b24oauth.apps.turns import Call, Turn
@@ -322,7 +322,7 @@ class Runner:
             is_late = not consuming.done()
             if is_late:
                 consuming.cancel()
-                await completed(_end_of(consuming))
+                await completed(end_of(consuming))
         try:
             asked = consuming.result()
             pause = self._jittered(self._poll) if asked is None else _checked_pause(asked)
@@ -376,10 +376,6 @@ class _Served:
 
     def __init__(self, work: PortalWork, woken: asyncio.Event, task: asyncio.Task[None]) -> None:
         self.work, self.woken, self.task = work, woken, task
-
-
-async def _end_of(task: asyncio.Task[Any]) -> None:
-    await asyncio.wait({task})
 
 
 def _seconds(value: float, name: str) -> float:

@@ -19,9 +19,9 @@ from b24oauth.observing import Log
 from b24oauth.protocol.decoding import RawResponse, parse_json
 from b24oauth.protocol.endpoints import oauth_token_url
 from b24oauth.shapes import as_mapping, is_mapping
-from b24oauth.wire import Wire
+from b24oauth.wire import NoResponse, Wire
 
-__all__ = ["NotGenuineError", "Proof", "Prover", "is_genuine"]
+__all__ = ["NotGenuineError", "Proof", "Prover", "is_genuine", "no_response"]
 
 # Bitrix24's tokens have 32 letters. What is much longer is not compared.
 _LONGEST: Final = 512
@@ -118,7 +118,7 @@ class Prover:
         Raises:
             NotGenuineError: The token is of another application, or of none.
             UntrustedHostError: The OAuth server is not known; nothing was sent.
-            NoResponse: The OAuth server does not answer.
+            SdkError: The OAuth server does not respond.
         """
         url = oauth_token_url(pair.server_endpoint, self._trusted_hosts).removesuffix("oauth/token/") + "rest/app.info"
         asked, now = f"{url} {pair.access_token}".encode("utf-8", "surrogatepass"), time.monotonic()
@@ -126,7 +126,10 @@ class Prover:
         known = self._proved.get(digest)
         if known is not None and now - known[1] < _REMEMBERED:
             return known[0]
-        body = await self._asked(url, pair.access_token)
+        try:
+            body = await self._asked(url, pair.access_token)
+        except NoResponse as failure:
+            raise no_response(failure, "The token could not be proved") from None
         result = as_mapping(body.get("result"))
         try:
             fields, install = Fields(result), Fields(result).fields("install")
@@ -161,6 +164,17 @@ class Prover:
         answer = await self._wire.send_silently("GET", f"{url}?{form}", None, _QUERY)
         body = parse_json(answer.body)
         return dict(body) if is_mapping(body) else {}
+
+
+def no_response(failure: NoResponse, consequence: str) -> SdkError:
+    """The error for a request that the OAuth server did not respond to.
+
+    Args:
+        failure: What the wire says.
+        consequence: Ends the message: what that means.
+    """
+    message = f"The OAuth server did not respond: {failure.reason}. {consequence}"
+    return SdkError(message, code="B24OAUTH_NO_RESPONSE")
 
 
 def _is_about_something_else(answer: RawResponse, body: dict[str, Any]) -> bool:

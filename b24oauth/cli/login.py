@@ -23,12 +23,12 @@ from b24oauth.cli.output import AsJson, note, print_json
 from b24oauth.cli.problems import UsageError
 from b24oauth.cli.redirect import Redirect, waited_for
 from b24oauth.cli.stores import opened_by_command
-from b24oauth.errors import RefreshTokenError, SdkError
+from b24oauth.errors import RefreshTokenError
 from b24oauth.models import B24OAuthParams, B24OAuthSecret
 from b24oauth.observing import Log
 from b24oauth.portals import B24Portals
 from b24oauth.protocol.endpoints import DEFAULT_OAUTH_HOSTS
-from b24oauth.wire import NoResponse, Wire
+from b24oauth.wire import Wire
 
 __all__ = ["login"]
 
@@ -144,14 +144,9 @@ class _Attempt:
                 needs_reauth=True,
             )
         returned = CodeReturned(code=back.code, state=back.state, server_domain=back.server_domain)
-        try:
-            pair = await self._authorizer.exchange(returned, self._session)
-        except NoResponse as failure:
-            text = f"The OAuth server did not answer: {failure.reason}"
-        else:
-            await portals.install(pair)
-            return pair
-        raise SdkError(text, code="B24OAUTH_NO_RESPONSE")
+        pair = await self._authorizer.exchange(returned, self._session)
+        await portals.install(pair)
+        return pair
 
 
 def _pasted() -> str:

@@ -14,7 +14,7 @@ import anyio
 import attrs
 
 from b24oauth.client import B24OAuth
-from b24oauth.errors import ConfigurationError
+from b24oauth.errors import ConfigurationError, SdkError
 from b24oauth.exporting.columns import Column
 from b24oauth.exporting.fields import declared_columns
 from b24oauth.exporting.finishing import Finishing
@@ -248,11 +248,18 @@ class _Run:
                         block, held = held, []
                         await in_thread(spool.append, block, tuple(secrets))
                         written_at = clock()
-        finally:
-            # What was read is kept, also when the walk has failed or is cancelled.
+        except BaseException as error:
+            # The rows that were read are kept, also when the walk has failed or is cancelled.
             if held:
                 with anyio.CancelScope(shield=True):
-                    await in_thread(spool.append, held, tuple(secrets))
+                    try:
+                        await in_thread(spool.append, held, tuple(secrets))
+                    except (OSError, SdkError) as other:
+                        # It must not take the place of the first error, least of all of a cancellation.
+                        error.add_note(f"The last {len(held)} rows that were read could not be written: {other}")
+            raise
+        if held:
+            await in_thread(spool.append, held, tuple(secrets))
 
     def _new(self, page: list[Any], secrets: tuple[str, ...]) -> list[Any]:
         if self._changes is None:

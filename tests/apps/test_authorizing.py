@@ -12,9 +12,9 @@ import pytest
 
 from b24oauth import ConfigurationError, RefreshTokenError
 from b24oauth.apps import B24App, NotGenuineError
-from b24oauth.errors import InvalidDataError, UntrustedHostError
+from b24oauth.errors import InvalidDataError, SdkError, UntrustedHostError
 from b24oauth.stores import MemoryStore, TokenKey
-from b24oauth.testing import FakePortal, VirtualClock
+from b24oauth.testing import FakePortal, VirtualClock, faults
 from tests.support.clients import UNLIMITED
 from tests.support.stores import CLIENT_ID
 
@@ -134,6 +134,16 @@ async def test_a_code_that_is_refused_says_what_to_do() -> None:
             await user.app.exchange_code(user.returned(code="used"), session="session")
         assert raised.value.needs_reauth
         assert len(user.portal.token_requests) == 1
+
+
+async def test_a_code_whose_response_is_lost_is_not_asked_for_again() -> None:
+    async with browser() as user:
+        user.portal.inject(faults.drop_after(), on="oauth/token")
+        with pytest.raises(SdkError, match="did not respond.*authorize again") as raised:
+            await user.app.exchange_code(user.returned(), session="session")
+        assert raised.value.code == "B24OAUTH_NO_RESPONSE"
+        assert len(user.portal.token_requests) == 1
+        assert await user.store.load(TokenKey(CLIENT_ID, user.portal.member_id)) is None
 
 
 async def test_the_secret_is_sent_to_known_servers_only() -> None:

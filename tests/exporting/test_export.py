@@ -14,6 +14,7 @@ import pytest
 
 from b24oauth import AjaxError, B24Hook, B24OAuth, ConfigurationError
 from b24oauth.exporting import ExportProgress, ExportReport, ExportRequest, export
+from b24oauth.exporting.spool import Spool
 from b24oauth.testing import FakePortal, ListShape, faults
 from tests.support.clients import UNLIMITED, connected, fake_portal
 
@@ -254,6 +255,19 @@ async def test_credentials_in_rows_are_masked(portal: FakePortal, tmp_path: Path
     text = (tmp_path / "x.jsonl").read_text()
     assert code not in text
     assert "***REDACTED***" in text
+
+
+async def test_a_full_disk_does_not_hide_why_the_walk_has_failed(
+    b24: B24OAuth, portal: FakePortal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Spool, "append", full)
+    portal.inject(faults.status(403, error="ACCESS_DENIED"), on="batch", times=None)
+    with pytest.raises(AjaxError) as raised:
+        await run(b24, tmp_path / "x.jsonl")
+    assert "the disk is full" in "".join(raised.value.__notes__)
 
 
 async def test_the_file_is_replaced_only_at_the_end(b24: B24OAuth, portal: FakePortal, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 import httpx
 
+from b24oauth.cli.portal import EARLIER_PAIRS
 from b24oauth.testing import FakeInstallation, FakePortal
 
 __all__ = ["run_application"]
@@ -22,7 +23,7 @@ A fake portal listens at {origin}. Start your application with these settings; i
 
 export B24OAUTH_CLIENT_ID={client_id}
 export B24OAUTH_CLIENT_SECRET={client_secret}
-export OAUTH_HOSTS={host}   # its trusted_oauth_hosts
+export B24OAUTH_TRUSTED_HOSTS={host}   # its trusted_oauth_hosts
 """
 _INSTALLED: Final = """\
 The application is installed. Open it in a browser:
@@ -68,6 +69,7 @@ async def run_application(
         clock=time.time,
         rows={"crm.deal": 120, "crm.contact": 60, "tasks.task": 60, "user": 20},
         record=1000,
+        earlier_pairs=EARLIER_PAIRS,
         redirect_uri=redirect or url,
         asks_for_login=True,
     )
@@ -130,6 +132,8 @@ class _Desk:
         elif word == "bindings":
             for one in (*self._portal.bindings.events, *self._portal.bindings.placements):
                 self._show(str(one))
+            for event, connector in self._portal.offline.bindings:
+                self._show(f"{event}, offline{f', auth_connector={connector}' if connector else ''}")
         elif word == "uninstall":
             await self._installation.uninstall()
             self._show("The application is removed.")

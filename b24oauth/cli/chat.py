@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import anyio.to_thread
 
+from b24oauth.cli.portal import EARLIER_PAIRS
 from b24oauth.testing import FakePortal
 from b24oauth.testing.bots import ChatMessage, FakeBot, FakeBots
 from b24oauth.testing.installed import FakeInstallation
@@ -69,8 +70,9 @@ async def run_chat(*, host: str, port: int, lines: AsyncIterator[str], show: Cal
     Raises:
         OSError: The port is taken.
     """
-    portal = FakePortal(clock=time.time, rows={"crm.deal": 120, "crm.contact": 60, "tasks.task": 60}, record=1000)
-    bots = FakeBots(portal)
+    rows = {"crm.deal": 120, "crm.contact": 60, "tasks.task": 60}
+    portal = FakePortal(clock=time.time, rows=rows, record=1000, earlier_pairs=EARLIER_PAIRS)
+    bots = FakeBots(portal, first_event=int(time.time()))
     async with portal.serve(host=host, port=port) as served:
         pair = served.issue()
         values = pair.to_dict() | served.secret.to_dict() | {"origin": served.origin}

@@ -12,7 +12,10 @@ from cyclopts.validators import Number
 
 from b24oauth.testing import FakePortal
 
-__all__ = ["portal", "run_portal"]
+__all__ = ["EARLIER_PAIRS", "portal", "run_portal"]
+
+# A program that has stored a pair goes on with it after the portal was started again.
+EARLIER_PAIRS: Final = 10_000
 
 _PROGRAMS: Final = """\
 A fake portal listens at {origin}. It contains {deals} deals and keeps changes in memory. Press Ctrl-C to stop it.
@@ -110,7 +113,8 @@ async def run_portal(*, host: str, port: int, deals: int = 120) -> None:
     Raises:
         OSError: The port is taken.
     """
-    portal = FakePortal(clock=time.time, rows={"crm.deal": deals, "crm.contact": 60, "tasks.task": 60}, record=1000)
+    rows = {"crm.deal": deals, "crm.contact": 60, "tasks.task": 60}
+    portal = FakePortal(clock=time.time, rows=rows, record=1000, earlier_pairs=EARLIER_PAIRS)
     async with portal.serve(host=host, port=port) as served:
         pair = served.issue()
         text = _PROGRAMS.format(

@@ -8,6 +8,7 @@ import random
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final, TypeVar
@@ -67,6 +68,8 @@ class SQLiteFile:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._process = 0
+        # A store that is dropped open closes the file too; nothing that was written depends on it.
+        self._finalizer: weakref.finalize[..., SQLiteFile] | None = None
         self._threads = Threads(1)
 
     async def aclose(self) -> None:
@@ -74,9 +77,9 @@ class SQLiteFile:
 
         def close() -> None:
             with self._lock:
-                if self._connection is not None and self._process == os.getpid():
-                    self._connection.close()
-                self._connection = None
+                if self._finalizer is not None:
+                    self._finalizer()
+                self._connection = self._finalizer = None
 
         await self._threads.run(close)
 
@@ -117,7 +120,13 @@ class SQLiteFile:
         if self._connection is None or self._process != os.getpid():
             self._connection = _open(self._path, durable=self._durable)
             self._process = os.getpid()
+            self._finalizer = weakref.finalize(self, _close, self._connection, self._process)
         return self._connection
+
+
+def _close(connection: sqlite3.Connection, process: int) -> None:
+    if os.getpid() == process:
+        connection.close()
 
 
 def _open(path: Path, *, durable: bool) -> sqlite3.Connection:

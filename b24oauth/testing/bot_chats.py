@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import attrs
 
-__all__ = ["ChatMessage", "Chats", "FakeBot", "FakeCommand", "RestrictedRate"]
+__all__ = ["FIRST_EVENT", "ChatMessage", "Chats", "FakeBot", "FakeCommand", "RestrictedRate"]
 
 _FIRST_BOT: Final = 456
-_FIRST_EVENT: Final = 1001
+FIRST_EVENT: Final = 1001
 _FIRST_MESSAGE: Final = 790
 MAX_TEXT: Final = 20_000
 
@@ -51,7 +51,7 @@ class FakeBot:
     chats: set[str] = attrs.field(factory=set[str])
     urls: list[str] = attrs.field(factory=list[str])
     queue: list[dict[str, Any]] = attrs.field(factory=list[dict[str, Any]])
-    last_event: int = _FIRST_EVENT - 1
+    last_event: int = FIRST_EVENT - 1
 
     @property
     def code(self) -> str:
@@ -169,9 +169,11 @@ class Chats:
         bots: By ID.
         messages: By ID.
         typing: Dialog, code and duration of each indicator that was shown.
+        first_event: Number of the first event of each bot.
     """
 
     now: Callable[[], float]
+    first_event: int = FIRST_EVENT
     bots: dict[int, FakeBot] = attrs.field(init=False, factory=dict[int, FakeBot])
     messages: dict[int, ChatMessage] = attrs.field(init=False, factory=dict[int, ChatMessage])
     typing: list[tuple[str, str, int]] = attrs.field(init=False, factory=list[tuple[str, str, int]])
@@ -185,6 +187,7 @@ class Chats:
     def add_bot(self, fields: dict[str, Any], properties: dict[str, Any]) -> FakeBot:
         """Registers a bot."""
         bot = FakeBot(id=self.number("bot", _FIRST_BOT), fields=fields, properties=properties)
+        bot.last_event = self.first_event - 1
         self.bots[bot.id] = bot
         return bot
 

@@ -10,7 +10,7 @@ import attrs
 
 from b24oauth.shapes import is_mapping
 from b24oauth.testing.applications import event_body
-from b24oauth.testing.bot_chats import ChatMessage, Chats, FakeBot, RestrictedRate
+from b24oauth.testing.bot_chats import FIRST_EVENT, ChatMessage, Chats, FakeBot, RestrictedRate
 from b24oauth.testing.bot_methods import BotMethods
 from b24oauth.testing.installed import AppRequest, AppResponse, Sender, post
 from b24oauth.testing.messages import RestError
@@ -43,6 +43,8 @@ class FakeBots:
     Args:
         portal: The portal.
         rate: Requests of `imbot.v2` within a second; more are answered 429. None for no limit.
+        first_event: Number of the first event of each bot. Events of a portal that is started again must have later
+            numbers than those of the run before, as on Bitrix24.
         null_as_text: Whether posted events have an empty text for null, as documented, or nothing, as PHP writes it.
 
     Attributes:
@@ -50,10 +52,17 @@ class FakeBots:
         foreign_codes: Codes of bots that belong to another application.
     """
 
-    def __init__(self, portal: FakePortal, *, rate: int | None = None, null_as_text: bool = False) -> None:
+    def __init__(
+        self,
+        portal: FakePortal,
+        *,
+        rate: int | None = None,
+        null_as_text: bool = False,
+        first_event: int = FIRST_EVENT,
+    ) -> None:
         self._portal = portal
         self._null_as_text = null_as_text
-        self._chats = Chats(portal.clock.now)
+        self._chats = Chats(portal.clock.now, first_event)
         methods = BotMethods(self._chats, portal.files)
         self._rate = RestrictedRate(rate, portal.clock.now)
         self.foreign_codes = methods.foreign_codes

@@ -190,6 +190,18 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._job_done)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002 - see below
+        """Waits until the threads of executor jobs have ended, however long that takes.
+
+        Args:
+            timeout: Is not used: it would be over at once, because nothing but a thread is waited for.
+        """
+        self._waiting.jobs += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._waiting.jobs -= 1
+
     def _job_done(self, _: asyncio.Future[Any]) -> None:
         self._waiting.jobs -= 1
 

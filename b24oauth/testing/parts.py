@@ -35,7 +35,11 @@ class Parts:
         now = portal.clock.now
         self.addresses = Addresses(portal=origin.rstrip("/"), oauth=oauth_origin.rstrip("/"))
         self.tokens = TokenBook(
-            now=now, lifetime=portal.token_lifetime, single_use=portal.single_use, realm=portal.realm
+            now=now,
+            lifetime=portal.token_lifetime,
+            single_use=portal.single_use,
+            realm=portal.realm,
+            earlier=portal.earlier_pairs,
         )
         self.tables = make_tables(portal.sizes)
         self.files = FileStore(now=now, origin=lambda: self.addresses.portal)

@@ -58,6 +58,7 @@ class FakePortal(Counts):
         rows: Number of rows by table (``{"crm.deal": 1_000_000}``); rows are made when they are read.
         page_caps: Rows of a v3 page at most, by method; others have 1000.
         single_use: Whether a refresh token is good for one renewal only.
+        earlier_pairs: How many pairs an earlier run of the same portal may have issued; they can be renewed.
         origin: Where the portal is reached.
         oauth_origin: Where the OAuth server is reached.
         secret: The application that the OAuth server knows.
@@ -94,6 +95,7 @@ class FakePortal(Counts):
     sizes: Mapping[str, int] = attrs.field(alias="rows", factory=dict[str, int])
     page_caps: Mapping[str, int] = attrs.field(factory=lambda: {"tasks.task.list": 50})
     single_use: bool = True
+    earlier_pairs: int = 0
     _origin: str = attrs.field(default="https://portal.example", alias="origin")
     _oauth_origin: str = attrs.field(default="https://oauth.bitrix.info", alias="oauth_origin")
     secret: B24OAuthSecret = attrs.field(factory=make_secret)

@@ -18,7 +18,7 @@ b24app = B24App(
     B24OAuthSecret(client_id=os.environ["B24OAUTH_CLIENT_ID"], client_secret=os.environ["B24OAUTH_CLIENT_SECRET"]),
     SQLiteStore(os.environ["B24OAUTH_STORE"]),
     url=os.environ["APP_URL"],
-    trusted_oauth_hosts=os.environ.get("OAUTH_HOSTS", "oauth.bitrix.info oauth.bitrix24.tech").split(),
+    trusted_oauth_hosts=os.environ.get("B24OAUTH_TRUSTED_HOSTS", "oauth.bitrix.info,oauth.bitrix24.tech").split(","),
 )
 web_app = web.Application()
 setup(web_app, b24app, path="/bitrix24")

@@ -34,7 +34,7 @@ async def main() -> None:
     secret = B24OAuthSecret(
         client_id=os.environ["B24OAUTH_CLIENT_ID"], client_secret=os.environ["B24OAUTH_CLIENT_SECRET"]
     )
-    hosts = os.environ.get("OAUTH_HOSTS", "oauth.bitrix.info oauth.bitrix24.tech").split()
+    hosts = os.environ.get("B24OAUTH_TRUSTED_HOSTS", "oauth.bitrix.info,oauth.bitrix24.tech").split(",")
     store = SQLiteStore(os.environ["B24OAUTH_STORE"])
     async with store, B24Portals(secret, store, trusted_oauth_hosts=hosts) as portals:
         await run_portals(portals, export_deals, name="export of deals")

@@ -20,7 +20,7 @@ b24app = B24App(
     SQLiteStore(os.environ["B24OAUTH_STORE"]),
     url=os.environ["APP_URL"],
     session_key=os.environ["SESSION_KEY"],
-    trusted_oauth_hosts=os.environ.get("OAUTH_HOSTS", "oauth.bitrix.info oauth.bitrix24.tech").split(),
+    trusted_oauth_hosts=os.environ.get("B24OAUTH_TRUSTED_HOSTS", "oauth.bitrix.info,oauth.bitrix24.tech").split(","),
 )
 web = FastAPI()
 setup(web, b24app, path="/bitrix24")

@@ -46,7 +46,7 @@ b24app = B24App(
     B24OAuthSecret(client_id=os.environ["B24OAUTH_CLIENT_ID"], client_secret=os.environ["B24OAUTH_CLIENT_SECRET"]),
     SQLiteStore(os.environ["B24OAUTH_STORE"]),
     dispatch=hand_on,
-    trusted_oauth_hosts=os.environ.get("OAUTH_HOSTS", "oauth.bitrix.info oauth.bitrix24.tech").split(),
+    trusted_oauth_hosts=os.environ.get("B24OAUTH_TRUSTED_HOSTS", "oauth.bitrix.info,oauth.bitrix24.tech").split(","),
 )
 web = asgi(b24app, on_startup=connect, on_shutdown=broker.stop)
 worker = FastStream(broker, on_startup=[connect], after_shutdown=[b24app.aclose])

@@ -17,7 +17,7 @@ EVENTS = ("ONCRMDEALADD", "ONCRMDEALUPDATE", "ONCRMDEALDELETE")
 b24app = B24App(
     B24OAuthSecret(client_id=os.environ["B24OAUTH_CLIENT_ID"], client_secret=os.environ["B24OAUTH_CLIENT_SECRET"]),
     SQLiteStore(os.environ["B24OAUTH_STORE"]),
-    trusted_oauth_hosts=os.environ.get("OAUTH_HOSTS", "oauth.bitrix.info oauth.bitrix24.tech").split(),
+    trusted_oauth_hosts=os.environ.get("B24OAUTH_TRUSTED_HOSTS", "oauth.bitrix.info,oauth.bitrix24.tech").split(","),
 )
 db = sqlite3.connect(os.environ["DEALS"], timeout=30, isolation_level=None)
 db.execute("PRAGMA journal_mode = WAL")

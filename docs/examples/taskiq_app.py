@@ -28,7 +28,7 @@ b24app = B24App(
     B24OAuthSecret(client_id=os.environ["B24OAUTH_CLIENT_ID"], client_secret=os.environ["B24OAUTH_CLIENT_SECRET"]),
     SQLiteStore(os.environ["B24OAUTH_STORE"]),
     dispatch=handle.kiq,
-    trusted_oauth_hosts=os.environ.get("OAUTH_HOSTS", "oauth.bitrix.info oauth.bitrix24.tech").split(),
+    trusted_oauth_hosts=os.environ.get("B24OAUTH_TRUSTED_HOSTS", "oauth.bitrix.info,oauth.bitrix24.tech").split(","),
 )
 broker.on_event(TaskiqEvents.WORKER_SHUTDOWN)(lambda _: b24app.aclose())
 web = asgi(b24app, on_startup=broker.startup, on_shutdown=broker.shutdown)

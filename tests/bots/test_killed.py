@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -39,10 +40,9 @@ class Workers:
 
     def __init__(self, portal: FakePortal, folder: Path) -> None:
         self.notes = folder / "notes.db"
-        with sqlite3.connect(self.notes) as db:
+        with contextlib.closing(sqlite3.connect(self.notes)) as db, db:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("CREATE TABLE notes (pid INTEGER, dialog TEXT, what TEXT, phase TEXT)")
-        db.close()
         settings = {
             "secret": portal.secret.to_dict(), "store": str(folder / "tokens.db"), "notes": str(self.notes),
             "hosts": sorted(portal.trusted_oauth_hosts), "lease": LEASE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -45,7 +46,7 @@ async def post(session: aiohttp.ClientSession, url: str, body: bytes) -> int:
 async def test_a_served_bot_keeps_the_order_refuses_forgeries_and_loses_nothing_at_its_end(tmp_path: Path) -> None:
     each = examples(200, 1000) // DIALOGS
     path = tmp_path / "notes.db"
-    with sqlite3.connect(path) as db:
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("CREATE TABLE notes (dialog TEXT, what TEXT)")
     portal = FakePortal(clock=time.time)
@@ -94,9 +95,8 @@ async def test_a_served_bot_keeps_the_order_refuses_forgeries_and_loses_nothing_
             if server.returncode is None:
                 server.kill()
                 await server.wait()
-        with sqlite3.connect(path) as db:
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
             noted = db.execute("SELECT dialog, what FROM notes ORDER BY rowid").fetchall()
-        db.close()
         wanted = [f"{number}" for number in range(each)]
         for user in range(1, DIALOGS + 1):
             assert [what for dialog, what in noted if dialog == f"{user}"] == wanted

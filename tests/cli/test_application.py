@@ -53,11 +53,11 @@ async def test_an_application_is_installed_gets_events_and_is_removed(tmp_path: 
         )
     )
     introduction = await until("export B24OAUTH_CLIENT_ID")
-    names = ("B24OAUTH_CLIENT_ID", "B24OAUTH_CLIENT_SECRET", "OAUTH_HOSTS")
+    names = ("B24OAUTH_CLIENT_ID", "B24OAUTH_CLIENT_SECRET", "B24OAUTH_TRUSTED_HOSTS")
     client_id, client_secret, hosts = (re.findall(rf"export {name}=(\S+)", introduction)[0] for name in names)
     app = B24App(
         B24OAuthSecret(client_id=client_id, client_secret=client_secret), MemoryStore(), url=url,
-        trusted_oauth_hosts=hosts.split(), restriction_params=UNLIMITED,
+        trusted_oauth_hosts=hosts.split(","), restriction_params=UNLIMITED,
     )  # fmt: skip
 
     @app.on_install

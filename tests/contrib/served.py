@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -42,9 +43,8 @@ b24app = B24App(
 
 
 def note(kind: str, what: str) -> None:
-    with sqlite3.connect(settings["notes"], timeout=30) as db:
+    with contextlib.closing(sqlite3.connect(settings["notes"], timeout=30)) as db, db:
         db.execute("INSERT INTO notes VALUES (?, ?)", (kind, what))
-    db.close()
 
 
 @b24app.on("ONCRMDEALADD", ack=settings.get("ack", "before"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -40,7 +41,7 @@ async def test_no_acknowledged_event_is_lost_when_servers_are_killed(tmp_path: P
     portal, port = FakePortal(clock=time.time), free_port()
     url = f"http://127.0.0.1:{port}/"
     notes = tmp_path / "notes.db"
-    with sqlite3.connect(notes) as db:
+    with contextlib.closing(sqlite3.connect(notes)) as db, db:
         db.execute("CREATE TABLE notes (kind TEXT, what TEXT)")
     acknowledged, numbers = set[str](), iter(range(1_000_000))
     redis = Redis.from_url(valkey_server.url, decode_responses=True)

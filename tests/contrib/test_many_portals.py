@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections import Counter
@@ -36,7 +37,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 @pytest.mark.parametrize("server", ["fastapi", "aiohttp"])
 async def test_no_event_is_lost_and_every_pair_is_renewed_once(server: str, tmp_path: Path) -> None:
     notes, store, port = tmp_path / "notes.db", tmp_path / "tokens.db", free_port()
-    with sqlite3.connect(notes) as db:
+    with contextlib.closing(sqlite3.connect(notes)) as db, db:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("CREATE TABLE notes (kind TEXT, what TEXT)")
     async with AsyncExitStack() as stack:
@@ -91,9 +92,8 @@ async def test_no_event_is_lost_and_every_pair_is_renewed_once(server: str, tmp_
         assert set(await asyncio.gather(*map(post, removals))) == {200}
         process.terminate()
         await process.wait()
-    with sqlite3.connect(notes) as db:
+    with contextlib.closing(sqlite3.connect(notes)) as db, db:
         handled = Counter(int(kind) for (kind,) in db.execute("SELECT kind FROM notes"))
-    db.close()
     assert handled == dict.fromkeys(range(EVENTS), 1)
     records = SQLiteStore(store)
     assert [key async for key in records.keys(secret.client_id)] == []
@@ -105,7 +105,7 @@ async def test_no_event_is_lost_and_every_pair_is_renewed_once(server: str, tmp_
 async def test_a_renewal_goes_on_when_the_browser_that_waits_for_it_leaves(tmp_path: Path) -> None:
     portal = FakePortal(clock=time.time, refresh_latency=0.5)
     notes, port = tmp_path / "notes.db", free_port()
-    with sqlite3.connect(notes) as db:
+    with contextlib.closing(sqlite3.connect(notes)) as db, db:
         db.execute("CREATE TABLE notes (kind TEXT, what TEXT)")
     async with portal.serve(), aiohttp.ClientSession() as http:
         settings = {

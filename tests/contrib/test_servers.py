@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -43,7 +44,7 @@ async def post(session: aiohttp.ClientSession, url: str, body: bytes) -> int:
 
 async def test_two_servers_with_one_store_lose_no_event_when_they_are_asked_to_stop(tmp_path: Path) -> None:
     notes = tmp_path / "notes.db"
-    with sqlite3.connect(notes) as db:
+    with contextlib.closing(sqlite3.connect(notes)) as db, db:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("CREATE TABLE notes (kind TEXT, what TEXT)")
     portal, ports = FakePortal(clock=time.time), [free_port(), free_port()]
@@ -89,7 +90,6 @@ async def test_two_servers_with_one_store_lose_no_event_when_they_are_asked_to_s
         assert len(portal.token_requests) <= 1
     db = sqlite3.connect(notes)
     handled = sorted(int(kind) for (kind,) in db.execute("SELECT kind FROM notes"))
-    db.close()
     assert handled == list(range(200))
 
 

@@ -78,7 +78,8 @@ async def running(
         env = {
             **os.environ, "PYTHONPATH": str(ROOT), "PORT": str(port), "APP_URL": url, "SESSION_KEY": KEY,
             "B24OAUTH_CLIENT_ID": portal.secret.client_id, "B24OAUTH_CLIENT_SECRET": portal.secret.client_secret,
-            "B24OAUTH_STORE": str(tmp_path / "portals.db"), "OAUTH_HOSTS": " ".join(portal.trusted_oauth_hosts),
+            "B24OAUTH_STORE": str(tmp_path / "portals.db"),
+            "B24OAUTH_TRUSTED_HOSTS": ",".join(portal.trusted_oauth_hosts),
             **settings,
         }  # fmt: skip
         processes = [

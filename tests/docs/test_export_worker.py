@@ -34,7 +34,8 @@ async def test_the_deals_of_all_portals_are_exported_although_the_worker_is_kill
             await store.save(key, portal.issue(expired=True), expected=None)
         env = {
             **os.environ, "PYTHONPATH": str(ROOT), "EXPORTS": str(tmp_path),
-            "B24OAUTH_STORE": str(tmp_path / "tokens.db"), "OAUTH_HOSTS": " ".join(cloud.trusted_oauth_hosts),
+            "B24OAUTH_STORE": str(tmp_path / "tokens.db"),
+            "B24OAUTH_TRUSTED_HOSTS": ",".join(cloud.trusted_oauth_hosts),
             "B24OAUTH_CLIENT_ID": cloud.secret.client_id, "B24OAUTH_CLIENT_SECRET": cloud.secret.client_secret,
         }  # fmt: skip
         for seconds in (1.2, None):

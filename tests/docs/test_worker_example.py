@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -43,7 +44,7 @@ class Copy:
     def titles(self) -> dict[int, str]:
         if not self.path.exists():
             return {}
-        with sqlite3.connect(self.path, timeout=30) as db:
+        with contextlib.closing(sqlite3.connect(self.path, timeout=30)) as db, db:
             try:
                 return dict(db.execute("SELECT id, title FROM deals WHERE portal = ?", (self.portal.member_id,)))
             except sqlite3.OperationalError:
@@ -82,7 +83,7 @@ async def test_the_example_of_a_worker_copies_all_deals_although_it_is_killed(tm
             "B24OAUTH_CLIENT_ID": portal.secret.client_id,
             "B24OAUTH_CLIENT_SECRET": portal.secret.client_secret,
             "B24OAUTH_STORE": str(tmp_path / "portals.db"),
-            "OAUTH_HOSTS": " ".join(portal.trusted_oauth_hosts),
+            "B24OAUTH_TRUSTED_HOSTS": ",".join(portal.trusted_oauth_hosts),
             "DEALS": str(tmp_path / "deals.db"),
             "POLL": "0.2",
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
@@ -179,7 +180,7 @@ async def test_a_damaged_record_is_named_and_kept_aside(record: str | bytes, pro
         await store.save(KEY, PAIR, expected=None)
         other = attrs.evolve(KEY, member_id="member-2")
         await store.save(other, NEWER, expected=None)
-        with sqlite3.connect(path) as db:
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
             db.execute("UPDATE b24oauth_records SET record = ? WHERE member_id = 'member-1'", (record,))
         with pytest.raises(StoreRecordError, match=f"member-1.*{problem}") as raised:
             await store.load(KEY)
@@ -188,18 +189,17 @@ async def test_a_damaged_record_is_named_and_kept_aside(record: str | bytes, pro
             await store.save(KEY, PAIR, expected=None)
         assert await stored(store, other) == NEWER
         assert await store.delete(KEY)
-        assert db.execute("SELECT record FROM b24oauth_set_aside").fetchall() == [(record,)]
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            assert db.execute("SELECT record FROM b24oauth_set_aside").fetchall() == [(record,)]
         assert await store.load(KEY) is None
-    db.close()
 
 
 async def test_a_database_of_a_newer_version_is_not_touched(folder: Path) -> None:
     path = folder / "tokens.db"
     async with SQLiteStore(path) as store:
         await store.save(KEY, PAIR, expected=None)
-    with sqlite3.connect(path) as db:
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA user_version = 99")
-    db.close()
     with pytest.raises(StoreError, match="schema version 99, and this version of b24oauth knows 1: update b24oauth"):
         await SQLiteStore(path).load(KEY)
 

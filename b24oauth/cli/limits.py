@@ -28,7 +28,8 @@ def limits(
     """Show what is known of the portal's limits.
 
     The bucket of requests, and the execution time that methods have used within ten minutes. Programs that use the same
-    store share it; with a webhook only this command's own calls are known. Each look costs one call of server.time.
+    store share the bucket, and the time of a method that has used half of its limit; with a webhook only this command's
+    own calls are known. Each look costs one call of server.time.
 
     Args:
         watch: Look again and again, until Ctrl-C.

@@ -7,6 +7,7 @@ import hmac
 import os
 import secrets
 import sys
+import threading
 import time
 import webbrowser
 from typing import Annotated, Final
@@ -18,7 +19,7 @@ from cyclopts.validators import Number
 
 from b24oauth.apps.authorizing import Authorizer
 from b24oauth.apps.requests import CodeReturned
-from b24oauth.cli.connecting import CLIENT_ID, KEYRING, client_id, client_secret, keyring, trusted_hosts
+from b24oauth.cli.connecting import CLIENT_ID, CLIENT_SECRET, KEYRING, client_id, client_secret, keyring, trusted_hosts
 from b24oauth.cli.output import AsJson, note, print_json
 from b24oauth.cli.problems import UsageError
 from b24oauth.cli.redirect import Redirect, waited_for
@@ -70,13 +71,10 @@ def login(
     url = attempt.url()
     note(f"{_CARD.format(port=port)}\nAuthorize the application on this page:\n{url}")
     pasted = _pasted() if paste else None
-    if pasted is None and not no_browser and _has_browser():
-        webbrowser.open(url)
-    pair = asyncio.run(attempt.finish(pasted, port=port, timeout=timeout))
+    opened = None if no_browser or not _has_browser() else url
+    pair = asyncio.run(attempt.finish(pasted, port=port, timeout=timeout, opened=opened))
     if remember:
-        module = keyring()
-        module.set_password(KEYRING, CLIENT_ID, application)
-        module.set_password(KEYRING, application, secret.client_secret)
+        _remember(application, secret.client_secret)
     host = urlsplit(pair.client_endpoint).netloc
     if as_json:
         print_json({"member_id": pair.member_id, "domain": host, "scope": pair.scope}, compact=True)
@@ -107,8 +105,16 @@ class _Attempt:
         self._state = parse_qs(urlsplit(url).query)["state"][0]
         return url
 
-    async def finish(self, pasted: str | None, *, port: int, timeout: float) -> B24OAuthParams:
+    async def finish(
+        self, pasted: str | None, *, port: int, timeout: float, opened: str | None = None
+    ) -> B24OAuthParams:
         """Waits for the browser unless something was pasted, and stores the pair."""
+
+        def listening() -> None:
+            if opened is not None:
+                # Some commands for browsers end only when the browser is closed.
+                threading.Thread(target=webbrowser.open, args=(opened,), daemon=True).start()
+
         try:
             async with (
                 opened_by_command(creates=True) as store,
@@ -117,7 +123,9 @@ class _Attempt:
                 ) as portals,
             ):
                 if pasted is None:
-                    return await waited_for(lambda back: self._accept(back, portals), port=port, timeout=timeout)
+                    return await waited_for(
+                        lambda back: self._accept(back, portals), port=port, timeout=timeout, listening=listening
+                    )
                 pair = await self._accept(self._read(pasted), portals)
                 if pair is None:
                     raise UsageError("The address belongs to another authorization: run the command again")
@@ -147,6 +155,15 @@ class _Attempt:
         pair = await self._authorizer.exchange(returned, self._session)
         await portals.install(pair)
         return pair
+
+
+def _remember(application: str, secret: str) -> None:
+    module = keyring()
+    try:
+        module.set_password(KEYRING, CLIENT_ID, application)
+        module.set_password(KEYRING, application, secret)
+    except module.errors.KeyringError as error:
+        note(f"The keyring could not be written ({type(error).__name__}): set {CLIENT_ID} and {CLIENT_SECRET} instead")
 
 
 def _pasted() -> str:

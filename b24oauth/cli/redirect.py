@@ -50,12 +50,15 @@ class Redirect:
         return cls(code=first("code"), state=first("state"), error=first("error"), server_domain=first("server_domain"))
 
 
-async def waited_for(accept: Callable[[Redirect], Awaitable[T | None]], *, port: int, timeout: float) -> T:
+async def waited_for(
+    accept: Callable[[Redirect], Awaitable[T | None]], *, port: int, timeout: float, listening: Callable[[], object]
+) -> T:
     """Listens at 127.0.0.1 until a redirect is accepted.
 
     Args:
         accept: Returns None for a redirect of something else, for which nothing ends; what it raises is raised.
         port: Where to listen.
+        listening: Called when the page can be reached.
         timeout: Seconds to wait.
 
     Raises:
@@ -98,6 +101,7 @@ async def waited_for(accept: Callable[[Redirect], Awaitable[T | None]], *, port:
 
     server = await asyncio.start_server(connected, "127.0.0.1", port, limit=_LARGEST)
     try:
+        listening()
         async with asyncio.timeout(timeout):
             return await outcome
     except TimeoutError:

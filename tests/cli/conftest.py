@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from b24oauth import B24OAuth
 from b24oauth.installing import put_pair
 from b24oauth.models import B24OAuthParams
 from b24oauth.stores import SQLiteStore, TokenKey
@@ -104,3 +105,20 @@ def run(environment: dict[str, str]) -> Run:
         )
 
     return run
+
+
+def use_up_half_of_the_time(portal: FakePortal, store_path: Path) -> None:
+    """Another program with the same store calls a method that takes long."""
+    portal.operating["crm.deal.list"] = 300.0  # type: ignore[index]
+
+    async def work() -> None:
+        async with (
+            SQLiteStore(store_path) as store,
+            await B24OAuth.from_store(
+                store, portal.secret, member_id=portal.member_id, trusted_oauth_hosts=portal.trusted_oauth_hosts
+            ) as b24,
+        ):
+            await b24.call("crm.deal.list")
+            await b24.call("profile")  # with it the execution time is shared
+
+    asyncio.run(work())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from b24oauth.cli import main
 from b24oauth.models import B24OAuthParams
 from b24oauth.testing import FakePortal
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, use_up_half_of_the_time
 
 Put = Callable[[B24OAuthParams], None]
 
@@ -144,13 +145,15 @@ def test_methods_are_found_by_a_part_of_their_names(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.usefixtures("_stored")
-def test_limits_show_the_execution_time_of_calls_in_other_processes(portal: FakePortal, run: Run) -> None:
-    portal.operating["crm.deal.list"] = 300.0  # type: ignore[index]
-    assert run("call", "crm.deal.list").returncode == 0
-    assert run("call", "profile").returncode == 0
+def test_limits_show_the_execution_time_of_calls_in_other_processes(
+    portal: FakePortal, run: Run, store_path: Path
+) -> None:
+    use_up_half_of_the_time(portal, store_path)
     done = run("limits", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["burst"] > 0
-    shown = run("limits")
-    assert "Requests:" in shown.stdout
+    assert (found["burst"], found["rate"]) == (found["configured_burst"], found["configured_rate"])
+    assert found["operating"]["crm.deal.list"] >= 240
+    shown = run("limits").stdout
+    assert re.search(r"Requests: \d+ at once, \d+ a second\n", shown)
+    assert re.search(rf"crm.deal.list +{found['operating']['crm.deal.list']:.1f} ", shown)

@@ -25,7 +25,7 @@ class InstallationState(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Installation:
-    """An application on a portal, whatever token pairs there are.
+    """An application on a portal, independent of its token pairs.
 
     Attributes:
         client_id: The application.
@@ -34,7 +34,7 @@ class Installation:
         client_endpoint: REST root of the portal, for example ``https://xxx.bitrix24.com/rest/``.
         server_endpoint: REST root of the OAuth server.
         domain: Domain of the portal.
-        status: How the application is paid for.
+        status: How the portal pays for the application.
         scope: What the application may do, separated by commas.
         installer_id: The user who installed it; 0 if unknown.
         application_tokens: Proofs that an event comes from this portal; an update may bring another one.

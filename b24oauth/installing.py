@@ -1,4 +1,4 @@
-"""Puts token pairs and installations into a store, whatever is stored there."""
+"""Puts token pairs and installations into a store, replacing the stored ones."""
 
 from __future__ import annotations
 

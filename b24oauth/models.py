@@ -72,7 +72,7 @@ class HandlerRefreshAuth(TypedDict, total=False):
 
 
 def as_status(value: str | None) -> EnumAppStatus:
-    """The status of a text; free if there is none."""
+    """The status of a text; free if the text is empty."""
     return EnumAppStatus(value or "")
 
 
@@ -92,7 +92,7 @@ class B24OAuthParams:
         user_id: The user that the pair belongs to.
         expires_in: Lifetime of the access token, seconds.
         scope: What the application may do, separated by commas.
-        status: How the application is paid for.
+        status: How the portal pays for the application.
 
     Source: https://apidocs.bitrix24.com/settings/oauth/index.html
     """

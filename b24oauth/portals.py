@@ -53,7 +53,7 @@ class PortalOutcome(Generic[T]):
 
 @attrs.define(eq=False)
 class _Portal:
-    """The clients of a portal. Most have one, so there is no dictionary before a user has a pair of his own.
+    """The clients of a portal. Most have one, so there is no dictionary until a user has a separate pair.
 
     Attributes:
         limits: One gate and limiter.

@@ -148,7 +148,7 @@ class _File:
 
 
 class _Stream:
-    """An object of the caller's, which stays open."""
+    """Your own object, which stays open."""
 
     def __init__(self, to: Writable) -> None:
         self._to: Any = to

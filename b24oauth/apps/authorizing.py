@@ -32,7 +32,7 @@ _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "
 
 
 class Authorizer:
-    """Leads a user through the authorization page of his portal.
+    """Leads a user through the authorization page of the user's portal.
 
     Args:
         wire: Sends the request.
@@ -81,7 +81,7 @@ class Authorizer:
         return f"{self._origin(domain)}/oauth/authorize/?{query}"
 
     async def exchange(self, returned: CodeReturned, session: str) -> B24OAuthParams:
-        """The pair for a code; it is asked for once.
+        """The pair for a code; the code is sent once.
 
         Args:
             returned: What the browser brought back.

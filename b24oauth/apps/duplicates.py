@@ -1,4 +1,4 @@
-"""Events that arrive a second time."""
+"""Recognises events that arrive a second time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is registered to handle requests, and which of it handles a request."""
+"""The registered handlers, and which of them handles a request."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Handlers:
         providers: By code.
         pages: By path.
         settings: Of the configuration form.
-        middleware: What is called around each of them, the outermost first.
+        middleware: Functions called around each handler, the outermost first.
         included: Those of other routers.
     """
 

@@ -1,4 +1,4 @@
-"""What requests do to the record of an installation, and which of them are believed."""
+"""How requests change the record of an installation, and which requests are accepted."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Installations:
     Args:
         store: Keeps them and the token pairs.
         client_id: The application.
-        portals: The clients that use the pairs.
-        prove: Finds out whose the access token of a pair is.
+        portals: The clients, which use the pairs.
+        prove: Asks the OAuth server who owns the access token of a pair.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Installations:
         member_id = event.auth.member_id
         if _is_late(await self._record(member_id), event.sent_at):
             return False
-        # Every user who opens a page sees the application token in his browser: it proves the portal, not the pair.
+        # Every user who opens a page sees the application token in the browser: it proves the portal, not the pair.
         pair = await self._proved(event.pair())
         # The application may have been removed while the pair was proved.
         if _is_late(await self._record(member_id), event.sent_at):

@@ -75,7 +75,7 @@ async def keep(
         try:
             async with asyncio.timeout_at(ends_at):
                 is_held = await lease.extend()
-        except Exception as error:  # noqa: BLE001 - whatever a store raises, it is asked again until the lease has ended
+        except Exception as error:  # noqa: BLE001 - the store is asked again until the lease has ended
             problem = f"it could not be extended: {type(error).__name__}"
             continue
         task = asyncio.current_task()

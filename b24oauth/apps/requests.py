@@ -94,7 +94,7 @@ class RobotStarted(PortalRequest):
         document_type: Module, class and type of the document.
         properties: The robot's settings; one that is not set is an empty text.
         waits: True if the workflow waits for `bizproc.event.send`.
-        timeout: Seconds after which the workflow goes on by itself; 0 if it waits for ever.
+        timeout: Seconds after which the workflow goes on by itself; 0 if it waits without a limit.
         event_token: Needed for the answer.
 
     Source: https://apidocs.bitrix24.com/api-reference/bizproc/bizproc-robot/index.html

@@ -33,7 +33,7 @@ class Router:
 
     @property
     def handlers(self) -> Handlers:
-        """What is registered."""
+        """The registered handlers."""
         return self._handlers
 
     def on(self, name: str, *, ack: Ack = "before") -> Callable[[_Handles], _Handles]:

@@ -213,7 +213,7 @@ class Runner:
         while True:
             try:
                 found = {member_id async for member_id in self._portals}
-            except Exception as error:  # noqa: BLE001 - whatever a store raises, it is asked again later
+            except Exception as error:  # noqa: BLE001 - the store is asked again later, no matter what it raised
                 self._log.error(f"{self.name}: the store could not be searched for portals: {shown(error)}")
                 pause = self._back_off(failures)
                 failures += 1
@@ -249,7 +249,7 @@ class Runner:
             except LeaseLostError as error:
                 self._log.warning(f"{self.name}: portal {work.member_id}: {error.message}")
                 lease = None
-            except Exception as error:  # noqa: BLE001 - whatever a store raises, it is asked again later
+            except Exception as error:  # noqa: BLE001 - the store is asked again later, no matter what it raised
                 work.failed(error, self._clock())
                 await self._report(error, work.member_id)
                 await self._rest(self._stopping, self._back_off(work.failures - 1))

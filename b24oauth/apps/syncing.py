@@ -44,7 +44,7 @@ class Wanted:
     Attributes:
         events: Names of events.
         placements: Pages by address.
-        address: Where events arrive; whatever lies at or below it belongs to the application's handlers.
+        address: Where events arrive; all bindings at or below this address belong to the application's handlers.
     """
 
     events: frozenset[str]
@@ -134,7 +134,7 @@ async def _found(b24: B24OAuth, wanted: Wanted) -> list[Registered]:
     # Without the scope `placement` the portal does not know the method.
     if wanted.placements or "placement" in await b24.call("scope"):
         found += [_registered("placement", one, "userId") for one in _mappings(await b24.call("placement.get"))]
-    # Offline events have no address: they belong to whoever reads them.
+    # Offline events have no address: they belong to the reader of the queue.
     return [one for one in found if one.address]
 
 

@@ -10,11 +10,11 @@ __all__ = ["Tasks"]
 
 
 class Tasks:
-    """Runs work in tasks and waits for them at the end.
+    """Runs handlers in tasks, and waits for these at the end.
 
     Args:
-        concurrency: How many run at the same time.
-        waiting: How many may wait for their turn besides; more are refused.
+        concurrency: Number of handlers that run at the same time.
+        waiting: Number of handlers that may wait for their turn; more are refused.
         failed: Called with the error of a piece of work.
     """
 

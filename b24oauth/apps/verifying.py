@@ -63,9 +63,9 @@ class Proof:
         member_id: The portal.
         client_endpoint: Its REST root.
         domain: Its domain.
-        status: How the application is paid for.
+        status: How the portal pays for the application.
         scope: What the application may do.
-        user_id: Whose token it is.
+        user_id: The user who owns the token.
     """
 
     member_id: str
@@ -90,13 +90,13 @@ class Proof:
 
 
 class Prover:
-    """Asks the OAuth server whose an access token is. Asking the portal would prove nothing: a forger answers himself.
+    """Asks the OAuth server who owns an access token. The portal in the request is not asked: it may be a forger's.
 
     Args:
         wire: Sends the request.
         secret: The application.
         trusted_hosts: The OAuth servers that are known.
-        log: Is told when a server does not understand a POST.
+        log: Gets a warning when a server does not understand a POST.
     """
 
     def __init__(self, wire: Wire, secret: B24OAuthSecret, trusted_hosts: frozenset[str], log: Log) -> None:

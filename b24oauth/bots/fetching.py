@@ -181,7 +181,7 @@ class Fetcher:
         try:
             update = read_update(event.name, event.data, talk)
         except InvalidDataError as error:
-            # It would be delivered for ever.
+            # Otherwise it would be delivered again and again.
             await self._bot.failed(error, None, talk.b24)
         else:
             await self._bot.handle(update)

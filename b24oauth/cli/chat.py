@@ -22,7 +22,7 @@ _USER: Final = 7
 _LOOK_EVERY: Final = 0.1
 
 _INTRODUCTION: Final = """\
-A fake portal listens at {origin}. Run your bot against it; this one repeats what it is told:
+A fake portal listens at {origin}. Run your bot against it; this one repeats each message:
 
 import asyncio
 

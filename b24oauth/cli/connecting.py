@@ -189,7 +189,7 @@ async def chosen(store: RecordStore | EncryptedStore, application: str, portal: 
         portal: `member_id` or domain; empty if only one is stored.
 
     Raises:
-        UsageError: There is none, or it is not clear which; the message lists all.
+        UsageError: No portal is stored, or several are; the message lists them.
         StoreError: The store cannot be read.
     """
     if portal:

@@ -42,7 +42,7 @@ def location() -> str:
 
 
 def encryption_keys() -> list[str]:
-    """The keys of the environment, the one that encrypts first; empty if records are not encrypted."""
+    """The keys of the environment, the encrypting key first; empty if records are not encrypted."""
     return [key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip()]
 
 

@@ -152,7 +152,7 @@ class RequestFinished(CallEvent):
         number: Number of the request within the call, from 1.
         duration: Time from sending it, seconds.
         status: HTTP status; 0 without a response.
-        error_type: Class of the error, such as "NetworkError"; None with a response, whatever its status.
+        error_type: Class of the error, such as "NetworkError"; None if there was a response of any status.
     """
 
     level: int = TRACE

@@ -30,7 +30,7 @@ class Header:
         parameters: Digest of the parameters and options.
         resumable: The export can go on after its last row.
         begun: When it began, ISO 8601.
-        state: Digest of the state of the previous run; empty: there is none.
+        state: Digest of the state of the previous run; empty for the first run.
         until: The latest change that the list had when the export began, as the portal wrote it; None: not known.
     """
 

@@ -165,7 +165,7 @@ class ExportRequest:
         """Options of `pages`, to go on after a row.
 
         Args:
-            after: Identifier of the last row; None: there is none.
+            after: Identifier of the last row; None for a new export.
             count: Rows so far.
         """
         options: dict[str, Any] = {

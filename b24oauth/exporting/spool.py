@@ -162,7 +162,7 @@ class Spool:
         """Gives the final file its name, and removes the others. May be repeated after a break.
 
         Args:
-            state_path: Where the state of this run belongs; None: there is none.
+            state_path: Where the state of this run is saved; None if it is not saved.
             as_it_is: The unfinished file is the final one.
         """
         if not self.checkpoint.finished:

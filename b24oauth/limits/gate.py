@@ -123,7 +123,7 @@ class Gates:
 
 
 def gate_of(holder: object, places: int) -> Gate:
-    """The gate that belongs to an object of the caller's, such as an `httpx.AsyncClient`; it is kept there.
+    """The gate that belongs to your own object, such as an `httpx.AsyncClient`, which keeps it.
 
     Args:
         holder: The object.

@@ -165,7 +165,7 @@ class RestrictionManager:
 
         Args:
             requests: How many requests the caller could begin.
-            under_way: How many of the caller's requests are under way.
+            under_way: Number of requests that the caller has in flight.
             seconds: How long one of them takes.
         """
         room = self.rate.room(requests)

@@ -245,7 +245,7 @@ class SharedBucket:
         try:
             reservation = await self._asked(lambda: self._limits.reserve(wanted))
         except BaseException:
-            # The reservation may have been made; nobody uses it. What it should have told is told with the next one.
+            # The reservation may have been made, but nobody uses it. Its news are sent with the next one.
             self._given_back += given_back + 1
             self._put_back(resets, wanted)
             raise

@@ -251,7 +251,7 @@ class V3KeysetPager:
 
 @attrs.define(kw_only=True)
 class V3OffsetPager:
-    """A v3 list in an order of the caller's, by row number; each page repeats the last row of the previous one."""
+    """A v3 list in the caller's order, by row number; each page repeats the last row of the previous page."""
 
     method: str
     params: Mapping[str, Any]

@@ -44,7 +44,7 @@ class Segment:
         end: Rows of the list up to the next segment, as planned.
         after: The identifier that its first page is behind; None: the beginning of the list.
         skip: Rows between that and its first page.
-        wanted: Pages to request, the one that reaches into the next segment included.
+        wanted: Pages to request, including the page that overlaps the next segment.
         first: Identifier of its first row; None before it came.
         cursor: Identifier of its last row so far; None before one came.
         received: Pages that came.

@@ -46,7 +46,7 @@ class TokenKeeper:
         params: The pair to start with.
         renewer: Obtains a new pair.
         store: Where pairs outlive the process.
-        log: Is told about data that are not used.
+        log: Gets a message about each part of a response that is ignored.
     """
 
     def __init__(self, params: B24OAuthParams, renewer: Renewer, *, store: TokenStore | None, log: Log) -> None:

@@ -32,7 +32,7 @@ async def held_unless(
         is_needless: Tells whether the wait may end; asked again and again.
         lease: What `TokenStore.lease` returned.
         stack: Gives the lease back.
-        log: Is told when `is_needless` failed.
+        log: Gets a message when `is_needless` fails.
 
     Returns:
         The lease, or None if it became needless.
@@ -70,11 +70,11 @@ async def held_unless(
 async def extended(lease: Lease, log: Log) -> AsyncGenerator[None]:
     """Extends a lease again and again while its block runs.
 
-    A lease that is lost all the same does no harm: a pair is saved only in place of the one that was read.
+    A lost lease does no harm: a pair is saved only if the stored pair is still the one that was read.
 
     Args:
         lease: The lease.
-        log: Is told when it could not be extended.
+        log: Gets a message when the lease could not be extended.
     """
     task = asyncio.get_running_loop().create_task(_extend(lease, log), name="b24oauth lease")
     try:

@@ -51,7 +51,7 @@ class Settler:
         params: The pair to start with.
         renewer: Obtains a new pair.
         store: Where pairs outlive the process.
-        log: Is told about data that are not used.
+        log: Gets a message about each part of a response that is ignored.
 
     Attributes:
         callback: Called with each renewed pair.

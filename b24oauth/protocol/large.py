@@ -1,6 +1,6 @@
 """Decodes the response to a batch in steps, one result after another, so that a large one never stalls the event loop.
 
-Pure: whoever takes the steps lets other tasks run between them. One result is one step, whatever its size.
+Pure: the caller lets other tasks run between the steps. One result is one step, however large.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 
 def _resolved(value: object, document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The map itself, or the one that its `$ref` points to."""
+    """The map itself, or the map that its `$ref` points to."""
     for _ in range(_DEEPEST_REFERENCE):
         reference = as_mapping(value).get("$ref")
         if not isinstance(reference, str):

@@ -43,7 +43,7 @@ class _Lease:
         return holds
 
     async def take(self) -> None:
-        """Waits for the first place in the line; who holds it longer than his lease loses it."""
+        """Waits for the first place in the line; a holder that exceeds the lease loses it."""
         loop = asyncio.get_running_loop()
         while self.line[0] is not self:
             holder = self.line[0]

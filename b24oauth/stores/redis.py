@@ -18,7 +18,7 @@ from b24oauth.stores.records import Kind, Record, RecordKey, RecordStore
 
 __all__ = ["RedisStore"]
 
-# Seconds. A store that does not answer must not keep calls waiting for ever.
+# Seconds. A store that does not answer must not keep calls waiting forever.
 _TIMEOUT: Final = 5.0
 
 # Each script is one step for all clients of the server, and may be sent again when its response was lost: the revision

@@ -127,7 +127,7 @@ class Bindings:
         self.tell(change.event, change.data, user_id=change.user_id)
 
     def tell(self, event: str, data: Any = None, *, user_id: int | None = 1) -> None:
-        """Queues an event for those who have bound it; nobody is told before the installation is finished."""
+        """Queues an event for its bound handlers; no event is sent before the installation is finished."""
         if not (self.is_finished and self.is_paid):
             return
         names = _names(event.upper(), data)

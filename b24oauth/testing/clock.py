@@ -45,7 +45,7 @@ class _LoopTime:
 
     def turn(self) -> None:
         """Lets a busy turn of the loop take a little time."""
-        # Who sleeps for less than the precision of the time and then looks at it again would do so for ever.
+        # A task that sleeps for less than the clock's precision and then reads the clock would do so forever.
         self.now += max(_LEAST_TURN, 2 * math.ulp(self.now))
 
     def jump(self, seconds: float) -> None:
@@ -116,7 +116,7 @@ def _anyio_jobs() -> float:
     sniffio = sys.modules.get("sniffio")
     if sniffio is None:
         return anyio.to_thread.current_default_thread_limiter().borrowed_tokens
-    # Where it is installed, anyio asks it what runs here, and it knows only inside of tasks.
+    # If sniffio is installed, anyio asks it for the running library, which it knows only within tasks.
     told = sniffio.current_async_library_cvar.set("asyncio")
     try:
         return anyio.to_thread.current_default_thread_limiter().borrowed_tokens

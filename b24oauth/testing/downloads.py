@@ -77,7 +77,7 @@ class Downloads:
             body = dumps({"error": error.code, "error_description": error.text})
             return Answer(status=error.status, body=body)
         if not _is_identified(request):
-            # The name of the file is told all the same.
+            # The response names the file anyway.
             return Answer(status=404, body=_NGINX_PAGE, headers=(*_HTML, _disposition(file)))
         if self.storage_origin is None:
             return self._served(file, request)

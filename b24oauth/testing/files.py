@@ -1,4 +1,4 @@
-"""The files that the fake portal stores: how they come in, method by method, and what is told of them."""
+"""The files that the fake portal stores: how each method stores them, and what responses say about them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Link:
         file_id: The file.
         auth: The token that stands in the address and is signed with it; empty when it came in a header.
         used: How often it was asked for.
-        is_for_one_use: Whether it is good once, whatever others are.
+        is_for_one_use: Whether this address is valid once, regardless of the others.
     """
 
     file_id: int

@@ -165,7 +165,7 @@ class FakeInstallation:
     # --- events -------------------------------------------------------------------------------------------------------
 
     async def send(self, name: str, data: Any = None, *, user_id: int | None = 1) -> list[AppResponse]:
-        """Something happens on the portal; those that have bound the event are told at once.
+        """Something happens on the portal; the event is sent to its bound handlers at once.
 
         Args:
             name: The event, for example ``ONCRMDEALADD``.

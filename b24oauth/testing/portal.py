@@ -54,7 +54,7 @@ class FakePortal(Counts):
         refresh_latency: The same for token requests.
         command_latency: Seconds added for each REST method that was run: each command of a batch is one.
         count_latency: Seconds added for each 1,000 rows that a v2 list counts and skips, unless its `start` is -1.
-        request_limit: Seconds after which the portal ends a request: it answers 504, whatever was executed.
+        request_limit: Seconds after which the portal ends a request: it answers 504, even if everything was executed.
         rows: Number of rows by table (``{"crm.deal": 1_000_000}``); rows are made when they are read.
         page_caps: Rows of a v3 page at most, by method; others have 1000.
         single_use: Whether a refresh token is good for one renewal only.

@@ -17,7 +17,7 @@ CODE_LIFETIME = 30.0
 
 
 def make_secret() -> B24OAuthSecret:
-    """The application that a fake portal knows unless it is told another one."""
+    """The application that a fake portal knows by default."""
     return B24OAuthSecret(client_id="local.fake.12345678", client_secret=_digest("client secret"))
 
 

@@ -15,7 +15,7 @@ __all__ = ["PortalTransport"]
 
 
 class PortalTransport:
-    """Answers the requests of an `AsyncClient` of httpx or httpx2 by calling the portal, with classes of the caller's.
+    """Answers the requests of an `AsyncClient` of httpx or httpx2 by calling the portal, with the client's own classes.
 
     A cut connection is a `ReadError`, a refused one a `ConnectError`, and an answer that takes longer than the client's
     read timeout a `ReadTimeout`, as they would be on a socket.
@@ -64,7 +64,7 @@ class PortalTransport:
 
 
 async def _tell(request: Any) -> None:
-    """Tells whoever follows the request that it was written, as a transport over sockets does."""
+    """Reports to the request's trace that it was written, as a transport over sockets does."""
     trace = request.extensions.get("trace")
     if trace is not None:
         for event in ("send_request_headers.started", "send_request_body.complete"):

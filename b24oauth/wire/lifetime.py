@@ -168,7 +168,7 @@ def _other_loop() -> ClientStateError:
 
 
 def unusable_client() -> ClientStateError:
-    """The error for a client of the caller's that is closed, or was used in another event loop."""
+    """The error for your own client if it is closed or was used in another event loop."""
     return ClientStateError(
         "The http_client is closed or belongs to another event loop; nothing was sent. Give an open one that is made "
         "in the loop it is used in",

@@ -115,7 +115,7 @@ class OwnSession:
 
 
 class GivenSession:
-    """A session of the caller's, used as it is and never closed here.
+    """Your own session; used as it is and never closed by us.
 
     Args:
         session: The session.

@@ -136,7 +136,7 @@ class OwnConnections:
 
 
 class GivenClient:
-    """A client of the caller's, used as it is and never closed here.
+    """Your own client; used as it is and never closed by us.
 
     Args:
         package: "httpx" or "httpx2".
@@ -261,7 +261,7 @@ class _OwnResponse:
 
 
 class _GivenResponse:
-    """A response of the caller's client."""
+    """A response of your own client."""
 
     content = None
 
@@ -290,7 +290,7 @@ class _GivenResponse:
 
 
 class _WholeResponse(NamedTuple):
-    """A response whose body is there: of a transport without a network, or read by an event hook of the caller's."""
+    """A response whose body is there: of a transport without a network, or read by one of your event hooks."""
 
     status: int
     headers: Mapping[str, str]

@@ -17,7 +17,7 @@ class Pool:
     """The connections of one client, or of several that share a wire. Nothing is made before the first request.
 
     Args:
-        client: An httpx or httpx2 `AsyncClient` or an aiohttp `ClientSession` of the caller's, which stays open;
+        client: Your own httpx or httpx2 `AsyncClient` or aiohttp `ClientSession`, which stays open;
             None to make connections here.
         transport: The library that connections made here use.
         proxy: As for `Routes`.

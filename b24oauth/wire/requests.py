@@ -40,7 +40,7 @@ class Route(NamedTuple):
 
     Attributes:
         proxy: The proxy; None for a direct connection.
-        context: For TLS; None where there is none.
+        context: For TLS; None for a transport without TLS.
         place: For messages.
     """
 

@@ -28,7 +28,7 @@ class Routes:
     Args:
         proxy: Address of a proxy; None for those of the environment.
         ssl_context: For TLS; None for certifi's certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
-        log: Is told about entries of `NO_PROXY` that are skipped.
+        log: Gets a message about each entry of `NO_PROXY` that is skipped.
 
     Raises:
         ConfigurationError: `proxy` is not the address of a usable proxy.

@@ -65,7 +65,7 @@ class Wire:
             the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` …).
         ssl_context: For TLS; None for certifi's certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
         wire: Another `Wire` whose connection pool is shared; it is not closed with this one.
-        log: Is told about entries of `NO_PROXY` that are skipped.
+        log: Gets a message about each entry of `NO_PROXY` that is skipped.
 
     Attributes:
         lifetime: Which event loop it lives in, and whether it is closed.

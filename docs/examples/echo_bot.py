@@ -1,4 +1,4 @@
-"""A bot that repeats what it is told, on all portals of an application. It needs no public address."""
+"""A bot that repeats each message, on all portals of an application. It needs no public address."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A website with "Log in with Bitrix24": the user types his portal, allows the application there and comes back.
+"""A website with "Log in with Bitrix24": the user types the portal's address and allows the application there.
 
 Serve it with ``uvicorn oauth_login:web``; the address of ``/returned`` is a field of the application's card.
 """

@@ -136,7 +136,7 @@ def page_request(portal: FakePortal, *, user_id: int = 1, placement: str = "DEFA
         "APPLICATION_TOKEN": portal.application_token,
         "APPLICATION_SCOPE": portal.scope,
         "member_id": portal.member_id,
-        "status": "L",
+        "status": portal.payment.status,
         "PLACEMENT": placement,
     }
     return PageRequest(encode_form(query).decode(), encode_form(form | fields))

@@ -13,8 +13,9 @@ from b24oauth.shapes import as_mapping, is_mapping
 from b24oauth.testing.changes import Change
 from b24oauth.testing.messages import Call, Handler, Reply, RestError
 from b24oauth.testing.offline import OfflineQueue
+from b24oauth.testing.payment import Payment
 
-__all__ = ["Binding", "Bindings", "Placement", "Queued"]
+__all__ = ["Binding", "Bindings", "Placement", "Queued", "in_application"]
 
 EVENTS: Final = frozenset(
     {
@@ -97,30 +98,41 @@ class Bindings:
 
     Args:
         offline: The queue of offline events, which `event.bind` serves too.
-        is_admin: Whether users are administrators.
+        is_admin: Tells whether a user is an administrator.
+        payment: How the application is paid for; without payment nothing is sent.
 
     Attributes:
         events: Handlers of events.
         placements: Pages.
         robots: Robots and activities by code, as they were registered.
         queue: Events that are to be sent, in the order in which they happened.
+        version: Version of the application.
         is_finished: Whether the installation was finished; before, nothing is sent.
-        is_paid: Whether the application is paid for; otherwise nothing is sent.
         waiting: Codes of robots whose workflow waits, by token.
         returned: What robots have returned, by token; only values of their `RETURN_PROPERTIES`.
 
     Source: https://apidocs.bitrix24.com/api-reference/events/index.html
     """
 
-    def __init__(self, offline: OfflineQueue, *, is_admin: bool) -> None:
-        self._offline, self._is_admin = offline, is_admin
+    def __init__(self, offline: OfflineQueue, *, is_admin: Callable[[int], bool], payment: Payment) -> None:
+        self._offline, self._is_admin, self._payment = offline, is_admin, payment
         self.events: list[Binding] = []
         self.placements: list[Placement] = []
         self.robots: dict[str, dict[str, Any]] = {}
         self.queue: list[Queued] = []
-        self.is_finished = self.is_paid = True
+        self.version = 1
+        self.is_finished = True
         self.waiting: dict[str, str] = {}
         self.returned: dict[str, Any] = {}
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether the application is paid for; otherwise nothing is sent."""
+        return not self._payment.is_expired
+
+    @is_paid.setter
+    def is_paid(self, value: bool) -> None:
+        self._payment.days, self._payment.is_required = None if value else -1, False
 
     def happened(self, change: Change) -> None:
         """A row was added, changed or deleted."""
@@ -169,7 +181,7 @@ class Bindings:
                 f"bizproc.{kind}.list": lambda _: sorted(self.robots),
                 f"bizproc.{kind}.delete": self._delete_robot,
             }
-        return {name: _in_application(handler) for name, handler in handlers.items()}
+        return {name: in_application(handler) for name, handler in handlers.items()}
 
     def _bind(self, call: Call) -> Any:
         params = _lowered(call.params)
@@ -180,9 +192,10 @@ class Bindings:
             raise RestError("ERROR_EVENT_NOT_FOUND", "Event not found")
         _check_url(handler)
         auth_type = _number(params.get("auth_type"))
-        if not self._is_admin and auth_type not in (0, call.user_id):
+        is_admin = self._is_admin(call.user_id)
+        if not is_admin and auth_type not in (0, call.user_id):
             raise RestError("ACCESS_DENIED", "Access denied!", status=403)
-        binding = Binding(event, handler, auth_type if self._is_admin else call.user_id)
+        binding = Binding(event, handler, auth_type if is_admin else call.user_id)
         if binding in self.events:
             raise RestError("ERROR_CORE", "Unable to set event handler: Handler already binded")
         self.events.append(binding)
@@ -194,6 +207,7 @@ class Bindings:
             return self._offline.unbind_by_call(call)
         event, handler = str(params.get("event") or "").upper(), str(params.get("handler") or "")
         auth_type = _number(params["auth_type"]) if "auth_type" in params else None
+        is_admin = self._is_admin(call.user_id)
         kept = [
             one
             for one in self.events
@@ -201,24 +215,25 @@ class Bindings:
             if (event and one.event != event)
             or (handler and one.handler != handler)
             or (auth_type is not None and one.auth_type != auth_type)
-            or (not self._is_admin and one.auth_type != call.user_id)
+            or (not is_admin and one.auth_type != call.user_id)
         ]
         count, self.events[:] = len(self.events) - len(kept), kept
         return {"count": count}
 
     def _get(self, call: Call) -> Any:
-        own = [one for one in self.events if self._is_admin or one.auth_type == call.user_id]
+        is_admin = self._is_admin(call.user_id)
+        own = [one for one in self.events if is_admin or one.auth_type == call.user_id]
         online: list[dict[str, Any]] = [
             {"event": one.event, "handler": one.handler, "auth_type": str(one.auth_type), "offline": 0} for one in own
         ]
-        return online + self._offline.listed_bindings()
+        return online + self._offline.listed_bindings() if is_admin else online
 
     def _test(self, call: Call) -> Any:
         self.tell("ONAPPTEST", {"QUERY": call.params, "LANGUAGE_ID": "en"}, user_id=call.user_id)
         return 1
 
     def _place(self, call: Call) -> Any:
-        self._administrators_only()
+        self._administrators_only(call)
         params = _lowered(call.params)
         code, handler = _needed(params, "placement").upper(), _needed(params, "handler")
         if code not in PLACEMENTS and not _OF_ITEMS.fullmatch(code):
@@ -241,7 +256,7 @@ class Bindings:
         return True
 
     def _displace(self, call: Call) -> Any:
-        self._administrators_only()
+        self._administrators_only(call)
         params = _lowered(call.params)
         code, handler = _needed(params, "placement").upper(), str(params.get("handler") or "")
         kept = [one for one in self.placements if one.code != code or (handler and one.handler != handler)]
@@ -250,8 +265,7 @@ class Bindings:
         return {"count": 2 * count}
 
     def _placements(self, call: Call) -> Any:
-        del call
-        self._administrators_only()
+        self._administrators_only(call)
         return [
             {
                 "placement": one.code, "userId": one.user_id, "handler": one.handler, "options": one.options,
@@ -261,7 +275,7 @@ class Bindings:
         ]  # fmt: skip
 
     def _add_robot(self, call: Call) -> Any:
-        self._administrators_only()
+        self._administrators_only(call)
         code, handler = _needed(call.params, "CODE"), _needed(call.params, "HANDLER")
         if not _CODE.fullmatch(code) or not call.params.get("NAME"):
             raise RestError("ERROR_ACTIVITY_VALIDATION_FAILURE", "Empty or wrong activity code or name")
@@ -272,7 +286,7 @@ class Bindings:
         return True
 
     def _update_robot(self, call: Call) -> Any:
-        self._administrators_only()
+        self._administrators_only(call)
         code, fields = _needed(call.params, "CODE"), as_mapping(call.params.get("FIELDS"))
         if code not in self.robots:
             raise RestError("ERROR_ACTIVITY_NOT_FOUND", "Activity or robot not found")
@@ -282,7 +296,7 @@ class Bindings:
         return True
 
     def _delete_robot(self, call: Call) -> Any:
-        self._administrators_only()
+        self._administrators_only(call)
         if self.robots.pop(_needed(call.params, "CODE"), None) is None:
             raise RestError("ERROR_ACTIVITY_NOT_FOUND", "Activity or robot not found")
         return True
@@ -307,8 +321,8 @@ class Bindings:
             raise RestError("ACCESS_DENIED", "Access denied!", status=403)
         return token
 
-    def _administrators_only(self) -> None:
-        if not self._is_admin:
+    def _administrators_only(self, call: Call) -> None:
+        if not self._is_admin(call.user_id):
             raise RestError("ACCESS_DENIED", "Access denied!", status=403)
 
 
@@ -321,7 +335,9 @@ def _names(event: str, data: Any) -> set[str]:
     return {event, f"{event}_{kind}"} if kind and _DYNAMIC.fullmatch(f"{event}_{kind}") else {event}
 
 
-def _in_application(handler: Callable[[Call], Any]) -> Handler:
+def in_application(handler: Callable[[Call], Any]) -> Handler:
+    """A method for applications: a webhook may not call it."""
+
     def handle(call: Call) -> Reply:
         if call.hook is not None:
             raise RestError("WRONG_AUTH_TYPE", "Current authorization type is denied for this method", status=403)

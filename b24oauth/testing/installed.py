@@ -95,8 +95,7 @@ class FakeInstallation:
         self._send = post if send is None else send
         self.lost: list[Queued] = []
         self.system_user = _SYSTEM_USER
-        self._version = 0
-        self._tokens = itertools.count(1)
+        self._tokens, self._versions = itertools.count(1), itertools.count(1)
         portal.bindings.is_finished = False
         portal.page("/marketplace/app/1/", self._main_page)
         portal.page("/placement/", self._placement_page)
@@ -117,7 +116,7 @@ class FakeInstallation:
         Returns:
             What the application answered to the page, or to `ONAPPINSTALL`.
         """
-        self._version += 1
+        self.portal.bindings.version = next(self._versions)
         if self._install_url is not None:
             return await self.open_page(self._install_url)
         self.portal.bindings.is_finished = True
@@ -291,7 +290,7 @@ class FakeInstallation:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def _facts(self) -> dict[str, Any]:
-        return {"VERSION": self._version, "ACTIVE": "Y", "INSTALLED": "Y", "LANGUAGE_ID": "en"}
+        return {"VERSION": self.portal.bindings.version, "ACTIVE": "Y", "INSTALLED": "Y", "LANGUAGE_ID": "en"}
 
     async def _user_ready(self) -> None:
         pair = self._of_oauth_host(self.portal.issue(self.system_user))

@@ -9,13 +9,14 @@ from typing import Any
 import attrs
 
 from b24oauth.shapes import as_mapping, is_mapping
-from b24oauth.testing.bindings import Bindings
+from b24oauth.testing.bindings import Bindings, in_application
 from b24oauth.testing.changes import Change, watched
 from b24oauth.testing.data import ENTITIES, Entity, camel, modern, upper
 from b24oauth.testing.files import FileStore, Form, disk_methods
 from b24oauth.testing.lists import PAGE, aggregate, legacy_list, modern_list, tail, v2_list
 from b24oauth.testing.messages import Call, Handler, Reply, RestError, Version
 from b24oauth.testing.offline import OfflineQueue
+from b24oauth.testing.payment import Payment
 from b24oauth.testing.table import Table
 
 __all__ = ["Facts", "Methods", "standard_methods"]
@@ -74,8 +75,8 @@ class Facts:
 
     Attributes:
         now: The Unix time, seconds.
-        is_admin: Whether the token's user is an administrator.
-        member_id: The portal's identifier.
+        is_admin: Tells whether a user is an administrator.
+        payment: How the application is paid for.
         scope: What the application may do.
         page_caps: Rows of a v3 page at most, by method.
         files: The stored files.
@@ -85,8 +86,8 @@ class Facts:
     """
 
     now: Callable[[], float]
-    is_admin: bool
-    member_id: str
+    is_admin: Callable[[int], bool]
+    payment: Payment
     scope: str
     page_caps: Mapping[str, int]
     files: FileStore
@@ -104,10 +105,10 @@ def standard_methods(tables: Mapping[str, Table], facts: Facts) -> Methods:
     """All built-in methods but `batch`, by version and name."""
     methods: Methods = {}
     methods |= _both("profile", lambda call: Reply(result=_profile(tables["user"], facts, call.user_id)))
-    methods |= _v2({"user.admin": lambda _: Reply(result=facts.is_admin)})
+    methods |= _v2({"user.admin": lambda call: Reply(result=facts.is_admin(call.user_id))})
     methods |= _both("server.time", lambda _: Reply(result=_server_time(facts)))
     methods |= _v2({"scope": lambda _: Reply(result=[*facts.scope.split(","), "placement"])})
-    methods |= _both("app.info", lambda _: Reply(result=_app_info(facts)))
+    methods |= _both("app.info", in_application(lambda _: _app_info(facts)))
     methods |= _v2(_people(tables))
     methods |= _v2(_crm(tables, facts))
     methods |= _v2(_tasks(tables))
@@ -310,7 +311,7 @@ def _profile(user: Table, facts: Facts, user_id: int) -> dict[str, Any]:
     row = user.get(user_id) or {}
     return {
         "ID": str(user_id),
-        "ADMIN": facts.is_admin,
+        "ADMIN": facts.is_admin(user_id),
         "NAME": row.get("NAME", ""),
         "LAST_NAME": row.get("LAST_NAME", ""),
         "PERSONAL_GENDER": "",
@@ -326,13 +327,15 @@ def _app_info(facts: Facts) -> dict[str, Any]:
     return {
         "ID": 1,
         "CODE": "local.fake",
-        "VERSION": 1,
-        "STATUS": "L",
+        "VERSION": facts.bindings.version,
+        "STATUS": facts.payment.status,
         "INSTALLED": facts.bindings.is_finished,
-        "SCOPE": facts.scope.split(","),
-        "MEMBER_ID": facts.member_id,
-        "LICENSE": "en_ent",
+        "PAYMENT_EXPIRED": "Y" if facts.payment.is_expired else "N",
+        "DAYS": facts.payment.days,
         "LANGUAGE_ID": "en",
+        "LICENSE": "en_ent",
+        "LICENSE_TYPE": "ent",
+        "LICENSE_FAMILY": "ent",
     }
 
 

@@ -12,6 +12,7 @@ import attrs
 from b24oauth.models import B24OAuthSecret
 from b24oauth.testing.brackets import parse_query
 from b24oauth.testing.messages import Answer, Exchange, RestError, dumps
+from b24oauth.testing.payment import Payment
 from b24oauth.testing.tokens import Grant, TokenBook
 from b24oauth.testing.web_pages import login_answer
 
@@ -42,6 +43,8 @@ class OAuthServer:
     Attributes:
         tokens: The tokens that exist.
         secret: The application that is known.
+        payment: How it is paid for.
+        is_installed: Tells whether its installation was finished.
         addresses: Where the portal is reached.
         member_id: The portal's identifier.
         scope: What the application may do.
@@ -52,6 +55,8 @@ class OAuthServer:
 
     tokens: TokenBook
     secret: B24OAuthSecret
+    payment: Payment
+    is_installed: Callable[[], bool]
     addresses: Addresses
     member_id: str
     scope: str
@@ -90,12 +95,13 @@ class OAuthServer:
         exchange.token = self.tokens.label(token)
         try:
             session = self.tokens.session(token)
+            self.payment.check(status=401)
         except RestError as error:
             body = {"error": error.code, "error_description": error.text}
             return Answer(status=error.status, body=dumps(body))
         client_endpoint = self.addresses.portal + "/rest/"
         install = {
-            "installed": True, "version": "1", "status": "L", "scope": self.scope, "uri": "",
+            "installed": self.is_installed(), "version": "1", "status": self.payment.status, "scope": self.scope, "uri": "",
             "domain": urlsplit(self.addresses.portal).netloc, "client_endpoint": client_endpoint,
             "member_id": self.member_id, "member_type": "portal",
         }  # fmt: skip
@@ -143,6 +149,7 @@ class OAuthServer:
         field, redeem = grants.get(_text(params, "grant_type"), ("", None))
         if redeem is None or not _text(params, field):
             raise RestError("invalid_request", "grant_type or what it needs is missing")
+        self.payment.check(status=400)
         return redeem(_text(params, field))
 
     def _answer(self, grant: Grant, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +160,7 @@ class OAuthServer:
             "scope": self.scope,
             "domain": urlsplit(self.addresses.oauth).netloc,
             "server_endpoint": self.addresses.oauth + "/rest/",
-            "status": "L",
+            "status": self.payment.status,
             "client_endpoint": self.addresses.portal + "/rest/",
             "member_id": self.member_id,
         }

@@ -82,13 +82,13 @@ class OfflineQueue:
 
     Args:
         now: The Unix time, seconds.
-        is_admin: Whether the token's user is an administrator; nobody else may read the queue.
+        is_admin: Tells whether a user is an administrator; nobody else may read the queue.
         features: Features of the portal's plan.
 
     Source: https://apidocs.bitrix24.com/api-reference/events/offline-events.html
     """
 
-    def __init__(self, now: Callable[[], float], *, is_admin: bool, features: Collection[str]) -> None:
+    def __init__(self, now: Callable[[], float], *, is_admin: Callable[[int], bool], features: Collection[str]) -> None:
         self._now, self._is_admin, self._features = now, is_admin, features
         self._bound: set[tuple[str, str]] = set()
         self._rows: dict[int, OfflineRow] = {}
@@ -199,7 +199,7 @@ class OfflineQueue:
             RestError: It must be refused.
         """
         event, connector = str(call.params.get("event", "")).upper(), _connector(call.params)
-        if not self._is_admin:
+        if not self._is_admin(call.user_id):
             raise _denied()
         if not event:
             raise _argument("event")
@@ -219,7 +219,7 @@ class OfflineQueue:
         Raises:
             RestError: It must be refused.
         """
-        if not self._is_admin:
+        if not self._is_admin(call.user_id):
             raise _denied()
         removed = self.unbind(str(call.params.get("event", "")), connector=_connector(call.params))
         return Reply(result={"count": int(removed)})
@@ -232,7 +232,7 @@ class OfflineQueue:
         def handled(call: Call) -> Reply:
             if call.hook is not None:
                 raise RestError("WRONG_AUTH_TYPE", "Current authorization type is denied for this method", status=403)
-            if not self._is_admin:
+            if not self._is_admin(call.user_id):
                 raise _denied()
             return handle(call.params)
 

@@ -43,12 +43,12 @@ class Parts:
         )
         self.tables = make_tables(portal.sizes)
         self.files = FileStore(now=now, origin=lambda: self.addresses.portal)
-        self.offline = OfflineQueue(now, is_admin=portal.is_admin, features=portal.features)
-        self.bindings = Bindings(self.offline, is_admin=portal.is_admin)
+        self.offline = OfflineQueue(now, is_admin=portal.is_administrator, features=portal.features)
+        self.bindings = Bindings(self.offline, is_admin=portal.is_administrator, payment=portal.payment)
         facts = Facts(
             now=now,
-            is_admin=portal.is_admin,
-            member_id=portal.member_id,
+            is_admin=portal.is_administrator,
+            payment=portal.payment,
             scope=portal.scope,
             page_caps=portal.page_caps,
             files=self.files,
@@ -68,6 +68,7 @@ class Parts:
         self.rest = RestServer(
             now=now,
             tokens=self.tokens,
+            payment=portal.payment,
             bucket=bucket,
             operating=OperatingBudget(costs=portal.operating, limit=portal.operating_limit, now=now),
             methods=standard_methods(self.tables, facts),
@@ -80,6 +81,8 @@ class Parts:
         self.oauth = OAuthServer(
             tokens=self.tokens,
             secret=portal.secret,
+            payment=portal.payment,
+            is_installed=lambda: self.bindings.is_finished,
             addresses=self.addresses,
             member_id=portal.member_id,
             scope=portal.scope,

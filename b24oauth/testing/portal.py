@@ -22,6 +22,7 @@ from b24oauth.testing.list_shapes import ListShape
 from b24oauth.testing.messages import Answer, Request, RequestRecord, dumps
 from b24oauth.testing.offline import AUTH_CONNECTOR, OFFLINE_EXTENDED, OfflineQueue
 from b24oauth.testing.parts import Parts
+from b24oauth.testing.payment import Payment
 from b24oauth.testing.recording import Counts, as_record, open_exchange
 from b24oauth.testing.rest import RestServer
 from b24oauth.testing.table import Table
@@ -63,6 +64,8 @@ class FakePortal(Counts):
         oauth_origin: Where the OAuth server is reached.
         secret: The application that the OAuth server knows.
         is_admin: Whether users are administrators.
+        administrators: IDs of the users who are, if only some are; `is_admin` does not count then.
+        payment: How the application is paid for.
         member_id: The portal's identifier.
         realm: Portals of one OAuth server have tokens that differ by it.
         scope: What the application may do.
@@ -100,6 +103,8 @@ class FakePortal(Counts):
     _oauth_origin: str = attrs.field(default="https://oauth.bitrix.info", alias="oauth_origin")
     secret: B24OAuthSecret = attrs.field(factory=make_secret)
     is_admin: bool = True
+    administrators: Collection[int] | None = None
+    payment: Payment = attrs.field(factory=Payment)
     member_id: str = "0f4a7c1de82b4b5fa3d96c0e5b1a2d34"
     realm: str = ""
     scope: str = "crm,task,user_brief,department"
@@ -346,6 +351,10 @@ class FakePortal(Counts):
                 self._records.append(as_record(exchange))
         return answer
 
+    def is_administrator(self, user_id: int) -> bool:
+        """True for a user who may install the application and change what it has registered."""
+        return self.is_admin if self.administrators is None else user_id in self.administrators
+
     def knows(self, token: str) -> bool:
         """True for a token or an authorization code that this portal has issued."""
         return self._parts.tokens.knows(token)
@@ -363,5 +372,5 @@ class FakePortal(Counts):
             application_token=self.application_token,
             user_id=grant.user_id,
             scope=self.scope,
-            status="L",
+            status=self.payment.status,
         )

@@ -18,6 +18,7 @@ from b24oauth.testing.bucket import LeakyBucket, OperatingBudget
 from b24oauth.testing.idempotency import IdempotentAnswers
 from b24oauth.testing.messages import Answer, Call, Exchange, Reply, Request, RestError, Version, dumps
 from b24oauth.testing.methods import Methods
+from b24oauth.testing.payment import Payment
 from b24oauth.testing.table import Table
 from b24oauth.testing.tokens import TokenBook
 
@@ -33,6 +34,7 @@ class RestServer:
     Attributes:
         now: The Unix time, seconds.
         tokens: The tokens that exist.
+        payment: How the application is paid for.
         bucket: The budget of requests.
         operating: The budget of operating time.
         methods: The handlers by version and method.
@@ -47,6 +49,7 @@ class RestServer:
 
     now: Callable[[], float]
     tokens: TokenBook
+    payment: Payment
     bucket: LeakyBucket
     operating: OperatingBudget
     methods: Methods
@@ -80,6 +83,8 @@ class RestServer:
             exchange.params, exchange.token = params, self.tokens.label(token)
             hook = exchange.webhook
             session = self.tokens.session(token) if hook is None else self.tokens.webhook_session(*hook)
+            if hook is None:
+                self.payment.check(status=401)
             call = Call(
                 method=exchange.method,
                 version=version,

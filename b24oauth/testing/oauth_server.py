@@ -101,7 +101,8 @@ class OAuthServer:
             return Answer(status=error.status, body=dumps(body))
         client_endpoint = self.addresses.portal + "/rest/"
         install = {
-            "installed": self.is_installed(), "version": "1", "status": self.payment.status, "scope": self.scope, "uri": "",
+            "installed": self.is_installed(), "version": "1", "status": self.payment.status, "scope": self.scope,
+            "uri": "",
             "domain": urlsplit(self.addresses.portal).netloc, "client_endpoint": client_endpoint,
             "member_id": self.member_id, "member_type": "portal",
         }  # fmt: skip

@@ -3,7 +3,7 @@
 import pytest
 
 from b24oauth.testing import FakePortal, VirtualClock
-from tests.testing.calls import Caller, error
+from tests.testing.calls import error
 
 pytestmark = pytest.mark.anyio
 URL = "https://app.example/b24"

@@ -202,5 +202,6 @@ async def test_workers_share_many_portals_and_starve_none(
         assert [portal.refused for portal in here.portals] == [0] * 21
         here.check_one_reader_at_a_time()
         ends = [entry for entry in here.journal() if entry.what == "end"]
-        assert len(ends) == 20 * events
+        # On a busy machine a lease may be lost, and its events come again.
+        assert len({(entry.portal, entry.event) for entry in ends}) == 20 * events
         assert len({entry.pid for entry in ends}) == 4

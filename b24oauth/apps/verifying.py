@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -18,7 +18,7 @@ from b24oauth.models import B24OAuthParams, B24OAuthSecret
 from b24oauth.observing import Log
 from b24oauth.protocol.decoding import RawResponse, parse_json
 from b24oauth.protocol.endpoints import oauth_token_url
-from b24oauth.shapes import as_mapping, is_mapping
+from b24oauth.shapes import as_mapping
 from b24oauth.wire import NoResponse, Wire
 
 __all__ = ["NotGenuineError", "Proof", "Prover", "is_genuine", "no_response"]
@@ -26,6 +26,8 @@ __all__ = ["NotGenuineError", "Proof", "Prover", "is_genuine", "no_response"]
 # Bitrix24's tokens have 32 letters. What is much longer is not compared.
 _LONGEST: Final = 512
 _TIMEOUT: Final = 15.0
+_TOO_MANY: Final = 429
+_SERVER_ERROR: Final = 500
 # How long a proof counts, seconds, and how many are remembered.
 _REMEMBERED: Final = 300.0
 _MOST_REMEMBERED: Final = 10_000
@@ -152,18 +154,32 @@ class Prover:
             self._proved.popitem(last=False)
         return proof
 
-    async def _asked(self, url: str, access_token: str) -> dict[str, Any]:
+    async def _asked(self, url: str, access_token: str) -> Mapping[str, Any]:
         form = f"auth={quote(access_token, safe='')}"
         if url not in self._asks_by_get:
             answer = await self._wire.send("POST", url, form.encode(), _FORM, timeout=_TIMEOUT)
-            body = parse_json(answer.body)
-            if is_mapping(body) and not _is_about_something_else(answer, dict(body)):
-                return dict(body)
+            body = as_mapping(parse_json(answer.body))
+            if not _is_about_something_else(answer, body):
+                return _checked(answer, body)
             self._asks_by_get |= {url}
             self._log.warning("The OAuth server does not take app.info by POST; it is asked by GET, token in the query")
         answer = await self._wire.send_silently("GET", f"{url}?{form}", None, _QUERY)
-        body = parse_json(answer.body)
-        return dict(body) if is_mapping(body) else {}
+        return _checked(answer, as_mapping(parse_json(answer.body)))
+
+
+def _checked(answer: RawResponse, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The response, if it is about the token.
+
+    Raises:
+        NotGenuineError: The server refuses the token.
+        SdkError: The server is in trouble: nothing is known about the token.
+    """
+    if _is_in_trouble(answer) or not body:
+        message = f"The OAuth server could not answer (HTTP {answer.status}). The token could not be proved"
+        raise SdkError(message, code="B24OAUTH_NO_RESPONSE")
+    if "error" in body:
+        raise NotGenuineError(f"The OAuth server refuses the access token: {str(body['error'])[:_LONGEST]}")
+    return body
 
 
 def no_response(failure: NoResponse, consequence: str) -> SdkError:
@@ -177,6 +193,13 @@ def no_response(failure: NoResponse, consequence: str) -> SdkError:
     return SdkError(message, code="B24OAUTH_NO_RESPONSE")
 
 
-def _is_about_something_else(answer: RawResponse, body: dict[str, Any]) -> bool:
+def _is_about_something_else(answer: RawResponse, body: Mapping[str, Any]) -> bool:
     """True if the server has not looked at the token."""
-    return answer.status in (404, 405) or body.get("error") == "ERROR_METHOD_NOT_FOUND"
+    if _is_in_trouble(answer):
+        return False
+    # A page of HTML has no body that can be read.
+    return answer.status in (404, 405) or not body or body.get("error") == "ERROR_METHOD_NOT_FOUND"
+
+
+def _is_in_trouble(answer: RawResponse) -> bool:
+    return answer.status == _TOO_MANY or answer.status >= _SERVER_ERROR

@@ -520,3 +520,14 @@ async def test_a_cancelled_close_cancels_handlers_and_closes_the_clients() -> No
         assert here.called == ["ended"]
         with pytest.raises(ClientStateError):
             await here.app.portals.get(here.portal.member_id)
+
+
+async def test_an_oauth_server_in_trouble_does_not_get_the_token_in_an_address(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with desk() as here:
+        here.portal.inject(faults.html(502), on="app.info")
+        assert (await here.install()).status == 503
+        assert (await here.install()).status == 200
+        # Asked by GET, the server would not have been asked by POST again.
+        assert "asked by GET" not in caplog.text
